@@ -1,0 +1,25 @@
+//! The kez-chat protocol without I/O: no sockets, no clock, no randomness of its own.
+//!
+//! Everything that two implementations must agree on to the byte lives here; time and randomness come in
+//! as parameters. `docs/PROTOCOL.md` is the specification, and its section numbers are cited throughout.
+//!
+//! Read it in the order of a message's life: [`identity`] holds the keys and the short list of statements
+//! that a key signs, [`handle`] the names, [`sigchain`] the signed history that ties a name to a place,
+//! [`payload`] what a message says, [`envelope`] how it is sealed, [`broker`] where it goes, and
+//! [`filecrypt`] how the bytes of a shared file are protected.
+
+pub mod broker;
+mod codec;
+pub mod envelope;
+pub mod error;
+pub mod filecrypt;
+pub mod handle;
+pub mod identity;
+mod kdf;
+pub mod mnemonic;
+pub mod payload;
+pub mod sigchain;
+
+pub use codec::CodecError;
+pub use error::Code;
+pub use rand_core;
