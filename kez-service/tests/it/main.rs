@@ -1,0 +1,27 @@
+//! The shared layers and the serve loop, over real sockets.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod refusals;
+mod shutdown;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Once;
+
+use kez_service::axum::Router;
+use kez_service::layers::{self, Limits};
+use kez_service::serve::{Listener, Running};
+
+/// Any free loopback port.
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+async fn serve(router: Router, limits: Limits) -> Running {
+    Listener::bind(ANY).await.unwrap().serve(layers::around(router, limits))
+}
+
+fn client() -> reqwest::Client {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
