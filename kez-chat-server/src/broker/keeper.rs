@@ -1,0 +1,97 @@
+//! Inbox keeping: what has been acknowledged is purged, which is also what frees a sender's quota.
+
+use async_nats::{Client, SubscribeError, Subscriber};
+use futures::stream::{FuturesUnordered, SelectAll};
+use futures::{FutureExt as _, StreamExt as _};
+use kez_core::broker::subject;
+use kez_core::identity::PrimaryKey;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::hints::Hints;
+use super::jetstream::{JetStream, JsError};
+use crate::nats_conf::ack_scope;
+
+/// Inboxes that are purged at the same time.
+const AT_ONCE: usize = 8;
+const CONSUMER_NOT_FOUND: u64 = 10_014;
+
+/// Watches acknowledgements pass and purges behind them.
+///
+/// An acknowledgement seen here is a hint only: users can publish their own at will. What goes is decided by the
+/// consumer's `ack_floor`, so a message that is not acknowledged never does.
+pub(crate) struct Keeper {
+    js: JetStream,
+    acks: SelectAll<Subscriber>,
+}
+
+impl Keeper {
+    /// Subscribes to both shapes of ack subjects; chat-servers side by side share them.
+    pub(crate) async fn watch(js: JetStream, client: &Client, group: &str) -> Result<Self, SubscribeError> {
+        let mut acks = SelectAll::new();
+        for subject in [format!("$JS.ACK.{}.*.>", subject::INBOX_STREAM), ack_scope().acks_of("*")] {
+            acks.push(client.queue_subscribe(subject, group.to_owned()).await?);
+        }
+        Ok(Self { js, acks })
+    }
+
+    /// Purges until the connection is gone. `logins` names users who have just connected: what they acknowledged
+    /// while no server was watching is purged then.
+    pub(crate) async fn run(mut self, mut logins: mpsc::Receiver<PrimaryKey>) {
+        let mut hints = Hints::default();
+        let mut running = FuturesUnordered::new();
+        loop {
+            // An instant in the past fires at once; with nothing due, or no hands free, this arm never does.
+            let due = hints.next_due().filter(|_| running.len() < AT_ONCE);
+            let wake = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                ack = self.acks.next() => match ack {
+                    Some(ack) => {
+                        if let Some(consumer) = consumer_of(&ack.subject) {
+                            hints.note(consumer, Instant::now());
+                        }
+                    }
+                    None => return,
+                },
+                Some(user) = logins.recv() => hints.note(&user.to_hex(), Instant::now()),
+                () = wake => {
+                    if let Some(consumer) = hints.take(Instant::now()) {
+                        let js = self.js.clone();
+                        running.push(async move { purge(&js, &consumer).await }.boxed());
+                    }
+                }
+                Some(()) = running.next() => {}
+            }
+        }
+    }
+}
+
+/// Finds the consumer in either shape of an ack subject. Users' names hold no dots, and none is this stream's.
+fn consumer_of(subject: &str) -> Option<&str> {
+    let mut tokens = subject.split('.').skip_while(|token| *token != subject::INBOX_STREAM);
+    tokens.nth(1)
+}
+
+async fn purge(js: &JetStream, consumer: &str) {
+    // Checking a key costs curve arithmetic, so it is done here, once for many acknowledgements.
+    let Ok(user) = PrimaryKey::from_hex(consumer) else { return };
+    let purged = async {
+        match js.ack_floor(&user).await? {
+            0 => Ok(0),
+            floor => js.purge_acknowledged(&user, floor).await,
+        }
+    };
+    match purged.await {
+        Ok(0) | Err(JsError::Refused { err_code: CONSUMER_NOT_FOUND, .. }) => {}
+        Ok(purged) => tracing::debug!(purged, "purged acknowledged messages from an inbox"),
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "an inbox could not be purged; its next acknowledgement tries again");
+        }
+    }
+}

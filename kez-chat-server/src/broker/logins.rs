@@ -1,0 +1,135 @@
+//! The transport of the auth callout: requests on `$SYS.REQ.USER.AUTH`, sealed to our curve key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Client, Message, Request, RequestErrorKind, Subscriber};
+use futures::StreamExt as _;
+use kez_core::identity::PrimaryKey;
+use nkeys::XKey;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::SessionError;
+use super::jetstream::JetStream;
+use crate::callout::Callout;
+use crate::clock::now_ms;
+
+const SUBJECT: &str = "$SYS.REQ.USER.AUTH";
+const XKEY_HEADER: &str = "Nats-Server-Xkey";
+/// Logins judged at the same time; more wait their turn, so that a rush does not push everything aside.
+const AT_ONCE: usize = 256;
+const CONFIRM: Duration = Duration::from_secs(5);
+
+/// The subscription to logins.
+pub(crate) struct Logins {
+    client: Client,
+    requests: Subscriber,
+    xkey: Arc<XKey>,
+    admitted: mpsc::Sender<PrimaryKey>,
+}
+
+impl Logins {
+    /// Subscribes, and returns when the broker is known to have taken the subscription.
+    pub(crate) async fn listen(
+        client: Client,
+        group: &str,
+        xkey: XKey,
+        admitted: mpsc::Sender<PrimaryKey>,
+    ) -> Result<Self, SessionError> {
+        let requests = client.queue_subscribe(SUBJECT, group.to_owned()).await?;
+        // The broker works off a connection in order: the answer to a request that nobody serves says that it has
+        // taken the subscription before it. (async-nats' flush only empties our own buffer.)
+        let fence = Request::new().timeout(Some(CONFIRM));
+        match client.send_request("kez.fence", fence).await {
+            Err(error) if error.kind() == RequestErrorKind::TimedOut => Err(SessionError::Unconfirmed(CONFIRM)),
+            Err(error) if error.kind() != RequestErrorKind::NoResponders => Err(SessionError::Lost),
+            _ => Ok(Self { client, requests, xkey: Arc::new(xkey), admitted }),
+        }
+    }
+
+    /// Answers until told to stop; then what has come in is still answered.
+    pub(crate) async fn run(
+        mut self,
+        callout: &Arc<Callout>,
+        js: &JetStream,
+        stop: &CancellationToken,
+    ) -> Result<(), SessionError> {
+        let tasks = TaskTracker::new();
+        let permits = Arc::new(Semaphore::new(AT_ONCE));
+        let mut stopping = false;
+        loop {
+            let message = tokio::select! {
+                () = stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    if self.requests.drain().await.is_err() {
+                        break;
+                    }
+                    continue;
+                }
+                message = self.requests.next() => message,
+            };
+            let Some(message) = message else { break };
+            // The semaphore is never closed.
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
+            let (client, xkey, admitted) = (self.client.clone(), Arc::clone(&self.xkey), self.admitted.clone());
+            let (callout, js) = (Arc::clone(callout), js.clone());
+            tasks.spawn(async move {
+                if let Some(user) = answer(&client, &xkey, &callout, &js, message).await {
+                    // When it is full, the user's next acknowledgement does the same.
+                    let _ = admitted.try_send(user);
+                }
+                drop(permit);
+            });
+        }
+        tasks.close();
+        tasks.wait().await;
+        if !stopping {
+            return Err(SessionError::Lost);
+        }
+        if let Err(error) = self.client.flush().await {
+            tracing::debug!(%error, "the last answers may not have reached the broker");
+        }
+        Ok(())
+    }
+}
+
+async fn answer(
+    client: &Client,
+    xkey: &XKey,
+    callout: &Callout,
+    js: &JetStream,
+    message: Message,
+) -> Option<PrimaryKey> {
+    let reply = message.reply.clone()?;
+    let server = message.headers.as_ref().and_then(|headers| headers.get(XKEY_HEADER));
+    let Some(Ok(server)) = server.map(|server| XKey::from_public_key(server.as_str())) else {
+        tracing::warn!("a login came unsealed and was not answered; nats.conf lacks the `xkey` of `nats-conf`");
+        return None;
+    };
+    let request = xkey.open(&message.payload, &server).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some(request) = request else {
+        tracing::warn!("a login was sealed to another key and not answered; compare nats.conf with `nats-conf`");
+        return None;
+    };
+    let answer = match callout.answer(&request, js, now_ms()).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::warn!(%error, "a login request was not understood and not answered");
+            return None;
+        }
+    };
+    let sealed = match xkey.seal(answer.jwt.as_bytes(), &server) {
+        Ok(sealed) => sealed,
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be sealed");
+            return None;
+        }
+    };
+    if let Err(error) = client.publish(reply, sealed.into()).await {
+        tracing::warn!(%error, "an answer to a login was not sent");
+        return None;
+    }
+    answer.admitted
+}

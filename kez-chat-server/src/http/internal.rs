@@ -1,0 +1,25 @@
+//! The auth callout's decision for bridges and tests, on the internal listener only.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderName, header};
+use kez_service::extract::Checked;
+use kez_service::problem::Problem;
+
+use super::{App, malformed};
+use crate::clock::now_ms;
+
+/// Takes a request JWT and gives the response JWT, which may be a refusal.
+pub(super) async fn auth(
+    State(app): State<Arc<App>>,
+    Checked(request): Checked<Bytes>,
+) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
+    // What is not UTF-8 is no JWT either.
+    let request = str::from_utf8(&request).unwrap_or_default().trim();
+    let link = app.link()?;
+    let answer =
+        app.callout.answer(request, &link.js, now_ms()).await.map_err(|error| malformed(error.code(), error))?;
+    Ok(([(header::CONTENT_TYPE, "application/jwt")], answer.jwt))
+}

@@ -1,0 +1,73 @@
+//! Looking people up, by handle and by key.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use kez_core::handle::Handle;
+use kez_core::identity::{KeyError, PrimaryKey};
+use kez_service::extract::Checked;
+use kez_service::problem::Problem;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{App, gone, malformed, not_found, registry_failed};
+use crate::registry::{Entry, Standing};
+
+/// What a home says about a person.
+#[derive(Serialize)]
+pub(super) struct Profile {
+    handle: String,
+    primary: PrimaryKey,
+    sigchain_url: String,
+    /// A hint of where the person listens. It may be empty at any time: clients believe the chain that they walked.
+    endpoints: Vec<Value>,
+}
+
+impl App {
+    pub(super) fn profile(&self, handle: &Handle, primary: PrimaryKey) -> Profile {
+        Profile {
+            handle: handle.to_string(),
+            primary,
+            sigchain_url: self.sigchain_url(&primary),
+            endpoints: Vec::new(),
+        }
+    }
+
+    pub(super) fn sigchain_url(&self, primary: &PrimaryKey) -> String {
+        format!("{}/v1/sigchains/ed25519/{}", self.sig_url, primary.to_hex())
+    }
+
+    /// Finds a handle of this home, written bare or qualified, in its one spelling.
+    pub(super) async fn find_handle(&self, text: &str) -> Result<Entry, Problem> {
+        let unknown = || not_found("nobody has this handle here");
+        let handle = Handle::parse(text, Some(&self.domain), self.policy)
+            .ok()
+            .filter(|handle| *handle.home() == self.domain)
+            .filter(|handle| handle.name() == text || handle.to_string() == text)
+            .ok_or_else(unknown)?;
+        present(self.registry.by_handle(&handle).await.map_err(registry_failed)?.ok_or_else(unknown)?)
+    }
+}
+
+pub(super) async fn by_handle(
+    State(app): State<Arc<App>>,
+    Checked(Path(handle)): Checked<Path<String>>,
+) -> Result<Json<Profile>, Problem> {
+    let entry = app.find_handle(&handle).await?;
+    Ok(Json(app.profile(&entry.handle, entry.primary)))
+}
+
+pub(super) async fn by_primary(
+    State(app): State<Arc<App>>,
+    Checked(Path(primary)): Checked<Path<String>>,
+) -> Result<Json<Profile>, Problem> {
+    let primary: PrimaryKey = primary.parse().map_err(|error: KeyError| malformed(error.code(), error))?;
+    let entry = app.registry.by_primary(&primary).await.map_err(registry_failed)?;
+    let entry = present(entry.ok_or_else(|| not_found("nobody registered this key here"))?)?;
+    Ok(Json(app.profile(&entry.handle, entry.primary)))
+}
+
+fn present(entry: Entry) -> Result<Entry, Problem> {
+    if entry.standing == Standing::Retired { Err(gone()) } else { Ok(entry) }
+}

@@ -1,0 +1,77 @@
+//! WebFinger (RFC 7033): from `acct:name@home` to the profile and the sigchain.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
+use axum::response::Response;
+use axum::routing::{MethodRouter, get};
+use kez_service::extract::Checked;
+use kez_service::problem::{Problem, code};
+use serde::Serialize;
+
+use super::{App, not_found};
+
+/// A JSON Resource Descriptor (RFC 7033 §4.4).
+#[derive(Serialize)]
+struct Jrd {
+    subject: String,
+    links: Vec<Link>,
+}
+
+#[derive(Serialize)]
+struct Link {
+    rel: &'static str,
+    r#type: &'static str,
+    href: String,
+}
+
+pub(super) fn route() -> MethodRouter<Arc<App>> {
+    // RFC 7033 §5: browsers of any origin may ask; refusals have to be readable too.
+    get(webfinger).layer(map_response(async |mut response: Response| {
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        response
+    }))
+}
+
+async fn webfinger(
+    State(app): State<Arc<App>>,
+    Checked(Query(query)): Checked<Query<Vec<(String, String)>>>,
+) -> Result<([(HeaderName, &'static str); 1], Json<Jrd>), Problem> {
+    let values = |wanted| query.iter().filter(move |(name, _)| name == wanted).map(|(_, value)| value.as_str());
+    let malformed = |detail| Problem::new(StatusCode::BAD_REQUEST, code::MALFORMED, detail);
+    let mut resources = values("resource");
+    let (Some(resource), None) = (resources.next(), resources.next()) else {
+        return Err(malformed("ask with exactly one `resource`, such as acct:name@home (RFC 7033 §4.2)"));
+    };
+    let Some((scheme, account)) = resource.split_once(':') else {
+        return Err(malformed("`resource` is a URI, such as acct:name@home (RFC 7033 §4.1)"));
+    };
+    if scheme != "acct" {
+        return Err(not_found("this home knows `acct:` resources only"));
+    }
+    if !account.contains('@') {
+        return Err(malformed("an `acct:` URI names a host (RFC 7565 §7)"));
+    }
+    let entry = app.find_handle(account).await?;
+
+    // Plain HTTP is for this very machine only.
+    let scheme = if app.domain.is_localhost() { "http" } else { "https" };
+    let mut links = vec![
+        Link {
+            rel: "self",
+            r#type: "application/json",
+            href: format!("{scheme}://{}/v1/u/{}", app.domain, entry.handle.name()),
+        },
+        Link { rel: "describedby", r#type: "application/json", href: app.sigchain_url(&entry.primary) },
+    ];
+    let mut rels = values("rel").peekable();
+    if rels.peek().is_some() {
+        let rels: Vec<_> = rels.collect();
+        links.retain(|link| rels.contains(&link.rel));
+    }
+    let jrd = Jrd { subject: format!("acct:{}", entry.handle), links };
+    Ok(([(header::CONTENT_TYPE, "application/jrd+json")], Json(jrd)))
+}

@@ -1,0 +1,117 @@
+//! Starting and ending a home server.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use kez_core::handle::{HandleError, Home};
+use kez_core::identity::SecretKey;
+use kez_service::database::OpenError;
+use kez_service::process::WrongSetting;
+use kez_service::serve::{BindError, GRACE, Listener, Running};
+
+use crate::broker::{self, Broker};
+use crate::callout::Callout;
+use crate::http::{self, App};
+use crate::registry::Registry;
+use crate::settings::Settings;
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting can't be used.
+    #[error("the settings can't be used")]
+    Setting(#[from] WrongSetting),
+    /// An address can't be listened on.
+    #[error(transparent)]
+    Listen(#[from] BindError),
+    /// The registry's file can't be used.
+    #[error(transparent)]
+    Registry(#[from] OpenError),
+    /// The bound port made no name for the home.
+    #[error("the home could not be named after its port; set KEZ_DOMAIN")]
+    Domain(#[from] HandleError),
+}
+
+/// A running home server.
+///
+/// Dropping it cuts its connections; [`shutdown`](Self::shutdown) ends it in good order.
+pub struct Server {
+    domain: Home,
+    public: Running,
+    internal: Option<Running>,
+    broker: Broker,
+    registry: Registry,
+}
+
+impl Server {
+    /// Starts a server. When it returns, HTTP is answered, and so are logins if the broker is within reach; if it is
+    /// not, the server goes on trying.
+    ///
+    /// # Errors
+    /// If a setting can't be used, an address can't be listened on, or the registry's file can't be opened.
+    pub async fn bind(settings: Settings) -> Result<Self, StartError> {
+        let checked = settings.check()?;
+        let public = Listener::bind(settings.bind).await?;
+        let internal = match settings.internal_bind {
+            Some(address) => Some(Listener::bind(address).await?),
+            None => None,
+        };
+        let domain = match settings.domain {
+            Some(domain) => domain,
+            None => Home::parse(&format!("localhost:{}", public.local_addr().port()), settings.policy)?,
+        };
+        let registry = Registry::open(settings.db_path, settings.policy).await?;
+        let callout = Arc::new(Callout::new(&settings.secret, domain.clone(), registry.clone()));
+        let server_keys = settings.secret.server_keys().iter().map(SecretKey::primary).collect();
+        let (broker, link) = Broker::start(broker::Config {
+            servers: checked.nats,
+            secret: settings.secret,
+            stream_replicas: settings.stream_replicas,
+            callout: Arc::clone(&callout),
+            registry: registry.clone(),
+        })
+        .await;
+        let app = Arc::new(App {
+            domain: domain.clone(),
+            policy: settings.policy,
+            registry: registry.clone(),
+            callout,
+            link,
+            server_keys,
+            nats_urls: checked.nats_public_urls,
+            sig_url: checked.sig_public_url,
+            relays: checked.relay_urls,
+        });
+        let internal = internal.map(|listener| listener.serve(http::internal(Arc::clone(&app))));
+        let public = public.serve(http::public(app));
+        tracing::info!(%domain, address = %public.local_addr(), "the home server is up");
+        Ok(Self { domain, public, internal, broker, registry })
+    }
+
+    /// Tells where the public listener is bound.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.public.local_addr()
+    }
+
+    /// Tells where the internal listener is bound, if there is one.
+    pub fn internal_addr(&self) -> Option<SocketAddr> {
+        self.internal.as_ref().map(Running::local_addr)
+    }
+
+    /// Tells the home's name.
+    pub fn domain(&self) -> &Home {
+        &self.domain
+    }
+
+    /// Ends the server: requests and logins that have come in are answered, then the registry is closed.
+    pub async fn shutdown(self) {
+        self.public.shutdown(GRACE).await;
+        if let Some(internal) = self.internal {
+            internal.shutdown(GRACE).await;
+        }
+        self.broker.shutdown().await;
+        self.registry.close().await;
+        tracing::info!("the home server has ended");
+    }
+}

@@ -1,0 +1,184 @@
+//! What an operator decides about the server.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use async_nats::ServerAddr;
+use kez_core::handle::{Home, Policy};
+use kez_service::process::WrongSetting;
+use url::Url;
+
+use crate::secret::ServerSecret;
+
+/// The settings of a [`Server`](crate::Server).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Where the public HTTP listener binds. Port 0 takes a free one.
+    pub bind: SocketAddr,
+    /// Where the internal listener binds, a free loopback port by default; `None` for no such listener. Whoever
+    /// reaches it can have logins judged: keep it from the public.
+    pub internal_bind: Option<SocketAddr>,
+    /// The home's name, the part after `@` of its handles. `None` names it `localhost:<bound port>`, which only a
+    /// loopback bind may do.
+    pub domain: Option<Home>,
+    /// The broker as this server dials it; several nodes of a cluster are separated by commas.
+    pub nats_url: String,
+    /// The broker as clients dial it; empty: `nats_url`. Clients refuse anything but `tls://` and `wss://` outside
+    /// of development.
+    pub nats_public_urls: Vec<String>,
+    /// The sigchain server as this server dials it.
+    pub sig_url: String,
+    /// The sigchain server as clients dial it; `None`: `sig_url`.
+    pub sig_public_url: Option<String>,
+    /// The registry's SQLite file.
+    pub db_path: PathBuf,
+    /// The server's secret.
+    pub secret: ServerSecret,
+    /// Iroh relays that the home offers to its people.
+    pub relay_urls: Vec<String>,
+    /// Whether plain transports and ports after any host are allowed.
+    pub policy: Policy,
+    /// Copies that the broker keeps of each stream: 1, or 3 on a cluster.
+    pub stream_replicas: u8,
+}
+
+/// The settings after they were checked, in the form that the rest of the server uses.
+#[derive(Clone, Debug)]
+pub(crate) struct Checked {
+    pub(crate) nats: Vec<ServerAddr>,
+    pub(crate) nats_public_urls: Vec<String>,
+    pub(crate) sig_public_url: String,
+    pub(crate) relay_urls: Vec<String>,
+}
+
+impl Settings {
+    /// Takes what has no default; everything else is set for production on one machine.
+    pub fn new(
+        bind: SocketAddr,
+        nats_url: impl Into<String>,
+        sig_url: impl Into<String>,
+        db_path: impl Into<PathBuf>,
+        secret: ServerSecret,
+    ) -> Self {
+        Self {
+            bind,
+            internal_bind: Some((Ipv4Addr::LOCALHOST, 0).into()),
+            domain: None,
+            nats_url: nats_url.into(),
+            nats_public_urls: Vec::new(),
+            sig_url: sig_url.into(),
+            sig_public_url: None,
+            db_path: db_path.into(),
+            secret,
+            relay_urls: Vec::new(),
+            policy: Policy::Production,
+            stream_replicas: 1,
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<Checked, WrongSetting> {
+        let (nats_schemes, http_schemes): (&[_], &[_]) = match self.policy {
+            Policy::Production => (&["tls", "wss"], &["https"]),
+            Policy::Development => (&["tls", "wss", "nats", "ws"], &["https", "http"]),
+        };
+        let nats_urls: Vec<_> = self.nats_url.split(',').map(|url| url.trim().to_owned()).collect();
+        let mut nats = Vec::new();
+        for url in &nats_urls {
+            check_url("NATS_URL", url, &["tls", "wss", "nats", "ws"])?;
+            let address: Result<ServerAddr, _> = url.parse();
+            nats.push(address.map_err(|_| wrong("NATS_URL", url, "URLs such as nats://127.0.0.1:4222"))?);
+        }
+        let nats_public_urls = match self.nats_public_urls.as_slice() {
+            [] => nats_urls,
+            urls => urls.to_vec(),
+        };
+        for url in &nats_public_urls {
+            check_url("NATS_PUBLIC_URLS", url, nats_schemes)?;
+        }
+        check_base("SIG_SERVER_URL", &self.sig_url, &["https", "http"])?;
+        let sig_public_url = self.sig_public_url.as_ref().unwrap_or(&self.sig_url);
+        let sig_public_url = check_base("SIG_PUBLIC_URL", sig_public_url, http_schemes)?;
+        for url in &self.relay_urls {
+            check_url("RELAY_URLS", url, http_schemes)?;
+        }
+        if self.domain.is_none() && !self.bind.ip().is_loopback() {
+            let expected = "the home's name, such as kez.lat, since BIND is reachable from elsewhere";
+            return Err(wrong("KEZ_DOMAIN", "", expected));
+        }
+        Ok(Checked { nats, nats_public_urls, sig_public_url, relay_urls: self.relay_urls.clone() })
+    }
+}
+
+fn check_url(name: &'static str, text: &str, schemes: &[&str]) -> Result<Url, WrongSetting> {
+    let expected = || {
+        let schemes: Vec<_> = schemes.iter().map(|scheme| format!("{scheme}://")).collect();
+        format!("URLs that begin with {} and have no user in them", schemes.join(" or "))
+    };
+    Url::parse(text)
+        .ok()
+        .filter(|url| schemes.contains(&url.scheme()) && url.has_host())
+        .filter(|url| url.username().is_empty() && url.password().is_none())
+        .ok_or_else(|| wrong(name, text, &expected()))
+}
+
+/// Checks a URL that paths are appended to, and takes the `/` off its end.
+fn check_base(name: &'static str, text: &str, schemes: &[&str]) -> Result<String, WrongSetting> {
+    let url = check_url(name, text, schemes)?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong(name, text, "a base URL without query and fragment"));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+fn wrong(name: &'static str, value: &str, expected: &str) -> WrongSetting {
+    WrongSetting { name, value: value.to_owned(), expected: expected.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        let secret = ServerSecret::generate(&mut rand::rng());
+        let bind = (Ipv4Addr::LOCALHOST, 0).into();
+        Settings::new(bind, "tls://nats.kez.lat", "https://sig.kez.lat/", "handles.db", secret)
+    }
+
+    #[test]
+    fn defaults_follow_the_internal_urls() {
+        let checked = settings().check().unwrap();
+        assert_eq!(checked.nats_public_urls, ["tls://nats.kez.lat"]);
+        assert_eq!(checked.sig_public_url, "https://sig.kez.lat");
+    }
+
+    #[test]
+    fn a_wrong_value_is_named() {
+        type Change = fn(&mut Settings);
+        let cases: [(&str, Change); 9] = [
+            ("NATS_URL", |s| s.nats_url = "nats://".into()),
+            ("NATS_PUBLIC_URLS", |s| s.nats_url = "nats://10.0.0.1".into()),
+            ("NATS_PUBLIC_URLS", |s| s.nats_public_urls = vec!["https://kez.lat".into()]),
+            ("NATS_PUBLIC_URLS", |s| s.nats_public_urls = vec!["tls://user:pass@kez.lat".into()]),
+            ("SIG_SERVER_URL", |s| s.sig_url = "sig.kez.lat".into()),
+            ("SIG_PUBLIC_URL", |s| s.sig_url = "http://10.0.0.1:7878".into()),
+            ("SIG_PUBLIC_URL", |s| s.sig_public_url = Some("https://sig.kez.lat/?a=b".into())),
+            ("RELAY_URLS", |s| s.relay_urls = vec!["http://relay.kez.lat".into()]),
+            ("KEZ_DOMAIN", |s| s.bind = ([0, 0, 0, 0], 0).into()),
+        ];
+        for (name, change) in cases {
+            let mut settings = settings();
+            change(&mut settings);
+            assert_eq!(settings.check().unwrap_err().name, name);
+        }
+    }
+
+    #[test]
+    fn development_allows_plain_transports() {
+        let mut settings = settings();
+        settings.policy = Policy::Development;
+        settings.nats_url = "nats://127.0.0.1:4222".into();
+        settings.sig_url = "http://127.0.0.1:7878".into();
+        assert!(settings.check().is_ok());
+    }
+}

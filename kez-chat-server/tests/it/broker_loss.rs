@@ -1,0 +1,70 @@
+//! The broker away, back, and back with an empty disk.
+
+use kez_testbed::Testbed;
+use reqwest::StatusCode;
+
+use crate::support::{Person, code_of, get, json_of, next, register, until};
+
+async fn epoch(testbed: &Testbed) -> String {
+    json_of(get(testbed, "/v1/info").await).await["nats"]["epoch"].as_str().unwrap().to_owned()
+}
+
+async fn nats_is(testbed: &Testbed, state: &str) {
+    until(async || (json_of(get(testbed, "/v1/healthz").await).await["nats"] == state).then_some(())).await;
+}
+
+#[tokio::test]
+async fn nothing_is_registered_while_the_broker_is_away() {
+    let mut testbed = Testbed::start().await.unwrap();
+    let alice = Person::registered(&testbed, "alice").await;
+    let bob = Person::new();
+    let first_epoch = epoch(&testbed).await;
+
+    testbed.kill_nats().await.unwrap();
+    nats_is(&testbed, "away").await;
+    let request = bob.registration(testbed.domain(), "bob");
+    let response = register(&testbed, &request).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.headers()["retry-after"], "5");
+    assert_eq!(code_of(response).await, "BrokerAway");
+    assert_eq!(get(&testbed, "/v1/u/bob").await.status(), StatusCode::NOT_FOUND);
+    let known = register(&testbed, &alice.registration(testbed.domain(), "alice")).await;
+    assert_eq!(known.status(), StatusCode::OK, "nothing has to be made for her");
+    assert_eq!(epoch(&testbed).await, first_epoch);
+
+    // A server that starts meanwhile starts, and knows the epoch.
+    testbed.stop_chat_server().await;
+    testbed.start_chat_server().await.unwrap();
+    assert_eq!(epoch(&testbed).await, first_epoch);
+
+    testbed.start_nats().await.unwrap();
+    nats_is(&testbed, "ok").await;
+    assert_eq!(register(&testbed, &request).await.status(), StatusCode::CREATED);
+    assert_eq!(epoch(&testbed).await, first_epoch, "the stream is still the same");
+    let route = alice.route(&testbed).await;
+    let bob_on = bob.connect(&testbed).await;
+    alice.connect(&testbed).await.send(&bob.primary, &route, "hello").await;
+    assert_eq!(next(&mut bob_on.inbox().await).await.payload, "hello");
+    testbed.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_broker_that_lost_its_disk_is_made_ready_again() {
+    let mut testbed = Testbed::start().await.unwrap();
+    let (alice, bob) = (Person::registered(&testbed, "alice").await, Person::registered(&testbed, "bob").await);
+    let first_epoch = epoch(&testbed).await;
+
+    testbed.kill_nats().await.unwrap();
+    nats_is(&testbed, "away").await;
+    std::fs::remove_dir_all(testbed.folder().join("nats").join("store")).unwrap();
+    testbed.start_nats().await.unwrap();
+    nats_is(&testbed, "ok").await;
+    assert_ne!(epoch(&testbed).await, first_epoch, "senders are told to send again");
+
+    // Bob writes before Alice's consumer has been made again.
+    let route = bob.route(&testbed).await;
+    bob.connect(&testbed).await.send(&alice.primary, &route, "hello").await;
+    let alice_on = alice.connect(&testbed).await;
+    assert_eq!(next(&mut alice_on.inbox().await).await.payload, "hello");
+    testbed.shutdown().await.unwrap();
+}
