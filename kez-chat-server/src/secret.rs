@@ -174,6 +174,15 @@ impl ServerSecret {
             .collect()
     }
 
+    /// Derives the NATS seed (`SU…`) of the user that keeps the inboxes, for an operator who wants to look at the
+    /// streams with NATS' own tools.
+    ///
+    /// # Errors
+    /// Never with a secret of the right length; the type is that of NATS' key library.
+    pub fn chat_server_seed(&self) -> Result<Zeroizing<String>, nkeys::error::Error> {
+        self.chat_server()?.seed().map(Zeroizing::new)
+    }
+
     pub(crate) fn issuer(&self) -> IssuerKey {
         IssuerKey::from_seed(*derive(&self.current, Role::Issuer))
     }

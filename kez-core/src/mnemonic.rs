@@ -10,7 +10,10 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::{error::Code, identity::SecretKey};
+use crate::{
+    error::Code,
+    identity::{PrimaryKey, SecretKey},
+};
 
 /// How many words a backup has.
 pub const WORDS: usize = 24;
@@ -131,6 +134,12 @@ impl Quiz {
     #[must_use]
     pub fn positions(&self) -> &[usize] {
         &self.asked
+    }
+
+    /// Tells whether the quiz is about the words of this key.
+    #[must_use]
+    pub fn is_about(&self, key: &PrimaryKey) -> bool {
+        self.mnemonic.secret_key().primary() == *key
     }
 
     /// Checks one answer: the word at the position, in any case, with blanks around it.

@@ -4,30 +4,14 @@ use async_nats::{Client, ConnectOptions};
 use kez_core::broker::subject;
 use kez_core::identity::PrimaryKey;
 use kez_testbed::Testbed;
-use nkeys::KeyPair;
 use serde_json::{Value, json};
 
 use crate::support::{Person, next, until};
 
 /// Logs in to the JS account, as the chat-server itself does.
-///
-/// The secret's seeds are the server's own affair; the test reads the file's line and derives what it needs.
 pub(crate) async fn operator(testbed: &Testbed) -> Client {
-    let seed = chat_server_seed(testbed);
-    ConnectOptions::with_nkey(seed).connect(testbed.nats_url()).await.unwrap()
-}
-
-fn chat_server_seed(testbed: &Testbed) -> String {
-    let path = testbed.folder().join("secret-of-the-test");
-    testbed.secret().create_file(&path).ok();
-    let text = std::fs::read_to_string(&path).unwrap();
-    let hex = text.trim().strip_prefix("kez-server-secret-1:").unwrap();
-    let secret = data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap();
-    let mut seed = [0; 32];
-    hkdf::Hkdf::<sha2::Sha256>::new(Some(b"kez/server-secret/1"), &secret)
-        .expand(b"nats/chat-server", &mut seed)
-        .unwrap();
-    KeyPair::new_from_raw(nkeys::KeyPairType::User, seed).unwrap().seed().unwrap()
+    let seed = testbed.secret().chat_server_seed().unwrap();
+    ConnectOptions::with_nkey(seed.to_string()).connect(testbed.nats_url()).await.unwrap()
 }
 
 /// Counts the messages in an inbox.

@@ -1,0 +1,108 @@
+//! What can go wrong on the way to an account.
+
+use std::{io, path::PathBuf};
+
+use kez_core::{
+    handle::{Handle, HandleError},
+    sigchain::ChainError,
+};
+use thiserror::Error;
+
+use crate::{home_dir::HomeDirError, key_store::KeyStoreError, net::NetError, store::StoreError};
+
+/// Says why an account could not be made or completed. A later attempt goes on where this one stopped.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AccountError {
+    /// The home directory holds a complete account.
+    #[error("this home already holds the account {handle}; use another home for another account")]
+    AlreadyRegistered {
+        /// The account's handle.
+        handle: Handle,
+    },
+    /// An earlier attempt got as far as another handle.
+    #[error("this home has already registered {handle}; go on with that handle, or use another home")]
+    RegisteredAs {
+        /// The handle that the home server has registered for this key.
+        handle: Handle,
+    },
+    /// The words were not shown to be written down.
+    #[error("the backup was not confirmed; write the 24 words down and answer the questions")]
+    NotBackedUp,
+    /// An answer is not the word at its place.
+    #[error("those are not the words; look at what you wrote down and try again")]
+    WrongWords,
+    /// The backup file could not be written or does not read back.
+    #[error("the backup file {} was not written: {source}; name a new file in a folder that exists", path.display())]
+    BackupFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The input is no handle.
+    #[error(transparent)]
+    BadHandle(#[from] HandleError),
+    /// Handle and server name two homes.
+    #[error("{handle} does not live at {server}; give only one of the two, or make them agree")]
+    TwoHomes {
+        /// The handle.
+        handle: Handle,
+        /// The server's home.
+        server: String,
+    },
+    /// Somebody else has the handle, or this key has another one.
+    #[error("{handle} is taken; choose another name")]
+    HandleTaken {
+        /// The handle.
+        handle: Handle,
+    },
+    /// The home gives the handle to nobody.
+    #[error("{handle} is reserved; choose another name")]
+    ReservedHandle {
+        /// The handle.
+        handle: Handle,
+    },
+    /// The sigchain server has another history than this device.
+    #[error("the sigchain server holds another history of this key; if you use the key elsewhere, go on there")]
+    ChainConflict,
+    /// The key's own chain is not sound.
+    #[error("the published sigchain of this key is not sound: {0}")]
+    Chain(#[from] ChainError),
+    /// The home directory can't be used.
+    #[error(transparent)]
+    HomeDir(#[from] HomeDirError),
+    /// The key can't be had or kept.
+    #[error(transparent)]
+    KeyStore(#[from] KeyStoreError),
+    /// A server could not be asked.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The database can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl AccountError {
+    /// Returns the error's stable name.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::AlreadyRegistered { .. } => "AlreadyRegistered",
+            Self::RegisteredAs { .. } => "RegisteredAs",
+            Self::NotBackedUp => "NotBackedUp",
+            Self::WrongWords => "WrongWords",
+            Self::BackupFile { .. } => "BackupFile",
+            Self::BadHandle(error) => error.code().as_str(),
+            Self::TwoHomes { .. } => "TwoHomes",
+            Self::HandleTaken { .. } => "HandleTaken",
+            Self::ReservedHandle { .. } => "ReservedHandle",
+            Self::ChainConflict => "ChainConflict",
+            Self::Chain(error) => error.code().as_str(),
+            Self::HomeDir(error) => error.code(),
+            Self::KeyStore(error) => error.code(),
+            Self::Net(error) => error.code(),
+            Self::Store(error) => error.code(),
+        }
+    }
+}

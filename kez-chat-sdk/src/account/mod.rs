@@ -1,0 +1,55 @@
+//! From nothing to a registered account.
+
+mod backup;
+mod chain;
+mod error;
+mod new_account;
+
+use std::sync::Arc;
+
+use kez_core::{
+    handle::{Handle, Policy},
+    identity::SecretKey,
+    sigchain::Install,
+};
+
+use crate::{
+    key_store::{KeyStore, KeyStoreError},
+    net::HomeUrl,
+};
+
+pub use error::AccountError;
+pub use new_account::{NewAccount, Registered, RegistrationStep};
+
+/// Completes what a person typed into a handle. A bare name gets the home of `server`; where both name a home, they
+/// must agree.
+///
+/// # Errors
+/// [`AccountError::BadHandle`], or [`AccountError::TwoHomes`].
+pub fn resolve_handle(input: &str, server: Option<&HomeUrl>) -> Result<Handle, AccountError> {
+    let handle = Handle::parse(input, server.map(HomeUrl::home), Policy::Production)?;
+    match server {
+        Some(server) if server.home() != handle.home() => {
+            Err(AccountError::TwoHomes { handle, server: server.home().to_string() })
+        }
+        _ => Ok(handle),
+    }
+}
+
+/// Loads the key off the async threads: a passphrase file is slow on purpose.
+pub(crate) async fn load_key(key_store: Arc<dyn KeyStore>) -> Result<Option<SecretKey>, KeyStoreError> {
+    blocking(move || key_store.load()).await
+}
+
+pub(crate) fn new_install() -> Install {
+    Install::from_bytes(rand::random())
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, KeyStoreError> + Send + 'static,
+) -> Result<T, KeyStoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(KeyStoreError::Unavailable(Box::new(error))),
+    }
+}

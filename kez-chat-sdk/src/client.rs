@@ -1,0 +1,272 @@
+//! The client: an open account.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use kez_core::{
+    handle::{Handle, Policy},
+    identity::{PrimaryKey, SecretKey},
+    payload::MessageId,
+    sigchain::Install,
+};
+use thiserror::Error;
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::{
+    account,
+    clock::now_ms,
+    contacts::Contacts,
+    conversation::{Conversation, MessageState},
+    event::{EventId, PendingEvent},
+    home_dir::{HomeDir, HomeDirError},
+    key_store::{KeyStore, KeyStoreError},
+    net::{HomeClient, HomeUrl, Http, SigchainClient},
+    session::{self, ConnectionState, Link},
+    store::{Store, StoreError},
+};
+
+/// Says why a client could not be opened, or can't go on.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// There is no complete account in this home directory.
+    #[error("there is no account here yet; register one first")]
+    NotRegistered,
+    /// The home directory can't be used.
+    #[error(transparent)]
+    HomeDir(#[from] HomeDirError),
+    /// The key can't be had.
+    #[error(transparent)]
+    KeyStore(#[from] KeyStoreError),
+    /// The database can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ClientError {
+    /// Returns the error's stable name.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotRegistered => "NotRegistered",
+            Self::HomeDir(error) => error.code(),
+            Self::KeyStore(error) => error.code(),
+            Self::Store(error) => error.code(),
+        }
+    }
+}
+
+/// What every part of a client shares.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) key: SecretKey,
+    pub(crate) handle: Handle,
+    pub(crate) install: Install,
+    pub(crate) policy: Policy,
+    pub(crate) sigchain_url: String,
+    pub(crate) http: Http,
+    pub(crate) home: HomeClient,
+    pub(crate) store: Store,
+    /// What the connection and the rest of the client tell each other.
+    pub(crate) link: Link,
+    pub(crate) stop: CancellationToken,
+    #[cfg(feature = "files")]
+    pub(crate) node: crate::files::LazyNode,
+    /// Held for the lock that it is.
+    #[cfg_attr(not(feature = "files"), expect(dead_code, reason = "only the file store looks inside"))]
+    home_dir: HomeDir,
+}
+
+impl Shared {
+    pub(crate) fn primary(&self) -> PrimaryKey {
+        self.key.primary()
+    }
+
+    #[cfg(feature = "files")]
+    pub(crate) fn blobs_dir(&self) -> PathBuf {
+        self.home_dir.blobs()
+    }
+
+    /// Returns the time by the home's clock, as far as it was asked.
+    pub(crate) fn home_now_ms(&self) -> u64 {
+        self.link.to_home_time(now_ms())
+    }
+}
+
+/// An open account: it connects in the background and keeps what it was told, online or not.
+///
+/// Clones share the account. It stays open until [`Client::shutdown`], or until the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct Client {
+    shared: Arc<Shared>,
+    background: Arc<Background>,
+}
+
+/// The connection's task; it ends with the last client.
+#[derive(Debug)]
+struct Background {
+    stop: CancellationToken,
+    task: std::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Client {
+    /// Opens the account in a home directory. It works offline and connects in the background.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `NotRegistered` until [`NewAccount::register`](crate::NewAccount::register) has succeeded.
+    pub async fn open(home_dir: impl Into<PathBuf>, key_store: Arc<dyn KeyStore>) -> Result<Self, ClientError> {
+        let path = home_dir.into();
+        if !path.exists() {
+            return Err(ClientError::NotRegistered);
+        }
+        let home_dir = HomeDir::own(path)?;
+        let key = account::load_key(key_store).await?.ok_or(ClientError::NotRegistered)?;
+        if !home_dir.database().exists() {
+            return Err(ClientError::NotRegistered);
+        }
+        let store = Store::open(&home_dir.database(), &key).await?;
+        let row = store.account(account::new_install(), now_ms()).await?;
+        let (Some(handle), Some(base), true) = (row.handle, row.sigchain_base, row.published) else {
+            return Err(ClientError::NotRegistered);
+        };
+        let policy = HomeUrl::of(handle.home().clone()).policy();
+        let stop = CancellationToken::new();
+        let shared = Arc::new(Shared {
+            sigchain_url: SigchainClient::chain_url(&base, &key.primary()),
+            home: HomeClient::new(handle.home()),
+            http: Http::new(policy),
+            install: row.install,
+            link: Link::default(),
+            stop: stop.clone(),
+            #[cfg(feature = "files")]
+            node: crate::files::LazyNode::default(),
+            key,
+            handle,
+            policy,
+            store,
+            home_dir,
+        });
+        let span = tracing::info_span!("account", handle = %shared.handle);
+        let task = tokio::spawn(session::run(Arc::clone(&shared)).instrument(span));
+        let background = Arc::new(Background { stop, task: std::sync::Mutex::new(Some(task)) });
+        Ok(Self { shared, background })
+    }
+
+    /// Returns our key.
+    #[must_use]
+    pub fn primary(&self) -> PrimaryKey {
+        self.shared.primary()
+    }
+
+    /// Returns our handle.
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.shared.handle
+    }
+
+    /// Returns the full URL of our sigchain.
+    #[must_use]
+    pub fn sigchain_url(&self) -> &str {
+        &self.shared.sigchain_url
+    }
+
+    /// Looks at, and adds to, the people we know.
+    #[must_use]
+    pub fn contacts(&self) -> Contacts<'_> {
+        Contacts::new(&self.shared)
+    }
+
+    /// Speaks with a contact.
+    #[must_use]
+    pub fn conversation(&self, peer: PrimaryKey) -> Conversation<'_> {
+        Conversation::new(&self.shared, peer)
+    }
+
+    /// Shares and fetches files.
+    #[cfg(feature = "files")]
+    #[must_use]
+    pub fn files(&self) -> crate::Files<'_> {
+        crate::Files::new(&self.shared)
+    }
+
+    /// Watches whether we are connected.
+    #[must_use]
+    pub fn connection(&self) -> watch::Receiver<ConnectionState> {
+        self.shared.link.connection()
+    }
+
+    /// Waits until a message of ours has come at least as far as `state`, or `timeout` is over; returns how far it
+    /// came.
+    ///
+    /// # Errors
+    /// [`ClientError::Store`].
+    pub async fn wait_until(
+        &self,
+        id: MessageId,
+        state: MessageState,
+        timeout: Duration,
+    ) -> Result<MessageState, ClientError> {
+        let deadline = Instant::now() + timeout;
+        let mut changes = self.shared.link.changes();
+        loop {
+            changes.mark_unchanged();
+            let reached = self.shared.store.message_state(self.primary(), id).await?.unwrap_or(MessageState::Queued);
+            let over = reached >= state || tokio::time::timeout_at(deadline, changes.changed()).await.is_err();
+            if over {
+                return Ok(reached);
+            }
+        }
+    }
+
+    /// Waits for the next event. An event comes again after a restart until it is [handled](Client::handled);
+    /// while the client is open each is given out once.
+    ///
+    /// It may be dropped and called again: nothing is lost.
+    ///
+    /// # Errors
+    /// [`ClientError::Store`], also when the client was shut down meanwhile.
+    pub async fn next_event(&self) -> Result<PendingEvent, ClientError> {
+        let mut changes = self.shared.link.changes();
+        loop {
+            changes.mark_unchanged();
+            {
+                let mut given = self.shared.link.given().await;
+                if let Some(pending) = self.shared.store.event_after(*given).await? {
+                    *given = pending.id;
+                    return Ok(pending);
+                }
+            }
+            tokio::select! {
+                () = self.shared.stop.cancelled() => return Err(StoreError::Closed.into()),
+                _ = changes.changed() => {}
+            }
+        }
+    }
+
+    /// Says that the application is done with an event: it will not come again.
+    ///
+    /// # Errors
+    /// [`ClientError::Store`]; the event comes again.
+    pub async fn handled(&self, id: EventId) -> Result<(), ClientError> {
+        Ok(self.shared.store.forget_event(id).await?)
+    }
+
+    /// Leaves the broker, stops serving files and closes the account.
+    pub async fn shutdown(self) {
+        self.shared.stop.cancel();
+        let task = self.background.task.lock().ok().and_then(|mut task| task.take());
+        if let Some(task) = task {
+            let _ = task.await;
+        }
+        #[cfg(feature = "files")]
+        self.shared.node.shutdown().await;
+        self.shared.store.close().await;
+    }
+}

@@ -1,0 +1,163 @@
+//! Speaking with one contact.
+
+use kez_core::{
+    identity::PrimaryKey,
+    payload::{Content, MessageId, Payload, PayloadError},
+};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    client::Shared,
+    store::{ContactRow, Outgoing, StoreError},
+};
+
+/// Says why a message was not accepted for sending.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The recipient is not a contact.
+    #[error("{0} is not a contact; add them first")]
+    NotAContact(PrimaryKey),
+    /// Sending to the contact has stopped until the person decides.
+    #[error("sending to {to} has stopped: {trouble}")]
+    Stopped {
+        /// The contact.
+        to: String,
+        /// Why.
+        trouble: String,
+    },
+    /// The contact has left for good.
+    #[error("{to} has retired; nothing can be sent to them any more")]
+    Retired {
+        /// The contact.
+        to: String,
+    },
+    /// The contact's messages go to another home's broker.
+    #[error("{to} lives at another home ({home}); this version sends within one home only")]
+    ForeignHome {
+        /// The contact.
+        to: String,
+        /// Their home.
+        home: String,
+    },
+    /// The contact's chain names no broker.
+    #[error("{to} has published no inbox yet; try again later")]
+    NoInbox {
+        /// The contact.
+        to: String,
+    },
+    /// The message can't be written.
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+    /// The database can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl SendError {
+    /// Returns the error's stable name.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotAContact(_) => "NotAContact",
+            Self::Stopped { .. } => "Stopped",
+            Self::Retired { .. } => "Retired",
+            Self::ForeignHome { .. } => "ForeignHome",
+            Self::NoInbox { .. } => "NoInbox",
+            Self::Payload(error) => error.code().as_str(),
+            Self::Store(error) => error.code(),
+        }
+    }
+}
+
+/// How far a message of ours came; it only rises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageState {
+    /// It is stored here, to be sent when the broker can be reached.
+    Queued,
+    /// The broker has it.
+    Sent,
+    /// The recipient's device has it.
+    Delivered,
+    /// It was shown to the recipient.
+    Read,
+}
+
+impl MessageState {
+    const ALL: [Self; 4] = [Self::Queued, Self::Sent, Self::Delivered, Self::Read];
+
+    pub(crate) fn to_stored(self) -> usize {
+        self as usize
+    }
+
+    pub(crate) fn from_stored(number: usize) -> Self {
+        Self::ALL.get(number).copied().unwrap_or(Self::Queued)
+    }
+}
+
+/// A handle on the conversation with one contact.
+#[derive(Clone, Copy, Debug)]
+pub struct Conversation<'a> {
+    shared: &'a Shared,
+    peer: PrimaryKey,
+}
+
+impl<'a> Conversation<'a> {
+    pub(crate) fn new(shared: &'a Shared, peer: PrimaryKey) -> Self {
+        Self { shared, peer }
+    }
+
+    /// Accepts a text for sending. When this returns it is on disk, and will be sent now or when the network is back.
+    ///
+    /// # Errors
+    /// [`SendError`]; `TooLarge` for a text above 48 KiB: send it as a file.
+    pub async fn send_text(&self, text: &str) -> Result<MessageId, SendError> {
+        self.send(Content::Text(text.to_owned())).await
+    }
+
+    pub(crate) async fn send(&self, content: Content) -> Result<MessageId, SendError> {
+        let contact = self.reachable_contact().await?;
+        let id = MessageId(rand::random());
+        let payload = Payload {
+            id,
+            install: self.shared.install,
+            // A stand-in that shows whether the payload can be written; the store counts.
+            seq: 1,
+            sent_at_ms: self.shared.home_now_ms(),
+            from: Some(self.shared.handle.clone()),
+            to: contact.handle,
+            content,
+            own_head: None,
+            peer_head: None,
+            reply_to: None,
+        };
+        payload.encode()?;
+        let own = self.shared.primary();
+        let outgoing = Outgoing { recipient: self.peer, own, payload, nats_msg_id: rand::random() };
+        self.shared.store.queue_message(outgoing).await?;
+        self.shared.link.outbox_changed();
+        Ok(id)
+    }
+
+    /// Finds the contact, and checks that what is sent to them can reach them and nobody else.
+    pub(crate) async fn reachable_contact(&self) -> Result<ContactRow, SendError> {
+        let contact = self.shared.store.contact(self.peer).await?.ok_or(SendError::NotAContact(self.peer))?;
+        let to = contact.handle.as_ref().map_or_else(|| self.peer.to_string(), |handle| format!("@{handle}"));
+        if let Some(trouble) = contact.trouble {
+            return Err(SendError::Stopped { to, trouble });
+        }
+        let chain = self.shared.store.chain(self.peer, self.shared.policy).await?;
+        if chain.state().is_retired() {
+            return Err(SendError::Retired { to });
+        }
+        match chain.state().nats() {
+            None => Err(SendError::NoInbox { to }),
+            Some(endpoint) if endpoint.home != *self.shared.handle.home() => {
+                Err(SendError::ForeignHome { to, home: endpoint.home.to_string() })
+            }
+            Some(_) => Ok(contact),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What happens, as the application hears of it.
+
+use std::fmt;
+
+use kez_core::{
+    handle::{Handle, Policy},
+    identity::PrimaryKey,
+    payload::{FileEntry, MessageId},
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::conversation::MessageState;
+
+/// Names an event until it is handled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct EventId(pub(crate) i64);
+
+/// An event that was not handled yet. It is given out again after a restart until
+/// [`Client::handled`](crate::Client::handled).
+#[derive(Clone, Debug)]
+pub struct PendingEvent {
+    /// What to hand to [`Client::handled`](crate::Client::handled).
+    pub id: EventId,
+    /// What happened.
+    pub event: Event,
+}
+
+/// Names somebody's offer of files, on this device only; it is what fetching takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ShareId(pub(crate) i64);
+
+impl ShareId {
+    /// Takes the number that was shown to a person.
+    #[must_use]
+    pub fn new(number: i64) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for ShareId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Somebody else: their key, which is who they are, and the handle that they go by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Their key.
+    pub primary: PrimaryKey,
+    /// Their handle, as checked when they were added.
+    #[serde(with = "qualified")]
+    pub handle: Option<Handle>,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.handle {
+            Some(handle) => write!(f, "@{handle}"),
+            None => self.primary.fmt(f),
+        }
+    }
+}
+
+/// A file as it was offered. The name is the sender's word: make it safe before it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedFile {
+    /// Its relative path.
+    pub path: String,
+    /// Its media type, or empty.
+    pub media_type: String,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+}
+
+impl SharedFile {
+    pub(crate) fn of(entry: &FileEntry) -> Self {
+        Self { path: entry.path.to_string(), media_type: entry.media_type.clone(), size_bytes: entry.plain_len }
+    }
+}
+
+/// Something that happened. Texts in it are others' words: make them safe before they are shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A contact wrote.
+    Message {
+        /// Who.
+        from: Peer,
+        /// The message's name.
+        id: MessageId,
+        /// When they say they sent it, in milliseconds since 1970.
+        sent_at_ms: u64,
+        /// What.
+        text: String,
+    },
+    /// A contact holds files ready. Nothing is downloaded until it is asked for.
+    FileShared {
+        /// Who.
+        from: Peer,
+        /// What to fetch it by.
+        share_id: ShareId,
+        /// When they say they sent it, in milliseconds since 1970.
+        sent_at_ms: u64,
+        /// What.
+        files: Vec<SharedFile>,
+    },
+    /// Somebody who is no contact wrote. Their message waits here until they are added.
+    Request {
+        /// Who, by key alone.
+        from: Peer,
+        /// Who they say they are. Adding that handle shows whether it is true.
+        #[serde(with = "qualified")]
+        claimed_handle: Option<Handle>,
+        /// When they say they sent it, in milliseconds since 1970.
+        sent_at_ms: u64,
+    },
+    /// A message of our own came further.
+    MessageState {
+        /// To whom.
+        to: Peer,
+        /// The message's name.
+        id: MessageId,
+        /// How far.
+        state: MessageState,
+    },
+    /// A contact sent something that this version does not show.
+    Unsupported {
+        /// Who.
+        from: Peer,
+        /// The kind's number.
+        #[serde(rename = "message_kind")]
+        kind: u64,
+        /// When they say they sent it, in milliseconds since 1970.
+        sent_at_ms: u64,
+    },
+}
+
+/// Handles in JSON: `name@home`, or null.
+mod qualified {
+    use super::{Deserialize, Deserializer, Handle, Policy, Serialize, Serializer};
+
+    #[allow(clippy::ref_option, reason = "the shape that serde asks for")]
+    pub(super) fn serialize<S: Serializer>(handle: &Option<Handle>, serializer: S) -> Result<S::Ok, S::Error> {
+        handle.as_ref().map(Handle::to_string).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Handle>, D::Error> {
+        // What is stored passed the rules that held when it came in.
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| Handle::from_qualified(&text, Policy::Development)).transpose().map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,260 @@
+//! Files: shared by reference, sealed, and fetched only when somebody asks (`docs/PROTOCOL.md` §9).
+
+mod node;
+
+use std::path::{Path, PathBuf};
+
+use kez_core::{
+    filecrypt::FileKey,
+    handle::Policy,
+    identity::PrimaryKey,
+    payload::{Content, FileEntry, FileShare, MessageId, PayloadError, SharePath},
+};
+use thiserror::Error;
+use tokio::sync::OnceCell;
+
+use crate::{
+    client::Shared,
+    conversation::SendError,
+    event::{Peer, ShareId, SharedFile},
+    store::{OfferRow, OwnFile, StoreError},
+};
+
+use node::{Node, NodeSettings};
+
+pub use node::NodeError as TransferError;
+
+/// Says why a file could not be shared or fetched.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum FilesError {
+    /// There is no such offer.
+    #[error("there is no offer {0}; list the offers that there are")]
+    NoSuchOffer(ShareId),
+    /// The sender can't be reached now.
+    #[error("{peer} can't be reached now ({source}); try again when they are back online")]
+    Waiting {
+        /// Who has the file.
+        peer: Peer,
+        /// What happened.
+        source: TransferError,
+    },
+    /// The file's name can't be shared.
+    #[error(transparent)]
+    BadName(#[from] PayloadError),
+    /// The announcement could not be sent.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The transfer failed.
+    #[error(transparent)]
+    Transfer(TransferError),
+    /// The database can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl FilesError {
+    /// Returns the error's stable name.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoSuchOffer(_) => "NoSuchOffer",
+            Self::Waiting { .. } => "Waiting",
+            Self::BadName(error) => error.code().as_str(),
+            Self::Send(error) => error.code(),
+            Self::Transfer(error) => error.code(),
+            Self::Store(error) => error.code(),
+        }
+    }
+}
+
+impl From<TransferError> for FilesError {
+    fn from(error: TransferError) -> Self {
+        Self::Transfer(error)
+    }
+}
+
+/// How far a transfer has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransferProgress {
+    /// The file's name.
+    pub path: String,
+    /// Bytes of the file that are done.
+    pub done_bytes: u64,
+    /// Bytes of the file in all.
+    pub total_bytes: u64,
+}
+
+/// A file of ours that was announced to its readers.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// The announcements, one for each reader.
+    pub messages: Vec<MessageId>,
+    /// The file.
+    pub file: SharedFile,
+}
+
+/// Files that somebody holds ready for us.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// What to fetch them by.
+    pub share_id: ShareId,
+    /// Who.
+    pub from: Peer,
+    /// When they say they offered them, in milliseconds since 1970.
+    pub sent_at_ms: u64,
+    /// What.
+    pub files: Vec<SharedFile>,
+    /// Whether we have fetched them.
+    pub fetched: bool,
+}
+
+impl From<OfferRow> for Offer {
+    fn from(row: OfferRow) -> Self {
+        let files = row.share.entries.iter().map(SharedFile::of).collect();
+        Self { share_id: row.id, from: row.from, sent_at_ms: row.sent_at_ms, files, fetched: row.fetched }
+    }
+}
+
+/// A handle on an account's files.
+#[derive(Clone, Copy, Debug)]
+pub struct Files<'a> {
+    shared: &'a Shared,
+}
+
+impl<'a> Files<'a> {
+    pub(crate) fn new(shared: &'a Shared) -> Self {
+        Self { shared }
+    }
+
+    /// Seals a file into the local store and announces it to `readers`. It is served, to them only, while a client of
+    /// this account is open.
+    ///
+    /// # Errors
+    /// [`FilesError`]; nobody is told of a file that could not be sealed.
+    pub async fn share(
+        &self,
+        path: &Path,
+        readers: &[PrimaryKey],
+        mut progress: impl FnMut(TransferProgress) + Send,
+    ) -> Result<Share, FilesError> {
+        let shared = self.shared;
+        for &reader in readers {
+            crate::Conversation::new(shared, reader).reachable_contact().await?;
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let share_path = SharePath::parse(&name)?;
+        let total_bytes = tokio::fs::metadata(path).await.map_or(0, |metadata| metadata.len());
+        let node = shared.node.get(shared).await?;
+        let key = FileKey::generate(&mut rand::rng());
+        let report = |done_bytes| progress(TransferProgress { path: name.clone(), done_bytes, total_bytes });
+        let imported = node.import(path, &key, report).await?;
+
+        let file = OwnFile {
+            blob_hash: imported.blob_hash,
+            key: key.clone(),
+            plain_hash: imported.plain_hash,
+            plain_len: imported.plain_len,
+        };
+        shared.store.keep_own_file(file, readers.to_vec()).await?;
+        let entry = FileEntry {
+            path: share_path,
+            media_type: String::new(),
+            blob_hash: imported.blob_hash,
+            key,
+            plain_hash: imported.plain_hash,
+            plain_len: imported.plain_len,
+        };
+        let file = SharedFile::of(&entry);
+        let announcement = FileShare { entries: vec![entry], addresses: node.addresses() };
+        let mut messages = Vec::with_capacity(readers.len());
+        for &reader in readers {
+            node.allow(reader, imported.blob_hash);
+            let content = Content::FileShare(announcement.clone());
+            messages.push(crate::Conversation::new(shared, reader).send(content).await?);
+        }
+        Ok(Share { messages, file })
+    }
+
+    /// Lists what others hold ready for us, oldest first.
+    ///
+    /// # Errors
+    /// [`FilesError::Store`].
+    pub async fn offers(&self) -> Result<Vec<Offer>, FilesError> {
+        Ok(self.shared.store.offers().await?.into_iter().map(Offer::from).collect())
+    }
+
+    /// Fetches offered files from their sender into a folder, verifies and opens them. A transfer that broke off goes
+    /// on where it was; nothing is overwritten.
+    ///
+    /// # Errors
+    /// [`FilesError`]; `Waiting` while the sender is away.
+    pub async fn fetch(
+        &self,
+        share_id: ShareId,
+        to_dir: &Path,
+        mut progress: impl FnMut(TransferProgress) + Send,
+    ) -> Result<Vec<PathBuf>, FilesError> {
+        let shared = self.shared;
+        let offer = shared.store.offer(share_id).await?.ok_or(FilesError::NoSuchOffer(share_id))?;
+        let node = shared.node.get(shared).await?;
+        let mut paths = Vec::with_capacity(offer.share.entries.len());
+        for entry in &offer.share.entries {
+            let report = |done_bytes| {
+                progress(TransferProgress { path: entry.path.to_string(), done_bytes, total_bytes: entry.plain_len });
+            };
+            let fetched = node.fetch(offer.from.primary, &offer.share.addresses, entry, to_dir, report).await;
+            paths.push(fetched.map_err(|error| match error {
+                source @ TransferError::Unreachable { .. } => FilesError::Waiting { peer: offer.from.clone(), source },
+                other => other.into(),
+            })?);
+        }
+        shared.store.set_fetched(share_id).await?;
+        Ok(paths)
+    }
+}
+
+/// The account's Iroh node, started when files are first touched: who only chats opens no further socket.
+#[derive(Default)]
+pub(crate) struct LazyNode(OnceCell<Node>);
+
+impl LazyNode {
+    async fn get(&self, shared: &Shared) -> Result<&Node, FilesError> {
+        self.0
+            .get_or_try_init(|| async {
+                // Without the home there are no relays, but addresses on the same network still work.
+                let relays = shared.home.info().await.map(|info| info.relays).unwrap_or_default();
+                let settings = NodeSettings {
+                    relays,
+                    loopback_allowed: shared.policy == Policy::Development,
+                    ..NodeSettings::default()
+                };
+                let node = Node::start(&shared.blobs_dir(), &shared.key, settings).await?;
+                for (reader, blob_hash) in shared.store.file_readers().await? {
+                    node.allow(reader, blob_hash);
+                }
+                Ok(node)
+            })
+            .await
+    }
+
+    pub(crate) async fn shutdown(&self) {
+        if let Some(node) = self.0.get() {
+            node.shutdown().await;
+        }
+    }
+}
+
+impl std::fmt::Debug for LazyNode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LazyNode(started: {})", self.0.initialized())
+    }
+}
+
+/// Serves what was shared earlier, if anything was.
+pub(crate) async fn serve(shared: &Shared) {
+    let something_shared = shared.store.file_readers().await.is_ok_and(|readers| !readers.is_empty());
+    if something_shared && let Err(error) = shared.node.get(shared).await {
+        tracing::warn!(%error, "shared files are not served");
+    }
+}

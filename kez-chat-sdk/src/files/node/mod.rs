@@ -1,0 +1,178 @@
+//! The Iroh node of a client: one endpoint and one store of sealed blobs (`docs/PROTOCOL.md` §9).
+//!
+//! The endpoint's id is the account's primary key. What the store holds is sealed already: plaintext is read from
+//! the file that is shared and written to the file that is fetched, and is nowhere in between. [`provider`] answers
+//! readers from an allow-list, [`import`] seals a file into the store, [`fetch`] brings one from a peer, [`dest`]
+//! decides where it goes, [`addresses`] which addresses are dialled and told.
+//!
+//! Only relays that the settings name are used, and no discovery: a peer is found through the addresses in its
+//! messages.
+
+mod addresses;
+mod dest;
+mod error;
+mod fetch;
+mod import;
+mod provider;
+#[cfg(test)]
+mod tests;
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use iroh::{Endpoint, RelayMode, endpoint::presets, protocol::Router};
+use iroh_blobs::{
+    ALPN, Hash, HashAndFormat,
+    api::Store,
+    store::{
+        GcConfig,
+        fs::{
+            FsStore,
+            options::{Options, PathOptions},
+        },
+    },
+};
+use kez_core::{
+    filecrypt::{SEGMENT_BYTES, TAG_BYTES},
+    identity::{PrimaryKey, SecretKey},
+    payload::Addresses,
+};
+use tokio::sync::Mutex;
+
+pub use error::NodeError;
+
+use provider::{Provider, Readers};
+
+/// How often blobs that no tag names are removed.
+const GC_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// What a node may do on the network.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeSettings {
+    /// Relays by their `https://` URLs; none are used, not even Iroh's public ones, if this is empty.
+    pub(crate) relays: Vec<String>,
+    /// Whether addresses on this machine are told and dialled: for development.
+    pub(crate) loopback_allowed: bool,
+    /// How long a peer may take to answer before they count as away.
+    pub(crate) connect_timeout: Duration,
+}
+
+impl Default for NodeSettings {
+    fn default() -> Self {
+        Self { relays: Vec::new(), loopback_allowed: false, connect_timeout: Duration::from_secs(10) }
+    }
+}
+
+/// A running node. [`Node::shutdown`] ends it cleanly.
+pub(crate) struct Node {
+    router: Router,
+    store: Store,
+    paths: PathOptions,
+    readers: Arc<Readers>,
+    settings: NodeSettings,
+    /// One import at a time: whoever holds this owns the store's folder of temporary files.
+    imports: Arc<Mutex<()>>,
+}
+
+impl Node {
+    /// Opens the store in `dir`, which nobody else has open, and starts to listen as the holder of `key`.
+    ///
+    /// Nothing is served until [`Node::allow`] said to whom.
+    ///
+    /// # Errors
+    /// [`NodeError::StoreUnavailable`], [`NodeError::BadRelay`] or [`NodeError::NoSocket`].
+    pub(crate) async fn start(dir: &Path, key: &SecretKey, settings: NodeSettings) -> Result<Self, NodeError> {
+        let relay_mode = relay_mode(&settings)?;
+        let unavailable = |source| NodeError::StoreUnavailable { dir: dir.to_owned(), source };
+        fs::create_dir_all(dir).map_err(|error| unavailable(error.into()))?;
+        let mut options = Options::new(dir);
+        options.gc = Some(GcConfig { interval: GC_INTERVAL, add_protected: None });
+        let paths = options.path.clone();
+        let store =
+            FsStore::load_with_opts(dir.join("blobs.db"), options).await.map_err(|error| unavailable(error.into()))?;
+        // The store is open, so it is ours alone: what lies here is left from imports that were cut short.
+        import::clear(&paths.temp_path);
+        let store = Store::from(store);
+
+        let bound = Endpoint::builder(presets::Minimal)
+            .secret_key(iroh::SecretKey::from_bytes(key.expose_seed()))
+            .relay_mode(relay_mode)
+            .bind()
+            .await;
+        let endpoint = match bound {
+            Ok(endpoint) => endpoint,
+            Err(error) => {
+                let _ = store.shutdown().await;
+                return Err(NodeError::NoSocket { source: error.into() });
+            }
+        };
+        let readers = Arc::new(Readers::default());
+        let provider = Provider::new(store.clone(), readers.clone());
+        let router = Router::builder(endpoint).accept(ALPN, provider).spawn();
+        Ok(Self { router, store, paths, readers, settings, imports: Arc::default() })
+    }
+
+    /// Returns where this endpoint can be reached now.
+    pub(crate) fn addresses(&self) -> Addresses {
+        addresses::own(self.endpoint(), self.settings.loopback_allowed)
+    }
+
+    /// Lets a reader fetch a blob, until [`Node::revoke`] or the node's end.
+    pub(crate) fn allow(&self, reader: PrimaryKey, blob_hash: [u8; 32]) {
+        self.readers.allow(reader, blob_hash);
+    }
+
+    #[allow(dead_code, reason = "shares are not taken back yet")]
+    /// Takes back what [`Node::allow`] gave; a transfer that is under way goes on.
+    pub(crate) fn revoke(&self, reader: PrimaryKey, blob_hash: [u8; 32]) {
+        self.readers.revoke(reader, blob_hash);
+    }
+
+    /// Tells whether a blob is here in full.
+    ///
+    /// # Errors
+    /// [`NodeError::Store`].
+    pub(crate) async fn has(&self, blob_hash: [u8; 32]) -> Result<bool, NodeError> {
+        self.store.blobs().has(Hash::from_bytes(blob_hash)).await.map_err(NodeError::store)
+    }
+
+    /// Ends the transfers, closes the endpoint and writes the store to disk.
+    pub(crate) async fn shutdown(&self) {
+        if let Err(error) = self.router.shutdown().await {
+            tracing::warn!(%error, "the file node did not end cleanly");
+        }
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        self.router.endpoint()
+    }
+
+    /// Names a blob so that it is kept, across restarts too.
+    async fn tag(&self, purpose: &str, hash: Hash) -> Result<(), NodeError> {
+        self.store.tags().set(tag_name(purpose, hash), HashAndFormat::raw(hash)).await.map_err(NodeError::store)
+    }
+
+    /// Takes a name back; a blob without any is removed some minutes later.
+    async fn untag(&self, purpose: &str, hash: Hash) -> Result<(), NodeError> {
+        self.store.tags().delete(tag_name(purpose, hash)).await.map(drop).map_err(NodeError::store)
+    }
+}
+
+fn tag_name(purpose: &str, hash: Hash) -> String {
+    format!("{purpose}/{}", hash.to_hex())
+}
+
+fn relay_mode(settings: &NodeSettings) -> Result<RelayMode, NodeError> {
+    if settings.relays.is_empty() {
+        return Ok(RelayMode::Disabled);
+    }
+    let parse = |url: &String| {
+        addresses::relay(url, settings.loopback_allowed).ok_or_else(|| NodeError::BadRelay { url: url.clone() })
+    };
+    Ok(RelayMode::custom(settings.relays.iter().map(parse).collect::<Result<Vec<_>, _>>()?))
+}
+
+/// Returns how many bytes of the file so many bytes of its blob stand for.
+fn plain_bytes(sealed_bytes: u64) -> u64 {
+    let segments = sealed_bytes.div_ceil((SEGMENT_BYTES + TAG_BYTES) as u64);
+    sealed_bytes.saturating_sub(segments * TAG_BYTES as u64)
+}

@@ -1,0 +1,56 @@
+//! The kez-chat client: accounts, contacts, end-to-end encrypted messages, and files on demand.
+//!
+//! An application makes an account once ([`NewAccount`]), then opens a [`Client`] on the same home directory. Whatever
+//! the client promises is on disk before the call returns: a message that was accepted for sending is sent, now or when
+//! the network is back, and an event is given out until the application says that it handled it.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use kez_chat_sdk::{Client, Event, Passphrase, PassphraseFile};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let key_store = PassphraseFile::new("alice/seed.age", Passphrase::new("correct horse".into()));
+//! let client = Client::open("alice", Arc::new(key_store)).await?;
+//! let bob = client.contacts().add("@bob").await?;
+//! client.conversation(bob.primary).send_text("hello").await?;
+//! loop {
+//!     let pending = client.next_event().await?;
+//!     if let Event::Message { from, text, .. } = &pending.event {
+//!         println!("{from}: {text}");
+//!     }
+//!     client.handled(pending.id).await?;
+//! }
+//! # }
+//! ```
+
+mod account;
+mod client;
+mod clock;
+mod contacts;
+mod conversation;
+mod event;
+#[cfg(feature = "files")]
+mod files;
+mod home_dir;
+mod inbox;
+mod key_store;
+mod net;
+mod outbox;
+mod session;
+mod store;
+
+pub use account::{AccountError, NewAccount, Registered, RegistrationStep, resolve_handle};
+pub use client::{Client, ClientError};
+pub use contacts::{Agreement, Contact, ContactError, Contacts};
+pub use conversation::{Conversation, MessageState, SendError};
+pub use event::{Event, EventId, Peer, PendingEvent, ShareId, SharedFile};
+#[cfg(feature = "files")]
+pub use files::{Files, FilesError, Offer, Share, TransferError, TransferProgress};
+pub use home_dir::HomeDirError;
+#[cfg(feature = "keyring")]
+pub use key_store::OsKeyring;
+pub use key_store::{KeyStore, KeyStoreError, Passphrase, PassphraseFile};
+pub use kez_core::{broker, envelope, filecrypt, handle, identity, mnemonic, payload, sigchain};
+pub use net::{HomeUrl, HomeUrlError, NetError};
+pub use session::ConnectionState;
+pub use store::StoreError;

@@ -1,0 +1,108 @@
+//! The home server's HTTP interface (`docs/PROTOCOL.md` §3).
+
+use kez_core::{
+    handle::{Handle, Home},
+    identity::{PrimaryKey, SecretKey, Statement},
+};
+use reqwest::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::{HomeUrl, Http, NetError, guard::bad_answer};
+
+/// Speaks to one home server.
+#[derive(Clone, Debug)]
+pub(crate) struct HomeClient {
+    http: Http,
+    url: HomeUrl,
+}
+
+/// What a home says of itself.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Info {
+    domain: String,
+    pub(crate) now_ms: u64,
+    pub(crate) server_keys: Vec<PrimaryKey>,
+    pub(crate) nats: NatsInfo,
+    /// A base, without a slash at its end.
+    pub(crate) sigchain_url: String,
+    #[cfg(feature = "files")]
+    #[serde(default)]
+    pub(crate) relays: Vec<String>,
+}
+
+/// Where a home's broker is.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct NatsInfo {
+    pub(crate) urls: Vec<String>,
+    pub(crate) streams: Vec<String>,
+    pub(crate) epoch: String,
+    pub(crate) jwt: Option<String>,
+}
+
+/// Whose handle it is. Its `endpoints` are a hint that nobody believes, so they are not read.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Profile {
+    pub(crate) primary: PrimaryKey,
+    pub(crate) sigchain_url: String,
+}
+
+/// How a registration ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RegisterOutcome {
+    /// The handle is ours, now or already.
+    Ours,
+    /// Somebody else has it, or our key has another one.
+    Taken,
+    /// The home gives it to nobody.
+    Reserved,
+}
+
+#[derive(Serialize)]
+struct Registration<'a> {
+    handle: String,
+    primary: &'a PrimaryKey,
+    registration_sig: String,
+}
+
+impl HomeClient {
+    pub(crate) fn new(home: &Home) -> Self {
+        let url = HomeUrl::of(home.clone());
+        Self { http: Http::new(url.policy()), url }
+    }
+
+    /// Asks the home about itself, and refuses one that goes by another name than it was asked for.
+    pub(crate) async fn info(&self) -> Result<Info, NetError> {
+        let url = format!("{}/v1/info", self.url.base());
+        let info: Info = self.http.get(&url).await?;
+        let asked = self.url.home().to_string();
+        if info.domain != asked {
+            return Err(NetError::WrongHome { asked, found: info.domain });
+        }
+        let nats = &info.nats;
+        if info.server_keys.is_empty() || nats.urls.is_empty() || nats.streams.is_empty() || info.sigchain_url.ends_with('/') {
+            return Err(bad_answer(&url, "its info lacks a server key, a broker or a sigchain server"));
+        }
+        Ok(info)
+    }
+
+    pub(crate) async fn profile(&self, handle: &Handle) -> Result<Profile, NetError> {
+        self.http.get(&format!("{}/v1/u/{}", self.url.base(), handle.name())).await
+    }
+
+    pub(crate) async fn register(&self, key: &SecretKey, handle: &Handle) -> Result<RegisterOutcome, NetError> {
+        let primary = key.primary();
+        let signature = key.sign(&Statement::Register { handle, primary: &primary });
+        let body = Registration {
+            handle: handle.to_string(),
+            primary: &primary,
+            registration_sig: signature.to_base64(),
+        };
+        match self.http.post_json(&format!("{}/v1/register", self.url.base()), &body).await {
+            Ok(StatusCode::OK | StatusCode::CREATED) => Ok(RegisterOutcome::Ours),
+            Ok(other) => Err(bad_answer(&self.url.base(), other)),
+            Err(NetError::Refused { status: 409, .. }) => Ok(RegisterOutcome::Taken),
+            Err(NetError::Refused { status: 403, .. }) => Ok(RegisterOutcome::Reserved),
+            Err(error) => Err(error),
+        }
+    }
+}

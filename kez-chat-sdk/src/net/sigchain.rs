@@ -1,0 +1,118 @@
+//! The sigchain server's HTTP interface, and walking a chain over it (`docs/PROTOCOL.md` §4).
+
+use kez_core::{
+    identity::PrimaryKey,
+    sigchain::{Chain, ChainError, Event},
+};
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::{Http, NetError, guard::bad_answer};
+
+/// The most that one walk reads.
+const MAX_WALK_CHARS: usize = 64 << 20;
+
+/// Speaks to one sigchain server.
+#[derive(Clone, Debug)]
+pub(crate) struct SigchainClient {
+    http: Http,
+    base: String,
+}
+
+/// How an upload ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AppendOutcome {
+    /// The server has the event, now or already.
+    Stored,
+    /// Another event stands at its place, or its predecessor is missing there.
+    Conflict,
+}
+
+/// Why a walk ended before the chain's end.
+#[derive(Debug, Error)]
+pub(crate) enum WalkError {
+    /// The server could not be asked.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The chain is not sound from here on.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+}
+
+#[derive(Deserialize)]
+struct Page {
+    events: Vec<String>,
+    seq: u64,
+}
+
+impl SigchainClient {
+    pub(crate) fn new(http: Http, base: &str) -> Self {
+        Self { http, base: base.to_owned() }
+    }
+
+    /// Returns the full URL of a person's chain.
+    pub(crate) fn chain_url(base: &str, owner: &PrimaryKey) -> String {
+        format!("{base}/v1/sigchains/ed25519/{}", owner.to_hex())
+    }
+
+    /// Finds the base in the full URL of `owner`'s chain, as a home's profile gives it.
+    pub(crate) fn base_of(chain_url: &str, owner: &PrimaryKey) -> Result<String, NetError> {
+        let base = chain_url.strip_suffix(&Self::chain_url("", owner)).filter(|base| !base.is_empty());
+        base.map(str::to_owned).ok_or_else(|| bad_answer(chain_url, "its sigchain URL is not that of the key"))
+    }
+
+    /// Walks on from where `chain` ends, asking for its last event again, so that a forked or shortened history is
+    /// noticed. Returns the new events; `chain` holds whatever was sound, also when the walk failed.
+    pub(crate) async fn walk(&self, chain: &mut Chain) -> Result<Vec<Event>, WalkError> {
+        let pinned = chain.tip().seq();
+        let mut after = pinned.saturating_sub(1);
+        let mut read = 0;
+        loop {
+            let url = format!("{}?after={after}", Self::chain_url(&self.base, chain.primary()));
+            let page: Page = self.http.get(&url).await?;
+            if page.events.is_empty() {
+                // A server that shows less than was seen before is not believed.
+                if page.seq < pinned {
+                    return Err(ChainError::Rollback { pinned, found: page.seq }.into());
+                }
+                if after < page.seq {
+                    return Err(bad_answer(&url, "an empty page before the chain's end").into());
+                }
+                break;
+            }
+            for jws in page.events {
+                read += jws.len();
+                if read > MAX_WALK_CHARS {
+                    return Err(ChainError::TooLong.into());
+                }
+                after = self.step(chain, &jws)?;
+            }
+            if after >= page.seq {
+                break;
+            }
+        }
+        let new = usize::try_from(pinned).unwrap_or(usize::MAX);
+        Ok(chain.events().get(new..).unwrap_or_default().to_vec())
+    }
+
+    /// Takes one event of a page: the pinned one again, or the next.
+    fn step(&self, chain: &mut Chain, jws: &str) -> Result<u64, ChainError> {
+        let tip = chain.tip().clone();
+        match chain.push(jws) {
+            Ok(event) => Ok(event.seq()),
+            // The event at the chain's end, seen again: `push` has found it to be the same one, or it is a fork.
+            Err(ChainError::Gap { found, .. }) if found == tip.seq() => Ok(found),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Uploads one event of one's own. It must be stored locally before.
+    pub(crate) async fn append(&self, owner: &PrimaryKey, jws: &str) -> Result<AppendOutcome, NetError> {
+        let url = format!("{}/events", Self::chain_url(&self.base, owner));
+        match self.http.post_jws(&url, jws).await {
+            Ok(_) => Ok(AppendOutcome::Stored),
+            Err(NetError::Refused { status: 409, .. }) => Ok(AppendOutcome::Conflict),
+            Err(error) => Err(error),
+        }
+    }
+}

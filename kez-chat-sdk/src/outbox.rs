@@ -1,0 +1,118 @@
+//! Sending: what is queued goes to the broker in its order, and stays until it is known to have arrived
+//! (`docs/PROTOCOL.md` §8).
+
+use std::time::Duration;
+
+use async_nats::{HeaderMap, Request, header::NATS_MESSAGE_ID};
+use data_encoding::HEXLOWER;
+use kez_core::{
+    envelope::{self, Peer},
+    identity::PrimaryKey,
+    payload::{Content, MAX_RECEIPT_IDS, MessageId, Payload, ReceiptStatus},
+};
+use serde::Deserialize;
+
+use crate::{
+    client::Shared,
+    clock::now_ms,
+    session::{Session, SessionError},
+    store::OutboxRow,
+};
+
+/// How long the broker may take to acknowledge a message.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a receipt waits for others to the same person.
+const RECEIPT_BATCH: Duration = Duration::from_millis(100);
+/// When a message is tried again that the broker did not take.
+const RETRY_MS: u64 = 30_000;
+/// JetStream's answer for an inbox that holds all it may of one sender.
+const INBOX_FULL: u32 = 10_077;
+
+/// Sends whatever is due, for as long as the session lasts.
+pub(crate) async fn run(shared: &Shared, session: &Session) -> Result<(), SessionError> {
+    loop {
+        queue_receipts(shared).await?;
+        while let Some(row) = shared.store.next_to_send(now_ms()).await? {
+            send(shared, session, &row).await?;
+        }
+        let due = shared.store.next_try_ms().await?;
+        let sleep = due.map_or(Duration::from_secs(3600), |due| Duration::from_millis(due.saturating_sub(now_ms()).max(1)));
+        tokio::select! {
+            () = shared.link.outbox_change() => tokio::time::sleep(RECEIPT_BATCH.min(sleep)).await,
+            () = tokio::time::sleep(sleep) => {}
+        }
+    }
+}
+
+/// Turns delivery receipts that are owed into messages.
+async fn queue_receipts(shared: &Shared) -> Result<(), SessionError> {
+    while let Some((to, ids)) = shared.store.receipts_due(MAX_RECEIPT_IDS).await? {
+        let contact = shared.store.contact(to).await?;
+        let payload = Payload {
+            id: MessageId(rand::random()),
+            install: shared.install,
+            seq: 0,
+            sent_at_ms: shared.home_now_ms(),
+            from: Some(shared.handle.clone()),
+            to: contact.and_then(|contact| contact.handle),
+            content: Content::Receipt { status: ReceiptStatus::Delivered, ids: ids.clone() },
+            own_head: None,
+            peer_head: None,
+            reply_to: None,
+        };
+        shared.store.queue_receipt(to, ids, payload, rand::random()).await?;
+    }
+    Ok(())
+}
+
+async fn send(shared: &Shared, session: &Session, row: &OutboxRow) -> Result<(), SessionError> {
+    match publish(shared, session, row).await {
+        Ok(()) => {
+            shared.store.set_sent(row, shared.primary()).await?;
+            shared.link.state_changed();
+        }
+        Err(cause) => {
+            tracing::warn!(%cause, "a message was not taken and will be tried again");
+            shared.store.try_later(row.row, now_ms() + RETRY_MS).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Seals a message and hands it to the broker; `Ok` means that the broker has it on disk.
+async fn publish(shared: &Shared, session: &Session, row: &OutboxRow) -> Result<(), String> {
+    let wire = seal(shared, &row.recipient, &row.payload)?;
+    let subject = session.inbox_subject(shared, &row.recipient).ok_or("the home has no server key")?;
+    let mut headers = HeaderMap::new();
+    headers.insert(NATS_MESSAGE_ID, HEXLOWER.encode(&row.nats_msg_id));
+    let request = Request::new().headers(headers).payload(wire.into()).timeout(Some(PUBLISH_TIMEOUT));
+    let answer = session.nats.send_request(subject, request).await.map_err(|error| error.to_string())?;
+    match serde_json::from_slice(&answer.payload) {
+        Ok(PublishAnswer::Error { error }) if error.err_code == INBOX_FULL => {
+            Err("the recipient's inbox holds all it may of our messages".into())
+        }
+        Ok(PublishAnswer::Error { error }) => Err(format!("{} ({})", error.description, error.err_code)),
+        Ok(PublishAnswer::Stored { stream, .. }) if session.streams().contains(&stream) => Ok(()),
+        Ok(PublishAnswer::Stored { stream, .. }) => Err(format!("an unexpected stream took it: {stream}")),
+        Err(error) => Err(format!("the broker's acknowledgement makes no sense: {error}")),
+    }
+}
+
+fn seal(shared: &Shared, recipient: &PrimaryKey, payload: &[u8]) -> Result<Vec<u8>, String> {
+    let peer = Peer::new(&shared.key, *recipient);
+    envelope::seal(&shared.key, &peer, payload, &rand::random()).map_err(|error| error.to_string())
+}
+
+/// JetStream's answer to a publish.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum PublishAnswer {
+    Error { error: ApiError },
+    Stored { stream: String, #[serde(rename = "seq")] _seq: u64 },
+}
+
+#[derive(Deserialize)]
+struct ApiError {
+    err_code: u32,
+    description: String,
+}

@@ -1,0 +1,120 @@
+//! The tables, and how older files become newer ones.
+
+use rusqlite::Connection;
+
+use super::StoreError;
+
+/// One step for each version; a file of version `n` has seen the first `n` of them. Never edit one that has shipped.
+const MIGRATIONS: &[&str] = &[
+    // Keys and heads are their 32 bytes, ids their 16, times milliseconds since 1970.
+    "CREATE TABLE account (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        install BLOB NOT NULL,
+        born_at_ms INTEGER NOT NULL,
+        backed_up INTEGER NOT NULL DEFAULT 0,
+        handle TEXT,                        -- set when the home has registered it
+        sigchain_base TEXT,
+        published INTEGER NOT NULL DEFAULT 0,
+        epoch TEXT                          -- of the home's inbox stream, as last seen
+     ) STRICT;
+
+     CREATE TABLE chain_events (
+        owner BLOB NOT NULL,
+        seq INTEGER NOT NULL,
+        jws TEXT NOT NULL,
+        uploaded INTEGER NOT NULL,          -- 0: signed here and not yet at the sigchain server
+        PRIMARY KEY (owner, seq)
+     ) STRICT, WITHOUT ROWID;
+
+     CREATE TABLE contacts (
+        owner BLOB PRIMARY KEY,
+        handle TEXT UNIQUE,
+        agreed INTEGER NOT NULL,
+        sigchain_base TEXT NOT NULL,
+        added_at_ms INTEGER NOT NULL,
+        trouble TEXT,                       -- why sending stopped, if it did
+        next_seq INTEGER NOT NULL DEFAULT 1 -- of our messages to them
+     ) STRICT, WITHOUT ROWID;
+
+     CREATE TABLE messages (
+        row INTEGER PRIMARY KEY,
+        author BLOB NOT NULL,
+        id BLOB NOT NULL,
+        peer BLOB NOT NULL,                 -- the other party of the conversation
+        kind INTEGER NOT NULL,
+        payload BLOB NOT NULL,
+        sent_at_ms INTEGER NOT NULL,
+        stored_at_ms INTEGER NOT NULL,
+        state INTEGER NOT NULL,             -- of our own: 0 queued, 1 sent, 2 delivered, 3 read
+        receipt_at_ms INTEGER,              -- of others': when a delivery receipt was last queued
+        UNIQUE (author, id)
+     ) STRICT;
+     CREATE INDEX messages_by_peer ON messages (peer, row);
+
+     CREATE TABLE outbox (
+        row INTEGER PRIMARY KEY,
+        recipient BLOB NOT NULL,
+        message_id BLOB NOT NULL,
+        nats_msg_id BLOB NOT NULL,
+        payload BLOB NOT NULL,
+        awaits_receipt INTEGER NOT NULL,    -- 1: kept until the recipient's delivery receipt
+        sent INTEGER NOT NULL DEFAULT 0,    -- 1: acknowledged by the broker
+        next_try_ms INTEGER NOT NULL DEFAULT 0
+     ) STRICT;
+     CREATE INDEX outbox_to_send ON outbox (row) WHERE sent = 0;
+     CREATE UNIQUE INDEX outbox_by_message ON outbox (message_id);
+
+     CREATE TABLE receipts_due (
+        author BLOB NOT NULL,
+        id BLOB NOT NULL,
+        PRIMARY KEY (author, id)
+     ) STRICT, WITHOUT ROWID;
+
+     CREATE TABLE events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        body TEXT NOT NULL
+     ) STRICT;
+
+     CREATE TABLE quarantine (
+        row INTEGER PRIMARY KEY,
+        reason TEXT NOT NULL,
+        stored_at_ms INTEGER NOT NULL,
+        frame BLOB NOT NULL
+     ) STRICT;
+
+     CREATE TABLE offers (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        author BLOB NOT NULL,
+        message_id BLOB NOT NULL,
+        fetched INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (author, message_id)
+     ) STRICT;
+
+     CREATE TABLE own_files (
+        blob_hash BLOB PRIMARY KEY,
+        file_key BLOB NOT NULL,
+        plain_hash BLOB NOT NULL,
+        plain_len INTEGER NOT NULL
+     ) STRICT, WITHOUT ROWID;
+
+     CREATE TABLE file_readers (
+        blob_hash BLOB NOT NULL REFERENCES own_files (blob_hash) ON DELETE CASCADE,
+        reader BLOB NOT NULL,
+        PRIMARY KEY (blob_hash, reader)
+     ) STRICT, WITHOUT ROWID;",
+];
+
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > known {
+        return Err(StoreError::TooNew { found, known });
+    }
+    for (version, step) in (1u32..).zip(MIGRATIONS).skip(found as usize) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", version)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

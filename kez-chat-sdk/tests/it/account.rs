@@ -1,0 +1,97 @@
+//! Making accounts: the backup can't be skipped, and every step can be interrupted.
+
+use kez_chat_sdk::{AccountError, Client, ClientError, HomeDirError, HomeUrl, NetError, NewAccount, resolve_handle};
+use kez_testbed::Testbed;
+
+use crate::people::Person;
+
+fn handle_at(testbed: &Testbed, name: &str) -> kez_chat_sdk::handle::Handle {
+    resolve_handle(name, Some(&HomeUrl::parse(&testbed.home_url()).unwrap())).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_account_without_a_confirmed_backup() {
+    let testbed = Testbed::start().await.unwrap();
+    let person = Person::new();
+    let handle = handle_at(&testbed, "alice");
+    let refused = person.new_account().await.register(&handle, |_| {}).await;
+    assert!(matches!(refused, Err(AccountError::NotBackedUp)), "{refused:?}");
+
+    let mut account = person.new_account().await;
+    let words = account.mnemonic();
+    let quiz = words.quiz(3, &mut rand::rng());
+    let wrong = vec!["zoo".to_owned(); 3];
+    assert!(matches!(account.confirm_quiz(&quiz, &wrong).await, Err(AccountError::WrongWords)));
+    let nothing_asked = words.quiz(0, &mut rand::rng());
+    assert!(account.confirm_quiz(&nothing_asked, &[]).await.is_err(), "an empty quiz proves nothing");
+    let others = Person::new().new_account().await.mnemonic();
+    let foreign = others.quiz(1, &mut rand::rng());
+    let answer = others.expose_words()[foreign.positions()[0] - 1].to_owned();
+    assert!(account.confirm_quiz(&foreign, &[answer]).await.is_err(), "a quiz on another key's words proves nothing");
+
+    let right: Vec<_> = quiz.positions().iter().map(|&place| words.expose_words()[place - 1].to_owned()).collect();
+    account.confirm_quiz(&quiz, &right).await.unwrap();
+    let registered = account.register(&handle, |_| {}).await.unwrap();
+    assert_eq!(registered.handle, handle);
+    testbed.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_registration_goes_on_with_the_same_key() {
+    let mut testbed = Testbed::start().await.unwrap();
+    let person = Person::new();
+    let handle = handle_at(&testbed, "alice");
+    let key = {
+        let mut account = person.new_account().await;
+        account.confirm_backup_file(&person.folder.path().join("words.txt")).await.unwrap();
+        let again = account.confirm_backup_file(&person.folder.path().join("words.txt")).await;
+        assert!(matches!(again, Err(AccountError::BackupFile { .. })), "a backup is never overwritten");
+        account.primary()
+    };
+    // The handle is registered, but the sigchain server is away: half an account.
+    testbed.stop_sig_server().await;
+    let account = person.new_account().await;
+    assert!(account.is_backed_up() && account.primary() == key);
+    let cut = account.register(&handle, |_| {}).await;
+    assert!(matches!(cut, Err(AccountError::Net(NetError::Unreachable { .. }))), "{cut:?}");
+    let half = Client::open(person.home(), person.key_store()).await;
+    assert!(matches!(half, Err(ClientError::NotRegistered)));
+
+    testbed.start_sig_server().await.unwrap();
+    let other = person.new_account().await.register(&handle_at(&testbed, "malice"), |_| {}).await;
+    assert!(matches!(other, Err(AccountError::RegisteredAs { .. })), "{other:?}");
+    let registered = person.new_account().await.register(&handle, |_| {}).await.unwrap();
+    assert_eq!(registered.primary, key);
+    let complete = NewAccount::begin(person.home(), person.key_store()).await;
+    assert!(matches!(complete, Err(AccountError::AlreadyRegistered { .. })));
+    testbed.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn taken_and_reserved_names_are_told_apart_and_another_name_may_be_tried() {
+    let testbed = Testbed::start().await.unwrap();
+    let (first, second) = (Person::new(), Person::new());
+    first.register(&testbed, "alice").await.shutdown().await;
+    let mut account = second.new_account().await;
+    account.confirm_backup_file(&second.folder.path().join("words.txt")).await.unwrap();
+    let taken = account.register(&handle_at(&testbed, "alice"), |_| {}).await;
+    assert!(matches!(taken, Err(AccountError::HandleTaken { .. })), "{taken:?}");
+    let reserved = second.new_account().await.register(&handle_at(&testbed, "admin"), |_| {}).await;
+    assert!(matches!(reserved, Err(AccountError::ReservedHandle { .. })), "{reserved:?}");
+    second.new_account().await.register(&handle_at(&testbed, "alicia"), |_| {}).await.unwrap();
+    testbed.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_process_owns_a_home() {
+    let testbed = Testbed::start().await.unwrap();
+    let person = Person::new();
+    let client = person.register(&testbed, "alice").await;
+    match Client::open(person.home(), person.key_store()).await {
+        Err(ClientError::HomeDir(HomeDirError::Owned { pid, .. })) => assert_eq!(pid, std::process::id().to_string()),
+        other => panic!("{other:?}"),
+    }
+    client.shutdown().await;
+    person.open().await.shutdown().await;
+    testbed.shutdown().await.unwrap();
+}

@@ -1,0 +1,10 @@
+//! The client against a real broker and both servers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
+
+mod account;
+mod connection;
+#[cfg(feature = "files")]
+mod files;
+mod messages;
+mod people;
+mod privacy;

@@ -1,0 +1,108 @@
+//! Accounts for tests: a folder each, a real key file, a real registration.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use kez_chat_sdk::{
+    Client, ConnectionState, Event, HomeUrl, KeyStore, KeyStoreError, NewAccount, PendingEvent, identity::SecretKey,
+    resolve_handle,
+};
+use kez_testbed::Testbed;
+use tempfile::TempDir;
+
+/// Long enough for a busy machine; nothing waits this long when all is well.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A key store as an application would bring it. A passphrase file takes a second each time, on purpose.
+#[derive(Default)]
+struct HeldKey(Mutex<Option<SecretKey>>);
+
+impl KeyStore for HeldKey {
+    fn load(&self) -> Result<Option<SecretKey>, KeyStoreError> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+
+    fn save(&self, key: &SecretKey) -> Result<(), KeyStoreError> {
+        match self.0.lock().unwrap().replace(key.clone()) {
+            None => Ok(()),
+            Some(_) => Err(KeyStoreError::Occupied),
+        }
+    }
+}
+
+/// A person with a home directory. Dropping it removes the directory.
+pub(crate) struct Person {
+    pub(crate) folder: TempDir,
+    key: Arc<HeldKey>,
+}
+
+impl Person {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), key: Arc::default() }
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    pub(crate) fn key_store(&self) -> Arc<dyn KeyStore> {
+        self.key.clone()
+    }
+
+    pub(crate) async fn new_account(&self) -> NewAccount {
+        NewAccount::begin(self.home(), self.key_store()).await.unwrap()
+    }
+
+    /// Registers a name with a backup file, and opens the client.
+    pub(crate) async fn register(&self, testbed: &Testbed, name: &str) -> Client {
+        let mut account = self.new_account().await;
+        account.confirm_backup_file(&self.folder.path().join("words.txt")).await.unwrap();
+        let server = HomeUrl::parse(&testbed.home_url()).unwrap();
+        account.register(&resolve_handle(name, Some(&server)).unwrap(), |_| {}).await.unwrap();
+        self.open().await
+    }
+
+    pub(crate) async fn open(&self) -> Client {
+        Client::open(self.home(), self.key_store()).await.unwrap()
+    }
+}
+
+/// Registers two people who have added each other.
+pub(crate) async fn two_friends(testbed: &Testbed) -> ((Person, Client), (Person, Client)) {
+    let (alice, bob) = (Person::new(), Person::new());
+    let (a, b) = tokio::join!(alice.register(testbed, "alice"), bob.register(testbed, "bob"));
+    a.contacts().add("@bob").await.unwrap();
+    b.contacts().add("@alice").await.unwrap();
+    ((alice, a), (bob, b))
+}
+
+/// Waits for the next event and handles it.
+pub(crate) async fn next(client: &Client) -> Event {
+    let PendingEvent { id, event } = pending(client).await;
+    client.handled(id).await.unwrap();
+    event
+}
+
+pub(crate) async fn pending(client: &Client) -> PendingEvent {
+    tokio::time::timeout(PATIENCE, client.next_event()).await.expect("an event in time").unwrap()
+}
+
+pub(crate) async fn until(client: &Client, wanted: impl Fn(&ConnectionState) -> bool) {
+    let mut connection = client.connection();
+    tokio::time::timeout(PATIENCE, connection.wait_for(wanted)).await.expect("the state in time").unwrap();
+}
+
+pub(crate) async fn online(client: &Client) {
+    until(client, |state| *state == ConnectionState::Online).await;
+}
+
+#[track_caller]
+pub(crate) fn text_of(event: &Event) -> &str {
+    match event {
+        Event::Message { text, .. } => text,
+        other => panic!("a message was expected: {other:?}"),
+    }
+}
