@@ -79,7 +79,7 @@ pub enum NodeError {
     #[error("{peer} can't be reached ({source}); try again when they are online")]
     Unreachable {
         /// Who has the file.
-        peer: PrimaryKey,
+        peer: Box<PrimaryKey>,
         /// What was wrong.
         source: Cause,
     },
@@ -87,19 +87,19 @@ pub enum NodeError {
     #[error("{peer} does not share this file with you, or no longer; ask them to share it again")]
     NotPermitted {
         /// Who has the file.
-        peer: PrimaryKey,
+        peer: Box<PrimaryKey>,
     },
     /// The peer no longer has the file.
     #[error("{peer} no longer has this file; ask them to share it again")]
     Gone {
         /// Who had the file.
-        peer: PrimaryKey,
+        peer: Box<PrimaryKey>,
     },
     /// The peer's copy is damaged, or they send something else.
     #[error("{peer} can't deliver this file, their copy is damaged ({source}); ask them to share it again")]
     PeerFault {
         /// Who has the file.
-        peer: PrimaryKey,
+        peer: Box<PrimaryKey>,
         /// What was wrong.
         source: Cause,
     },
@@ -107,7 +107,7 @@ pub enum NodeError {
     #[error("the transfer from {peer} broke off ({source}); fetch again to go on from where it was")]
     Interrupted {
         /// Who has the file.
-        peer: PrimaryKey,
+        peer: Box<PrimaryKey>,
         /// What was wrong.
         source: Cause,
     },

@@ -1,6 +1,7 @@
 //! Fetching: a blob is pulled from a peer, verified as it comes, and opened into the file it stands for.
 
 use std::{
+    error::Error,
     io::{self, Write},
     path::{Path, PathBuf},
     time::Duration,
@@ -96,7 +97,8 @@ impl Node {
     }
 
     pub(super) async fn connect(&self, peer: PrimaryKey, addresses: &Addresses) -> Result<Connection, NodeError> {
-        let unreachable = |source: Box<dyn std::error::Error + Send + Sync>| NodeError::Unreachable { peer, source };
+        let unreachable =
+            |source: Box<dyn Error + Send + Sync>| NodeError::Unreachable { peer: Box::new(peer), source };
         let id = EndpointId::from_bytes(peer.as_bytes()).map_err(|error| unreachable(error.into()))?;
         let relays_used = !self.settings.relays.is_empty();
         let dialled = addresses::of_peer(id, addresses, relays_used, self.settings.loopback_allowed);
@@ -117,7 +119,7 @@ impl Node {
         entry: &FileEntry,
         mut progress: impl FnMut(u64) + Send,
     ) -> Result<u64, NodeError> {
-        let stalled = || NodeError::Interrupted { peer, source: "they stopped sending".into() };
+        let stalled = || NodeError::Interrupted { peer: Box::new(peer), source: "they stopped sending".into() };
         let hash = Hash::from_bytes(entry.blob_hash);
         let expected = blob_len(entry.plain_len).map_err(|error| bad_content(entry, error))?;
         let size = timeout(STALL_TIMEOUT, get_verified_size(connection, &hash)).await.map_err(|_| stalled())?;
@@ -151,13 +153,14 @@ impl Node {
         let mut damage = None;
         while let Some(item) = items.next().await {
             match item {
+                EncodedItem::Error(error) => damage = Some(error),
                 EncodedItem::Leaf(leaf) => {
-                    if pieces.send(leaf.data).await.is_err() {
+                    let taken = pieces.send(leaf.data).await;
+                    if taken.is_err() {
                         // The writer failed, and says why.
                         break;
                     }
                 }
-                EncodedItem::Error(error) => damage = Some(error),
                 _ => {}
             }
         }
@@ -198,7 +201,9 @@ fn peer_error(peer: PrimaryKey, connection: &Connection, error: GetError) -> Nod
         Some(ConnectionError::ApplicationClosed(close)) => Some(close.error_code),
         _ => None,
     };
-    match error.iroh_error_code().or_else(close_code) {
+    let code = error.iroh_error_code().or_else(close_code);
+    let peer = Box::new(peer);
+    match code {
         Some(ERR_PERMISSION) => NodeError::NotPermitted { peer },
         Some(ERR_GONE) => NodeError::Gone { peer },
         Some(ERR_INTERNAL) => NodeError::PeerFault { peer, source: error.into() },

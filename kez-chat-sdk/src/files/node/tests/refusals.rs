@@ -3,6 +3,7 @@
 use std::{fs, net::UdpSocket, time::Instant};
 
 use futures::StreamExt;
+use iroh::endpoint::ConnectionError;
 use iroh_blobs::{
     Hash,
     protocol::{ChunkRanges, ChunkRangesSeq, ERR_PERMISSION, GetManyRequest, GetRequest, ObserveRequest, PushRequest},
@@ -21,7 +22,13 @@ async fn only_listed_readers_get_only_their_blobs() {
     let entry = alice.share(b"for bob", &bob).await;
     // Unknown altogether.
     let refused = mallory.fetch(&alice, &entry).await;
-    assert!(matches!(refused, Err(NodeError::NotPermitted { peer }) if peer == alice.key.primary()), "{refused:?}");
+    assert!(
+        matches!(refused, Err(NodeError::NotPermitted { ref peer }) if **peer == alice.key.primary()),
+        "{refused:?}"
+    );
+    let connection = mallory.node.connect(alice.key.primary(), &alice.node.addresses()).await.unwrap();
+    let closed = connection.closed().await;
+    assert!(matches!(&closed, ConnectionError::ApplicationClosed(close) if close.error_code == ERR_PERMISSION));
     // Known, but not for this blob.
     let other = alice.share(b"for mallory", &mallory).await;
     assert!(matches!(mallory.fetch(&alice, &entry).await, Err(NodeError::NotPermitted { .. })));
@@ -43,7 +50,7 @@ async fn a_blob_that_is_not_here_is_gone() {
     let missing = FileEntry { blob_hash: [7; 32], ..entry.clone() };
     alice.node.allow(bob.key.primary(), missing.blob_hash);
     let refused = bob.fetch(&alice, &missing).await;
-    assert!(matches!(refused, Err(NodeError::Gone { peer }) if peer == alice.key.primary()), "{refused:?}");
+    assert!(matches!(refused, Err(NodeError::Gone { ref peer }) if **peer == alice.key.primary()), "{refused:?}");
     assert_eq!(bob.tags().await, 0);
     alice.node.release(entry.blob_hash).await.unwrap();
     assert_eq!(alice.tags().await, 0);
@@ -95,7 +102,10 @@ async fn a_peer_who_is_away_is_told_soon() {
     for addresses in [nowhere, Addresses::default()] {
         let begun = Instant::now();
         let away = bob.fetch(alice.key.primary(), &addresses, &entry, dir.path(), |_| {}).await;
-        assert!(matches!(away, Err(NodeError::Unreachable { peer, .. }) if peer == alice.key.primary()), "{away:?}");
+        assert!(
+            matches!(away, Err(NodeError::Unreachable { ref peer, .. }) if **peer == alice.key.primary()),
+            "{away:?}"
+        );
         assert!(begun.elapsed() < Duration::from_secs(5));
     }
     bob.shutdown().await;
