@@ -10,6 +10,7 @@
 
 pub mod broker;
 mod codec;
+pub mod contact_uri;
 pub mod envelope;
 pub mod error;
 pub mod filecrypt;
@@ -18,6 +19,7 @@ pub mod identity;
 mod kdf;
 pub mod mnemonic;
 pub mod payload;
+pub mod safety;
 pub mod sigchain;
 
 pub use codec::CodecError;

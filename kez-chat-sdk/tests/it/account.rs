@@ -82,6 +82,33 @@ async fn taken_and_reserved_names_are_told_apart_and_another_name_may_be_tried()
     testbed.shutdown().await.unwrap();
 }
 
+/// The home is reached under a name that it does not go by, as it would be through a hostile proxy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_by_another_name_is_refused() {
+    let testbed = Testbed::start().await.unwrap();
+    let target = (testbed.domain().host().to_owned(), testbed.domain().port().unwrap());
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = proxy.local_addr().unwrap().port();
+    let forwarding = tokio::spawn(async move {
+        while let Ok((mut client, _)) = proxy.accept().await {
+            let mut server = tokio::net::TcpStream::connect(&target).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    let person = Person::new();
+    let mut account = person.new_account().await;
+    account.confirm_backup_file(&person.folder.path().join("words.txt")).await.unwrap();
+    let handle = resolve_handle(&format!("alice@localhost:{port}"), None).unwrap();
+    match account.register(&handle, |_| {}).await {
+        Err(AccountError::Net(NetError::WrongHome { asked, found })) => {
+            assert_eq!((asked, found), (format!("localhost:{port}"), testbed.domain().to_string()));
+        }
+        other => panic!("{other:?}"),
+    }
+    forwarding.abort();
+    testbed.shutdown().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_process_owns_a_home() {
     let testbed = Testbed::start().await.unwrap();

