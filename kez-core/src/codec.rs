@@ -91,7 +91,13 @@ impl<'a> Reader<'a> {
     /// bytes that back it.
     pub(crate) fn count(&mut self, min_bytes: usize) -> Result<usize, CodecError> {
         let count = usize::try_from(self.varint()?).map_err(|_| CodecError::Truncated)?;
-        if count > self.0.len() / min_bytes { Err(CodecError::Truncated) } else { Ok(count) }
+        self.backs(count, min_bytes)?;
+        Ok(count)
+    }
+
+    /// Refuses a count of items that the bytes left can't hold.
+    pub(crate) fn backs(&self, count: usize, min_bytes: usize) -> Result<(), CodecError> {
+        if count > self.0.len() / min_bytes { Err(CodecError::Truncated) } else { Ok(()) }
     }
 
     pub(crate) fn finish(self) -> Result<(), CodecError> {

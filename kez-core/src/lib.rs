@@ -8,6 +8,7 @@
 //! [`payload`] what a message says, [`envelope`] how it is sealed, [`broker`] where it goes, and
 //! [`filecrypt`] how the bytes of a shared file are protected.
 
+mod aead;
 pub mod broker;
 mod codec;
 pub mod contact_uri;
@@ -17,6 +18,7 @@ pub mod filecrypt;
 pub mod handle;
 pub mod identity;
 mod kdf;
+pub mod manifest;
 pub mod mnemonic;
 pub mod payload;
 pub mod safety;

@@ -10,12 +10,13 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::{
+    aead::{TAG_BYTES, open_once, seal_once},
     error::Code,
     identity::{
         EnvelopeParts, Ephemeral, KeyError, PrimaryKey, SecretKey, SharedSecret, Signature, Statement, WirePublicKey,
     },
 };
-use schedule::{MessageKeys, aead_open, aead_seal, ephemeral_scalar, header_key, sha256};
+use schedule::{MessageKeys, ephemeral_scalar, header_key, sha256};
 
 pub use padding::MAX_PADDED_BYTES;
 
@@ -27,7 +28,6 @@ pub const MAX_WIRE_BYTES: usize = OVERHEAD_BYTES + MAX_PADDED_BYTES;
 const VERSION: u8 = 1;
 const SUITE: u8 = 1;
 const KEY_ID: [u8; 4] = [0; 4];
-const TAG_BYTES: usize = 16;
 const HEADER_BYTES: usize = 32 + 64 + TAG_BYTES;
 /// Version, suite, key id and `E`, which the authenticated data of both parts begins with.
 const PREFIX_BYTES: usize = 1 + 1 + 4 + 32;
@@ -151,7 +151,7 @@ pub fn seal(own: &SecretKey, recipient: &Peer, payload: &[u8], random: &[u8; 32]
     wire.extend_from_slice(&[VERSION, SUITE]);
     wire.extend_from_slice(&KEY_ID);
     wire.extend_from_slice(&one_time);
-    let body = aead_seal(&keys.body, &padded, &wire);
+    let body = seal_once(&keys.body, &padded, &wire);
     let body_hash = sha256(&body);
     let signature = own.sign(&Statement::Envelope(&EnvelopeParts {
         suite: SUITE,
@@ -163,7 +163,7 @@ pub fn seal(own: &SecretKey, recipient: &Peer, payload: &[u8], random: &[u8; 32]
     }));
     let header = [own.primary().as_bytes().as_slice(), &signature.to_bytes()].concat();
     let aad = [wire.as_slice(), &body_hash].concat();
-    wire.extend(aead_seal(&header_key(SUITE, &one_time, &recipient_x, &es), &header, &aad));
+    wire.extend(seal_once(&header_key(SUITE, &one_time, &recipient_x, &es), &header, &aad));
     wire.extend(body);
     Ok(wire)
 }
@@ -205,7 +205,7 @@ pub fn open(
     let own_x = recipient.to_x25519();
     let body_hash = sha256(body);
     let aad = [prefix.as_slice(), &body_hash].concat();
-    let header = aead_open(&header_key(suite, one_time, &own_x, &es), header, &aad).ok_or(EnvelopeError::BadHeader)?;
+    let header = open_once(&header_key(suite, one_time, &own_x, &es), header, &aad).ok_or(EnvelopeError::BadHeader)?;
     let (sender, signature) = header.split_first_chunk::<32>().ok_or(EnvelopeError::BadHeader)?;
     let signature = Signature::from_bytes(*signature.first_chunk().ok_or(EnvelopeError::BadHeader)?);
 
@@ -223,7 +223,7 @@ pub fn open(
         body_hash: &body_hash,
     });
     sender.key.verify(&statement, &signature).map_err(|_| EnvelopeError::BadSignature)?;
-    let mut payload = aead_open(&keys.body, body, prefix).ok_or(EnvelopeError::BadBody)?;
+    let mut payload = open_once(&keys.body, body, prefix).ok_or(EnvelopeError::BadBody)?;
     let len = padding::unpad(&payload).ok_or(EnvelopeError::BadPadding)?.len();
     payload.truncate(len);
     Ok(Opened { sender, payload })

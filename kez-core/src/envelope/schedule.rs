@@ -1,6 +1,5 @@
 //! The key schedule of suite 1 (§6).
 
-use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit, Nonce, aead::Buffer};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -60,22 +59,4 @@ fn salt(suite: u8, one_time: &[u8; 32], recipient_x: &[u8; 32]) -> Vec<u8> {
 
 pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
-}
-
-/// Encrypts under a key that is used once, with a nonce of zeros.
-pub(super) fn aead_seal(key: &[u8; 32], plain: &[u8], aad: &[u8]) -> Vec<u8> {
-    let mut buffer = Vec::with_capacity(plain.len() + super::TAG_BYTES);
-    buffer.extend_from_slice(plain);
-    match ChaCha20Poly1305::new(key.into()).encrypt_in_place(&Nonce::default(), aad, &mut buffer) {
-        Ok(()) => buffer,
-        Err(_) => unreachable!("an envelope is far below the cipher's limit of 256 GiB"),
-    }
-}
-
-/// Decrypts what [`aead_seal`] made; `None` if it was changed.
-pub(super) fn aead_open(key: &[u8; 32], sealed: &[u8], aad: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let mut buffer = Zeroizing::new(sealed.to_vec());
-    let plain: &mut dyn Buffer = &mut *buffer;
-    ChaCha20Poly1305::new(key.into()).decrypt_in_place(&Nonce::default(), aad, plain).ok()?;
-    Some(buffer)
 }

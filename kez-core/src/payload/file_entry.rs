@@ -33,7 +33,7 @@ pub struct FileEntry {
 }
 
 impl FileEntry {
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, PayloadError> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, PayloadError> {
         let path = SharePath::parse(reader.str()?)?;
         let media_type = reader.str()?.to_owned();
         if !is_media_type(&media_type) {
@@ -47,7 +47,7 @@ impl FileEntry {
         Ok(Self { path, media_type, blob_hash, key, plain_hash, plain_len })
     }
 
-    pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), PayloadError> {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) -> Result<(), PayloadError> {
         if !is_media_type(&self.media_type) {
             return Err(PayloadError::BadField { field: "media" });
         }

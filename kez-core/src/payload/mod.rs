@@ -5,6 +5,7 @@ mod decode;
 mod encode;
 mod error;
 mod file_entry;
+mod folder;
 
 use std::{fmt, str::FromStr};
 
@@ -19,6 +20,7 @@ use crate::{
 pub use content::{Address, Addresses, Content, FileShare, Presence, PresenceState, ReceiptStatus, UnsupportedReason};
 pub use error::PayloadError;
 pub use file_entry::{FileEntry, SharePath};
+pub use folder::{FOLDER_MEDIA_TYPE, FolderList, MAX_FOLDER_FILES};
 
 /// The longest text of a message, in bytes of UTF-8.
 pub const MAX_TEXT_BYTES: usize = 48 * 1024;

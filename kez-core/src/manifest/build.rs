@@ -1,0 +1,170 @@
+//! Making a manifest.
+
+use std::collections::{HashMap, HashSet};
+
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use super::{
+    AEAD_TAG_BYTES, DETAILS_STEP, Details, EntryId, EntryKey, Frame, MAGIC, MAX_DETAILS_STEPS, MAX_ENTRIES,
+    MAX_MANIFEST_BYTES, MAX_READERS, ManifestError, PUBLIC, READER_TAG_BYTES, VERSION, WRAPPED_BYTES, wrap::ReaderKey,
+};
+use crate::{
+    codec::{MAX_INTEGER, put_varint},
+    identity::{PrimaryKey, SecretKey},
+};
+
+/// Who may read an entry.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Everybody who has the manifest.
+    Public,
+    /// These people, each named once; also nobody, or the owner.
+    Readers(Vec<PrimaryKey>),
+}
+
+/// An entry to publish.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// Its name, not that of another entry.
+    pub id: EntryId,
+    /// Who may read it.
+    pub access: Access,
+    /// What they read.
+    pub details: Details,
+}
+
+/// Makes the manifest of a publication. `version` is the one that the chain's `set_shared_files` will carry.
+///
+/// # Errors
+/// [`ManifestError`] for whatever a reader would refuse: too many entries or readers, a reader or an id twice, details
+/// that do not fit.
+pub fn build(
+    owner: &SecretKey,
+    version: u64,
+    entries: &[Draft],
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<u8>, ManifestError> {
+    let bad = |field| ManifestError::BadField { field };
+    if entries.len() > MAX_ENTRIES {
+        return Err(bad("number of entries"));
+    }
+    if version > MAX_INTEGER {
+        return Err(bad("version"));
+    }
+    let mut salt = [0; 32];
+    rng.fill_bytes(&mut salt);
+    let frame = Frame { owner: owner.primary(), version, salt };
+    let mut keys = ReaderKeys { owner, frame: &frame, known: HashMap::new() };
+    let mut ids = HashSet::new();
+
+    let mut out = Vec::new();
+    out.extend_from_slice(MAGIC);
+    out.push(VERSION);
+    out.extend_from_slice(frame.owner.as_bytes());
+    out.extend_from_slice(&version.to_le_bytes());
+    out.extend_from_slice(&salt);
+    out.extend_from_slice(&u32::try_from(entries.len()).map_err(|_| bad("number of entries"))?.to_le_bytes());
+    for draft in entries {
+        if !ids.insert(draft.id) {
+            return Err(ManifestError::DuplicateId(draft.id));
+        }
+        let mut key = EntryKey::default();
+        rng.fill_bytes(key.as_mut_slice());
+        out.extend_from_slice(&draft.id.0);
+        let public = matches!(draft.access, Access::Public);
+        out.push(if public { PUBLIC } else { 0 });
+        match &draft.access {
+            Access::Public => out.extend_from_slice(key.as_slice()),
+            Access::Readers(readers) => write_wraps(&mut out, &mut keys, draft.id, &key, readers, rng)?,
+        }
+        let sealed = frame.seal_details(&key, &draft.id, public, &pad(&draft.details)?);
+        out.extend_from_slice(&u32::try_from(sealed.len()).map_err(|_| bad("details"))?.to_le_bytes());
+        out.extend_from_slice(&sealed);
+        if out.len() > MAX_MANIFEST_BYTES {
+            return Err(bad("length"));
+        }
+    }
+    Ok(out)
+}
+
+/// Agrees with each reader once, however many entries they read.
+struct ReaderKeys<'a> {
+    owner: &'a SecretKey,
+    frame: &'a Frame,
+    known: HashMap<PrimaryKey, ReaderKey>,
+}
+
+impl ReaderKeys<'_> {
+    fn of(&mut self, reader: &PrimaryKey) -> &ReaderKey {
+        let (owner, frame) = (self.owner, self.frame);
+        self.known.entry(*reader).or_insert_with(|| frame.reader_key(&owner.agree(reader), reader))
+    }
+}
+
+/// Writes an entry's wraps, and random ones up to a power of two.
+fn write_wraps(
+    out: &mut Vec<u8>,
+    keys: &mut ReaderKeys<'_>,
+    id: EntryId,
+    key: &EntryKey,
+    readers: &[PrimaryKey],
+    rng: &mut impl CryptoRng,
+) -> Result<(), ManifestError> {
+    if readers.len() > MAX_READERS {
+        return Err(ManifestError::BadField { field: "number of readers" });
+    }
+    let mut wraps = Vec::with_capacity(readers.len().next_power_of_two());
+    let mut named = HashSet::new();
+    let frame = keys.frame;
+    for reader in readers {
+        if !named.insert(reader) {
+            return Err(ManifestError::BadField { field: "list of readers" });
+        }
+        let reader = keys.of(reader);
+        wraps.push((reader.tag(&id), frame.wrap(reader, &id, key)));
+    }
+    while wraps.len() < readers.len().next_power_of_two() {
+        let (mut tag, mut wrapped) = ([0; READER_TAG_BYTES], vec![0; WRAPPED_BYTES]);
+        rng.fill_bytes(&mut tag);
+        rng.fill_bytes(&mut wrapped);
+        wraps.push((tag, wrapped));
+    }
+    wraps.sort_unstable();
+    let count = u16::try_from(wraps.len()).map_err(|_| ManifestError::BadField { field: "number of readers" })?;
+    out.extend_from_slice(&count.to_le_bytes());
+    for (tag, wrapped) in wraps {
+        out.extend_from_slice(&tag);
+        out.extend_from_slice(&wrapped);
+    }
+    Ok(())
+}
+
+fn pad(details: &Details) -> Result<Zeroizing<Vec<u8>>, ManifestError> {
+    // Room for the largest from the start: growing would leave copies of keys behind.
+    let mut out = Zeroizing::new(Vec::with_capacity(DETAILS_STEP * MAX_DETAILS_STEPS + AEAD_TAG_BYTES));
+    details.file.write(&mut out)?;
+    if details.shared_at_ms > MAX_INTEGER {
+        return Err(ManifestError::BadField { field: "shared_at" });
+    }
+    put_varint(&mut out, details.shared_at_ms);
+    match &details.thumbnail {
+        None => out.push(0),
+        Some(thumbnail) => {
+            out.push(1);
+            out.extend_from_slice(&thumbnail.blob_hash);
+            if thumbnail.plain_len > MAX_INTEGER {
+                return Err(ManifestError::BadField { field: "thumbnail" });
+            }
+            put_varint(&mut out, thumbnail.plain_len);
+            out.extend_from_slice(thumbnail.key.expose_bytes());
+        }
+    }
+    out.push(0x80);
+    let padded = out.len().next_multiple_of(DETAILS_STEP);
+    if padded > DETAILS_STEP * MAX_DETAILS_STEPS {
+        return Err(ManifestError::BadField { field: "details" });
+    }
+    out.resize(padded, 0);
+    Ok(out)
+}

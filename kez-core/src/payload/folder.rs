@@ -1,0 +1,100 @@
+//! Folder lists: the content of an entry that stands for a whole folder (§7).
+
+use zeroize::Zeroizing;
+
+use super::{
+    FileEntry, PayloadError,
+    file_entry::{MIN_ENTRY_BYTES, check_paths},
+};
+use crate::codec::{Reader, put_varint};
+
+/// The media type of an entry whose content is a folder list.
+pub const FOLDER_MEDIA_TYPE: &str = "application/vnd.kez.folder";
+/// The most files in a folder list.
+pub const MAX_FOLDER_FILES: usize = 100_000;
+
+/// The files of a folder, for folders that don't fit into a message. No folder lies in a folder: paths do that.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FolderList(Vec<FileEntry>);
+
+impl FolderList {
+    /// Takes the files of a folder.
+    ///
+    /// # Errors
+    /// [`PayloadError`] if they are too many, a path occurs twice or is a directory of another, or one is a folder.
+    pub fn new(entries: Vec<FileEntry>) -> Result<Self, PayloadError> {
+        if entries.len() > MAX_FOLDER_FILES {
+            return Err(PayloadError::BadField { field: "entries" });
+        }
+        if entries.iter().any(|entry| entry.media_type == FOLDER_MEDIA_TYPE) {
+            return Err(PayloadError::BadField { field: "media" });
+        }
+        check_paths(&entries)?;
+        Ok(Self(entries))
+    }
+
+    /// Reads a folder list; one bad entry refuses it.
+    ///
+    /// # Errors
+    /// [`PayloadError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, PayloadError> {
+        let mut reader = Reader::new(bytes);
+        let count = reader.count(MIN_ENTRY_BYTES)?;
+        if count > MAX_FOLDER_FILES {
+            return Err(PayloadError::BadField { field: "entries" });
+        }
+        let entries = (0..count).map(|_| FileEntry::read(&mut reader)).collect::<Result<Vec<_>, _>>()?;
+        reader.finish()?;
+        Self::new(entries)
+    }
+
+    /// Writes the folder list.
+    ///
+    /// # Errors
+    /// [`PayloadError`] for an entry that no reader would take.
+    pub fn encode(&self) -> Result<Zeroizing<Vec<u8>>, PayloadError> {
+        let mut out = Zeroizing::new(Vec::new());
+        put_varint(&mut out, self.0.len() as u64);
+        for entry in &self.0 {
+            entry.write(&mut out)?;
+        }
+        Ok(out)
+    }
+
+    /// Returns the files.
+    #[must_use]
+    pub fn entries(&self) -> &[FileEntry] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{error::Code, filecrypt::FileKey, payload::SharePath};
+
+    fn entry(path: &str, media_type: &str) -> FileEntry {
+        FileEntry {
+            path: SharePath::parse(path).unwrap(),
+            media_type: media_type.into(),
+            blob_hash: [1; 32],
+            key: FileKey::from_bytes([2; 32]),
+            plain_hash: [3; 32],
+            plain_len: 4,
+        }
+    }
+
+    #[test]
+    fn lists_read_back_whole_or_not_at_all() {
+        let list = FolderList::new((0..500).map(|i| entry(&format!("a/{i}"), "")).collect()).unwrap();
+        let bytes = list.encode().unwrap();
+        assert_eq!(FolderList::decode(&bytes).unwrap(), list);
+        assert_eq!(FolderList::decode(&[0]).unwrap().entries().len(), 0);
+        let fault = |bytes: &[u8]| FolderList::decode(bytes).unwrap_err().code();
+        assert_eq!(fault(&bytes[..bytes.len() - 1]), Code::Truncated);
+        assert_eq!(fault(&[&bytes[..], &[0]].concat()), Code::TrailingBytes);
+        assert_eq!(fault(&[0xff, 0xff, 0xff, 0xff, 0x7f]), Code::Truncated);
+        assert_eq!(FolderList::new(vec![entry("a", ""), entry("a/b", "")]).unwrap_err().code(), Code::BadPath);
+        assert_eq!(FolderList::new(vec![entry("a", FOLDER_MEDIA_TYPE)]).unwrap_err().code(), Code::BadPayload);
+    }
+}
