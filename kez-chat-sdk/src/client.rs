@@ -9,7 +9,7 @@ use kez_core::{
     sigchain::Install,
 };
 use thiserror::Error;
-use tokio::{sync::watch, task::JoinHandle, time::Instant};
+use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -33,6 +33,9 @@ pub enum ClientError {
     /// There is no complete account in this home directory.
     #[error("there is no account here yet; register one first")]
     NotRegistered,
+    /// No message of ours has this name.
+    #[error("there is no message {0} of yours; use the name that sending it gave")]
+    NoSuchMessage(MessageId),
     /// The home directory can't be used.
     #[error(transparent)]
     HomeDir(#[from] HomeDirError),
@@ -50,6 +53,7 @@ impl ClientError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotRegistered => "NotRegistered",
+            Self::NoSuchMessage(_) => "NoSuchMessage",
             Self::HomeDir(error) => error.code(),
             Self::KeyStore(error) => error.code(),
             Self::Store(error) => error.code(),
@@ -68,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) http: Http,
     pub(crate) home: HomeClient,
     pub(crate) store: Store,
+    /// Held by whoever adds a contact.
+    pub(crate) adding: tokio::sync::Mutex<()>,
     /// What the connection and the rest of the client tell each other.
     pub(crate) link: Link,
     pub(crate) stop: CancellationToken,
@@ -140,7 +146,8 @@ impl Client {
         let stop = CancellationToken::new();
         let shared = Arc::new(Shared {
             sigchain_url: SigchainClient::chain_url(&base, &key.primary()),
-            home: HomeClient::new(handle.home()),
+            home: HomeClient::new(handle.home(), policy),
+            adding: tokio::sync::Mutex::default(),
             http: Http::new(policy),
             install: row.install,
             link: Link::default(),
@@ -206,22 +213,30 @@ impl Client {
     /// came.
     ///
     /// # Errors
-    /// [`ClientError::Store`].
+    /// [`ClientError::NoSuchMessage`] or [`ClientError::Store`].
     pub async fn wait_until(
         &self,
         id: MessageId,
         state: MessageState,
         timeout: Duration,
     ) -> Result<MessageState, ClientError> {
-        let deadline = Instant::now() + timeout;
-        let mut changes = self.shared.link.changes();
-        loop {
-            changes.mark_unchanged();
-            let reached = self.shared.store.message_state(self.primary(), id).await?.unwrap_or(MessageState::Queued);
-            let over = reached >= state || tokio::time::timeout_at(deadline, changes.changed()).await.is_err();
-            if over {
-                return Ok(reached);
+        let mut changes = self.shared.store.changes();
+        let mut last = None;
+        let reach = async {
+            loop {
+                changes.mark_unchanged();
+                let reached = self.shared.store.message_state(self.primary(), id).await?;
+                let reached = reached.ok_or(ClientError::NoSuchMessage(id))?;
+                last = Some(reached);
+                // A closed store wakes nobody any more.
+                if reached >= state || changes.changed().await.is_err() {
+                    return Ok(reached);
+                }
             }
+        };
+        match tokio::time::timeout(timeout, reach).await {
+            Ok(reached) => reached,
+            Err(_) => last.ok_or(ClientError::NoSuchMessage(id)),
         }
     }
 
@@ -233,7 +248,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Store`], also when the client was shut down meanwhile.
     pub async fn next_event(&self) -> Result<PendingEvent, ClientError> {
-        let mut changes = self.shared.link.changes();
+        let mut changes = self.shared.store.changes();
         loop {
             changes.mark_unchanged();
             {

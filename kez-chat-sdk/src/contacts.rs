@@ -12,7 +12,7 @@ use crate::{
     client::Shared,
     clock::now_ms,
     net::{HomeClient, NetError, SigchainClient, WalkError},
-    store::{ContactRow, StoreError},
+    store::{ContactRow, StoreError, Trouble},
 };
 
 /// Says why a person could not be added or found.
@@ -25,11 +25,19 @@ pub enum ContactError {
     /// Their home knows no such handle.
     #[error("there is no {0}; check the spelling")]
     NoSuchHandle(Handle),
+    /// The handle is our own.
+    #[error("that is you; add somebody else")]
+    Yourself,
+    /// Their sigchain server knows nothing of them yet.
+    #[error("{0} has published nothing about themselves yet; try again when their registration is complete")]
+    NoChain(Handle),
     /// Nobody of that name was added.
     #[error("{0} is not a contact; add them first")]
     NotAContact(String),
     /// The handle belongs to another key than before: somebody else may have taken their place.
-    #[error("{handle} now belongs to another key ({found}) than before ({pinned}); nothing more is sent to them: ask them on another way whether they changed it")]
+    #[error(
+        "{handle} now belongs to another key ({found}) than before ({pinned}); nothing more is sent to them: ask them on another way whether they changed it"
+    )]
     KeyChanged {
         /// The handle.
         handle: Handle,
@@ -61,6 +69,8 @@ impl ContactError {
         match self {
             Self::BadHandle(error) => error.code().as_str(),
             Self::NoSuchHandle(_) => "NoSuchHandle",
+            Self::Yourself => "Yourself",
+            Self::NoChain(_) => "NoChain",
             Self::NotAContact(_) => "NotAContact",
             Self::KeyChanged { .. } => "KeyChanged",
             Self::Chain { source, .. } => source.code().as_str(),
@@ -104,6 +114,22 @@ pub struct Contact {
     pub trouble: Option<String>,
 }
 
+impl From<ContactRow> for Contact {
+    fn from(row: ContactRow) -> Self {
+        Self {
+            primary: row.owner,
+            handle: row.handle,
+            agreement: if row.agreed { Agreement::Agreed } else { Agreement::OneSided },
+            events_walked: row.chain_seq,
+            head: Some(row.chain_head),
+            broker_url: row.broker_url,
+            install: row.install,
+            added_at_ms: row.added_at_ms,
+            trouble: row.trouble,
+        }
+    }
+}
+
 /// A handle on the contacts of an account.
 #[derive(Clone, Copy, Debug)]
 pub struct Contacts<'a> {
@@ -124,45 +150,68 @@ impl<'a> Contacts<'a> {
     pub async fn add(&self, input: &str) -> Result<Contact, ContactError> {
         let shared = self.shared;
         let handle = self.handle(input)?;
-        let home = if handle.home() == shared.handle.home() { shared.home.clone() } else { HomeClient::new(handle.home()) };
-        let profile = home.profile(&handle).await.map_err(|error| {
-            if error.is_not_found() { ContactError::NoSuchHandle(handle.clone()) } else { error.into() }
-        })?;
-        if let Some(known) = shared.store.contact_by_handle(&handle).await?
-            && known.owner != profile.primary
-        {
-            let changed = ContactError::KeyChanged { handle, pinned: known.owner.into(), found: profile.primary.into() };
-            shared.store.set_trouble(known.owner, changed.to_string()).await?;
-            return Err(changed);
+        if handle == shared.handle {
+            return Err(ContactError::Yourself);
         }
-        let base = SigchainClient::base_of(&profile.sigchain_url, &profile.primary)?;
-        self.walk_and_keep(profile.primary, handle, base).await
+        // One at a time: two walks of one chain would both want to keep the same events.
+        let _turn = shared.adding.lock().await;
+        let pinned = shared.store.pinned(&handle).await?;
+        let home = HomeClient::new(handle.home(), shared.policy);
+        let (owner, base) = match (home.profile(&handle).await, pinned) {
+            (Ok(profile), Some(pinned)) if pinned != profile.primary => {
+                return Err(self.key_changed(handle, pinned, profile.primary).await?);
+            }
+            (Ok(profile), _) => (profile.primary, SigchainClient::base_of(&profile.sigchain_url, &profile.primary)?),
+            // The handle is given up, but the key's chain may have more to say.
+            (Err(error), Some(pinned)) if error.is_gone() => match shared.store.contact(pinned).await? {
+                Some(known) => (pinned, known.sigchain_base),
+                None => return Err(ContactError::NoSuchHandle(handle)),
+            },
+            (Err(error), _) if error.is_not_found() || error.is_gone() => {
+                return Err(ContactError::NoSuchHandle(handle));
+            }
+            (Err(error), _) => return Err(error.into()),
+        };
+        if owner == shared.primary() {
+            return Err(ContactError::Yourself);
+        }
+        self.walk_and_keep(owner, handle, base).await
+    }
+
+    /// Stops sending to the key that the handle was pinned to.
+    async fn key_changed(
+        &self,
+        handle: Handle,
+        pinned: PrimaryKey,
+        found: PrimaryKey,
+    ) -> Result<ContactError, ContactError> {
+        let error = ContactError::KeyChanged { handle, pinned: pinned.into(), found: found.into() };
+        let trouble = Trouble { kind: error.code().to_owned(), lasting: true, text: error.to_string(), evidence: None };
+        self.shared.store.set_trouble(pinned, trouble, Vec::new()).await?;
+        Ok(error)
     }
 
     async fn walk_and_keep(&self, owner: PrimaryKey, handle: Handle, base: String) -> Result<Contact, ContactError> {
         let shared = self.shared;
         let mut chain = shared.store.chain(owner, shared.policy).await?;
-        let new_events = match SigchainClient::new(shared.http.clone(), &base).walk(&mut chain).await {
-            Ok(events) => events,
+        let (new_events, outcome) = SigchainClient::new(shared.http.clone(), &base).walk(&mut chain).await;
+        match outcome {
+            Ok(()) => {}
             Err(WalkError::Net(error)) => return Err(error.into()),
-            Err(WalkError::Chain(source)) => {
+            Err(WalkError::Chain { source, jws }) => {
+                // A fork ends by the person's word; the rest ends when the chain is found sound again.
+                let lasting = matches!(source, ChainError::Fork { .. });
                 let error = ContactError::Chain { who: handle.to_string(), source };
-                shared.store.set_trouble(owner, error.to_string()).await?;
+                let trouble =
+                    Trouble { kind: error.code().to_owned(), lasting, text: error.to_string(), evidence: jws };
+                shared.store.set_trouble(owner, trouble, new_events).await?;
                 return Err(error);
             }
-        };
-        let contact = ContactRow {
-            owner,
-            agreed: chain.state().handle() == Some(&handle),
-            handle: Some(handle),
-            sigchain_base: base,
-            added_at_ms: now_ms(),
-            trouble: None,
-        };
-        shared.store.keep_contact(contact, new_events).await?;
-        shared.link.state_changed();
-        shared.link.outbox_changed();
-        self.contact(owner).await
+        }
+        let contact = ContactRow::of(&chain, handle.clone(), base, now_ms()).ok_or(ContactError::NoChain(handle))?;
+        shared.store.keep_contact(contact, shared.handle.home().clone(), new_events).await?;
+        let row = shared.store.contact(owner).await?;
+        row.map(Contact::from).ok_or_else(|| ContactError::NotAContact(owner.to_string()))
     }
 
     /// Lists all contacts by handle.
@@ -170,11 +219,7 @@ impl<'a> Contacts<'a> {
     /// # Errors
     /// [`ContactError::Store`].
     pub async fn list(&self) -> Result<Vec<Contact>, ContactError> {
-        let mut contacts = Vec::new();
-        for row in self.shared.store.contacts().await? {
-            contacts.push(self.describe(row).await?);
-        }
-        Ok(contacts)
+        Ok(self.shared.store.contacts().await?.into_iter().map(Contact::from).collect())
     }
 
     /// Finds a contact by handle, offline.
@@ -184,28 +229,7 @@ impl<'a> Contacts<'a> {
     pub async fn find(&self, input: &str) -> Result<Contact, ContactError> {
         let handle = self.handle(input)?;
         let row = self.shared.store.contact_by_handle(&handle).await?;
-        self.describe(row.ok_or_else(|| ContactError::NotAContact(format!("@{handle}")))?).await
-    }
-
-    async fn contact(&self, owner: PrimaryKey) -> Result<Contact, ContactError> {
-        let row = self.shared.store.contact(owner).await?;
-        self.describe(row.ok_or_else(|| ContactError::NotAContact(owner.to_string()))?).await
-    }
-
-    async fn describe(&self, row: ContactRow) -> Result<Contact, ContactError> {
-        let chain = self.shared.store.chain(row.owner, self.shared.policy).await?;
-        let state = chain.state();
-        Ok(Contact {
-            primary: row.owner,
-            handle: row.handle,
-            agreement: if row.agreed { Agreement::Agreed } else { Agreement::OneSided },
-            events_walked: chain.tip().seq(),
-            head: chain.tip().head(),
-            broker_url: state.nats().map(|endpoint| endpoint.url.clone()),
-            install: state.iroh().map(|endpoint| endpoint.install),
-            added_at_ms: row.added_at_ms,
-            trouble: row.trouble,
-        })
+        row.map(Contact::from).ok_or_else(|| ContactError::NotAContact(format!("@{handle}")))
     }
 
     fn handle(&self, input: &str) -> Result<Handle, ContactError> {

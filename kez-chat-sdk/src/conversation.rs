@@ -1,6 +1,7 @@
 //! Speaking with one contact.
 
 use kez_core::{
+    envelope::MAX_PADDED_BYTES,
     identity::PrimaryKey,
     payload::{Content, MessageId, Payload, PayloadError},
 };
@@ -111,17 +112,26 @@ impl<'a> Conversation<'a> {
 
     /// Accepts a text for sending. When this returns it is on disk, and will be sent now or when the network is back.
     ///
+    /// A call that is dropped before it returns may have been accepted all the same.
+    ///
     /// # Errors
     /// [`SendError`]; `TooLarge` for a text above 48 KiB: send it as a file.
     pub async fn send_text(&self, text: &str) -> Result<MessageId, SendError> {
         self.send(Content::Text(text.to_owned())).await
     }
 
-    pub(crate) async fn send(&self, content: Content) -> Result<MessageId, SendError> {
+    async fn send(&self, content: Content) -> Result<MessageId, SendError> {
+        let outgoing = self.compose(content).await?;
+        let id = outgoing.payload.id;
+        self.shared.store.queue_message(outgoing).await?;
+        Ok(id)
+    }
+
+    /// Writes a message that is ready to be queued.
+    pub(crate) async fn compose(&self, content: Content) -> Result<Outgoing, SendError> {
         let contact = self.reachable_contact().await?;
-        let id = MessageId(rand::random());
         let payload = Payload {
-            id,
+            id: MessageId(rand::random()),
             install: self.shared.install,
             // A stand-in that shows whether the payload can be written; the store counts.
             seq: 1,
@@ -133,12 +143,11 @@ impl<'a> Conversation<'a> {
             peer_head: None,
             reply_to: None,
         };
-        payload.encode()?;
-        let own = self.shared.primary();
-        let outgoing = Outgoing { recipient: self.peer, own, payload, nats_msg_id: rand::random() };
-        self.shared.store.queue_message(outgoing).await?;
-        self.shared.link.outbox_changed();
-        Ok(id)
+        // The sequence number that the store gives may take a few bytes more than the stand-in.
+        if payload.encode()?.len() + 8 > MAX_PADDED_BYTES {
+            return Err(PayloadError::TooLarge { field: "message" }.into());
+        }
+        Ok(Outgoing { recipient: self.peer, own: self.shared.primary(), payload, nats_msg_id: rand::random() })
     }
 
     /// Finds the contact, and checks that what is sent to them can reach them and nobody else.
@@ -148,14 +157,13 @@ impl<'a> Conversation<'a> {
         if let Some(trouble) = contact.trouble {
             return Err(SendError::Stopped { to, trouble });
         }
-        let chain = self.shared.store.chain(self.peer, self.shared.policy).await?;
-        if chain.state().is_retired() {
+        if contact.retired {
             return Err(SendError::Retired { to });
         }
-        match chain.state().nats() {
+        match &contact.inbox_home {
             None => Err(SendError::NoInbox { to }),
-            Some(endpoint) if endpoint.home != *self.shared.handle.home() => {
-                Err(SendError::ForeignHome { to, home: endpoint.home.to_string() })
+            Some(home) if home != self.shared.handle.home() => {
+                Err(SendError::ForeignHome { to, home: home.to_string() })
             }
             Some(_) => Ok(contact),
         }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::conversation::MessageState;
 
 /// Names an event until it is handled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventId(pub(crate) i64);
 
 /// An event that was not handled yet. It is given out again after a restart until
@@ -135,6 +135,8 @@ pub enum Event {
         /// When they say they sent it, in milliseconds since 1970.
         sent_at_ms: u64,
     },
+    /// Something that a later version of the application kept here.
+    Unreadable,
 }
 
 /// Handles in JSON: `name@home`, or null.
@@ -149,6 +151,8 @@ mod qualified {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Handle>, D::Error> {
         // What is stored passed the rules that held when it came in.
         let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| Handle::from_qualified(&text, Policy::Development)).transpose().map_err(serde::de::Error::custom)
+        text.map(|text| Handle::from_qualified(&text, Policy::Development))
+            .transpose()
+            .map_err(serde::de::Error::custom)
     }
 }

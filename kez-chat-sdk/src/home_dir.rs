@@ -60,7 +60,13 @@ impl HomeDir {
     pub(crate) fn own(path: PathBuf) -> Result<Self, HomeDirError> {
         let io = |source| HomeDirError::Io { path: path.clone(), source };
         create_private(&path).map_err(io)?;
-        let mut lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path.join("owner")).map_err(io)?;
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path.join("owner"))
+            .map_err(io)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -71,7 +77,10 @@ impl HomeDir {
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
         // Only to name the owner to others: the lock is what counts.
-        lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(io)?;
+        lock.set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| writeln!(lock, "{}", std::process::id()))
+            .map_err(io)?;
         Ok(Self { path, lock })
     }
 

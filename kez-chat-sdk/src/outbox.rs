@@ -11,6 +11,7 @@ use kez_core::{
     payload::{Content, MAX_RECEIPT_IDS, MessageId, Payload, ReceiptStatus},
 };
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use crate::{
     client::Shared,
@@ -30,18 +31,42 @@ const INBOX_FULL: u32 = 10_077;
 
 /// Sends whatever is due, for as long as the session lasts.
 pub(crate) async fn run(shared: &Shared, session: &Session) -> Result<(), SessionError> {
+    let mut changes = shared.store.changes();
+    let mut receipts_at = None;
     loop {
-        queue_receipts(shared).await?;
-        while let Some(row) = shared.store.next_to_send(now_ms()).await? {
-            send(shared, session, &row).await?;
+        changes.mark_unchanged();
+        send_due(shared, session).await?;
+        if shared.store.receipts_due(1).await?.is_some() {
+            let at = *receipts_at.get_or_insert_with(|| Instant::now() + RECEIPT_BATCH);
+            if at <= Instant::now() {
+                receipts_at = None;
+                queue_receipts(shared).await?;
+                continue;
+            }
         }
-        let due = shared.store.next_try_ms().await?;
-        let sleep = due.map_or(Duration::from_secs(3600), |due| Duration::from_millis(due.saturating_sub(now_ms()).max(1)));
+        let next_try = shared.store.next_try_ms().await?;
+        let next_try = next_try.map(|due| Instant::now() + Duration::from_millis(due.saturating_sub(now_ms()).max(1)));
+        let wake_at = [receipts_at, next_try].into_iter().flatten().min();
         tokio::select! {
-            () = shared.link.outbox_change() => tokio::time::sleep(RECEIPT_BATCH.min(sleep)).await,
-            () = tokio::time::sleep(sleep) => {}
+            _ = changes.changed() => {}
+            () = tokio::time::sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
         }
     }
+}
+
+/// Sends what a client that closes still owes to others.
+pub(crate) async fn last_words(shared: &Shared, session: &Session) -> Result<(), SessionError> {
+    queue_receipts(shared).await?;
+    send_due(shared, session).await?;
+    let _ = session.nats.flush().await;
+    Ok(())
+}
+
+async fn send_due(shared: &Shared, session: &Session) -> Result<(), SessionError> {
+    while let Some(row) = shared.store.next_to_send(now_ms()).await? {
+        send(shared, session, &row).await?;
+    }
+    Ok(())
 }
 
 /// Turns delivery receipts that are owed into messages.
@@ -69,7 +94,6 @@ async fn send(shared: &Shared, session: &Session, row: &OutboxRow) -> Result<(),
     match publish(shared, session, row).await {
         Ok(()) => {
             shared.store.set_sent(row, shared.primary()).await?;
-            shared.link.state_changed();
         }
         Err(cause) => {
             tracing::warn!(%cause, "a message was not taken and will be tried again");
@@ -107,8 +131,14 @@ fn seal(shared: &Shared, recipient: &PrimaryKey, payload: &[u8]) -> Result<Vec<u
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum PublishAnswer {
-    Error { error: ApiError },
-    Stored { stream: String, #[serde(rename = "seq")] _seq: u64 },
+    Error {
+        error: ApiError,
+    },
+    Stored {
+        stream: String,
+        #[serde(rename = "seq")]
+        _seq: u64,
+    },
 }
 
 #[derive(Deserialize)]

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -17,7 +17,7 @@ use kez_core::{
 };
 use thiserror::Error;
 use tokio::{
-    sync::{Mutex, MutexGuard, Notify, mpsc, watch},
+    sync::{Mutex, MutexGuard, mpsc, watch},
     time::Instant,
 };
 
@@ -32,8 +32,12 @@ use crate::{
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client that closes may take to send its last receipts.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(60);
+/// Longer than any session takes to end.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
 
 /// Whether the client is connected to its home's broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +60,9 @@ impl fmt::Display for ConnectionState {
         match self {
             Self::Connecting => f.write_str("connecting"),
             Self::Online => f.write_str("online"),
-            Self::Offline { cause, retry_in } => write!(f, "offline ({cause}); next try in {} s", retry_in.as_secs().max(1)),
+            Self::Offline { cause, retry_in } => {
+                write!(f, "offline ({cause}); next try in {} s", retry_in.as_secs().max(1))
+            }
         }
     }
 }
@@ -65,9 +71,6 @@ impl fmt::Display for ConnectionState {
 #[derive(Debug)]
 pub(crate) struct Link {
     connection: watch::Sender<ConnectionState>,
-    /// Counts what may have changed an event or a message's state.
-    changes: watch::Sender<u64>,
-    outbox: Notify,
     /// The home's clock less ours, in milliseconds.
     clock_offset_ms: AtomicI64,
     given: Mutex<EventId>,
@@ -77,8 +80,6 @@ impl Default for Link {
     fn default() -> Self {
         Self {
             connection: watch::Sender::new(ConnectionState::Connecting),
-            changes: watch::Sender::new(0),
-            outbox: Notify::new(),
             clock_offset_ms: AtomicI64::new(0),
             given: Mutex::new(EventId::default()),
         }
@@ -88,23 +89,6 @@ impl Default for Link {
 impl Link {
     pub(crate) fn connection(&self) -> watch::Receiver<ConnectionState> {
         self.connection.subscribe()
-    }
-
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
-    }
-
-    pub(crate) fn state_changed(&self) {
-        self.changes.send_modify(|count| *count += 1);
-    }
-
-    /// Wakes whoever sends.
-    pub(crate) fn outbox_changed(&self) {
-        self.outbox.notify_one();
-    }
-
-    pub(crate) async fn outbox_change(&self) {
-        self.outbox.notified().await;
     }
 
     pub(crate) fn to_home_time(&self, local_ms: u64) -> u64 {
@@ -162,6 +146,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         let begun = Instant::now();
         let ended = one_session(&shared).await;
         if shared.stop.is_cancelled() {
+            let closed = ConnectionState::Offline { cause: "the account was closed".into(), retry_in: Duration::MAX };
+            shared.link.connection.send_replace(closed);
             return;
         }
         tracing::info!(cause = %ended, "offline");
@@ -198,20 +184,18 @@ async fn one_session(shared: &Arc<Shared>) -> SessionError {
         }
         Err::<(), _>(SessionError::Lost)
     };
-    let serving = async {
-        #[cfg(feature = "files")]
-        crate::files::serve(shared).await;
-        std::future::pending().await
-    };
+    #[cfg(feature = "files")]
+    crate::files::serve_in_background(shared);
     let end = tokio::select! {
         Err(error) = receiving => error,
-        error = serving => error,
         Err(error) = outbox::run(shared, &session) => error,
         Some(error) = ended.recv() => error,
         () = shared.stop.cancelled() => SessionError::Lost,
     };
-    // What was acknowledged a moment ago is still on its way to the broker.
-    let _ = tokio::time::timeout(Duration::from_secs(2), session.nats.flush()).await;
+    if shared.stop.is_cancelled() {
+        // What is owed and what was acknowledged a moment ago still goes out.
+        let _ = tokio::time::timeout(LAST_WORDS, outbox::last_words(shared, &session)).await;
+    }
     end
 }
 
@@ -221,7 +205,8 @@ async fn connect(
 ) -> Result<(Session, Subscriber), SessionError> {
     let asked_at = now_ms();
     let info = shared.home.info().await?;
-    let offset = i64::try_from(info.now_ms).unwrap_or(i64::MAX).saturating_sub(i64::try_from(asked_at).unwrap_or(i64::MAX));
+    let offset =
+        i64::try_from(info.now_ms).unwrap_or(i64::MAX).saturating_sub(i64::try_from(asked_at).unwrap_or(i64::MAX));
     shared.link.clock_offset_ms.store(offset, Ordering::Relaxed);
     for url in &info.nats.urls {
         check_broker_url(url, shared.policy).await?;
@@ -231,6 +216,7 @@ async fn connect(
     }
 
     let jwt = info.nats.jwt.clone();
+    let was_connected = Arc::new(AtomicBool::new(false));
     // The connection's own task may outlive the session by a moment; it must not keep the account open.
     let signer = Arc::downgrade(shared);
     let options = ConnectOptions::with_auth_callback(move |nonce| {
@@ -244,8 +230,13 @@ async fn connect(
         .name("kez-chat")
         .custom_inbox_prefix(subject::reply_prefix(&shared.primary()))
         .connection_timeout(CONNECT_TIMEOUT)
-        // Each connection begins with the home's info, so a session reconnects by ending.
-        .max_reconnects(1)
+        // Every listed server is tried once. Each connection begins with the home's info, so a session that lost its
+        // connection ends, and the library's own reconnecting never comes to pass.
+        .max_reconnects(info.nats.urls.len())
+        .reconnect_delay_callback({
+            let was_connected = Arc::clone(&was_connected);
+            move |_| if was_connected.load(Ordering::Relaxed) { NEVER } else { Duration::ZERO }
+        })
         .ignore_discovered_servers()
         .event_callback(move |event| {
             let events = events.clone();
@@ -257,6 +248,7 @@ async fn connect(
         })
         .connect(info.nats.urls.clone())
         .await?;
+    was_connected.store(true, Ordering::Relaxed);
     let deliveries = nats.subscribe(subject::deliver(&shared.primary())).await?;
     // What failed on an earlier connection has a fair chance on this one.
     shared.store.try_all_now().await?;

@@ -12,6 +12,7 @@ use crate::{
 };
 
 const SCHEME: &str = "kez:";
+const MAX_BASE_CHARS: usize = 1024;
 
 /// Says why a contact URI was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -116,7 +117,7 @@ fn is_base(text: &str, policy: Policy) -> bool {
     let Some(rest) = schemes.iter().find_map(|scheme| text.strip_prefix(scheme)) else { return false };
     let authority = rest.split('/').next().unwrap_or_default();
     let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'));
-    plain && !authority.is_empty() && !authority.contains('@') && !rest.ends_with('/')
+    plain && text.len() <= MAX_BASE_CHARS && !authority.is_empty() && !authority.contains('@') && !rest.ends_with('/')
 }
 
 fn is_unescaped(byte: u8) -> bool {
@@ -205,6 +206,7 @@ mod tests {
             format!("kez:{key}?h=&sig=https://s%23"),
             format!("kez:{key}?h=&sig=https://s%zz"),
             format!("kez:{key}?h=&sig=https://s&h=again"),
+            format!("kez:{key}?h=&sig=https://{}", "s".repeat(1017)),
             format!("kez:{key}?h=&sig=https://s&=x"),
             format!("kez:{key}?h=&sig=https://s&x"),
             format!("kez:{key}?h=&sig=https://s&"),

@@ -264,7 +264,8 @@ impl Opener {
             if self.left == 0 {
                 return Err(FileError::TrailingBytes);
             }
-            let wanted = SEALED_SEGMENT_BYTES.min(self.buffer.len() + usize::try_from(self.left).unwrap_or(usize::MAX));
+            let wanted = SEALED_SEGMENT_BYTES
+                .min(self.buffer.len().saturating_add(usize::try_from(self.left).unwrap_or(usize::MAX)));
             let (now, later) = sealed.split_at((wanted - self.buffer.len()).min(sealed.len()));
             self.buffer.extend_from_slice(now);
             self.left -= now.len() as u64;

@@ -70,10 +70,7 @@ impl Mnemonic {
     /// # Errors
     /// [`MnemonicError`], which names the word that is wrong where one is.
     pub fn parse(input: &str) -> Result<Self, MnemonicError> {
-        let lower = Zeroizing::new(input.to_lowercase());
-        let mut text = Cow::Borrowed(lower.as_str());
-        bip39::Mnemonic::normalize_utf8_cow(&mut text);
-        let words = Zeroizing::new(text.into_owned());
+        let words = normalize(input);
         let count = words.split_whitespace().count();
         if count != WORDS {
             return Err(MnemonicError::WrongCount(count));
@@ -116,6 +113,14 @@ impl Mnemonic {
     }
 }
 
+/// Brings what a person typed to the form of the word list: NFKD, then lower case (§1).
+fn normalize(input: &str) -> Zeroizing<String> {
+    let mut text = Cow::Borrowed(input);
+    bip39::Mnemonic::normalize_utf8_cow(&mut text);
+    let normalized = Zeroizing::new(text.into_owned());
+    Zeroizing::new(normalized.to_lowercase())
+}
+
 impl fmt::Debug for Mnemonic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Mnemonic(redacted)")
@@ -145,9 +150,9 @@ impl Quiz {
     /// Checks one answer: the word at the position, in any case, with blanks around it.
     #[must_use]
     pub fn is_right(&self, position: usize, answer: &str) -> bool {
-        let answer = Zeroizing::new(answer.trim().to_lowercase());
+        let answer = normalize(answer);
         let word = position.checked_sub(1).and_then(|index| self.mnemonic.0.words().nth(index));
-        word.is_some_and(|word| word.as_bytes().ct_eq(answer.as_bytes()).into())
+        word.is_some_and(|word| word.as_bytes().ct_eq(answer.trim().as_bytes()).into())
     }
 
     /// Checks all answers, given in the order of [`Quiz::positions`].
@@ -177,6 +182,8 @@ mod tests {
     fn input_is_forgiving_and_errors_name_the_place() {
         let loose = format!("\t{}\n", VECTOR.to_uppercase().replace(' ', " \u{3000}\r\n"));
         assert!(Mnemonic::parse(&loose).is_ok());
+        let styled = VECTOR.replacen("legal", "\u{1d40b}\u{1d404}\u{1d406}\u{1d400}\u{1d40b}", 1);
+        assert!(Mnemonic::parse(&styled).is_ok(), "compatibility capitals are letters too");
         let fault = |text: &str| Mnemonic::parse(text).unwrap_err();
         assert_eq!(fault(""), MnemonicError::WrongCount(0));
         assert_eq!(fault("legal winner"), MnemonicError::WrongCount(2));

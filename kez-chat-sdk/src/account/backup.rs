@@ -8,12 +8,38 @@ use zeroize::Zeroizing;
 use crate::key_store::write_new;
 
 /// Writes the words to a new file of mode 0600, reads them back and checks that they give the key.
+///
+/// A file that holds just these words already is an interrupted attempt's, and is taken; any other is left alone.
 pub(super) fn write_and_check(path: &Path, key: &SecretKey) -> io::Result<()> {
-    let words = Zeroizing::new(Mnemonic::of(key).expose_words().join(" ") + "\n");
-    write_new(path, words.as_bytes())?;
-    let read = Zeroizing::new(fs::read_to_string(path)?);
-    match Mnemonic::parse(&read) {
-        Ok(mnemonic) if mnemonic.secret_key().primary() == key.primary() => Ok(()),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it does not read back as it was written")),
+    let mut words = Zeroizing::new(String::with_capacity(256));
+    for word in Mnemonic::of(key).expose_words() {
+        words.push_str(word);
+        words.push(' ');
     }
+    match write_new(path, words.trim_end().as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_private(path)? && holds(path, key)? => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) if holds(path, key)? => Ok(()),
+        Ok(()) => Err(io::Error::new(io::ErrorKind::InvalidData, "it does not read back as it was written")),
+    }
+}
+
+fn holds(path: &Path, key: &SecretKey) -> io::Result<bool> {
+    // A backup is some 200 bytes; whatever else lies there need not be read whole.
+    if fs::metadata(path)?.len() > 1024 {
+        return Ok(false);
+    }
+    let read = Zeroizing::new(fs::read(path)?);
+    let words = std::str::from_utf8(&read).ok().and_then(|text| Mnemonic::parse(text).ok());
+    Ok(words.is_some_and(|words| words.secret_key().primary() == key.primary()))
+}
+
+#[cfg(unix)]
+fn is_private(path: &Path) -> io::Result<bool> {
+    Ok(std::os::unix::fs::MetadataExt::mode(&fs::metadata(path)?) & 0o077 == 0)
+}
+
+#[cfg(not(unix))]
+fn is_private(_: &Path) -> io::Result<bool> {
+    Ok(true)
 }

@@ -21,21 +21,32 @@ pub(super) struct OwnChain<'a> {
 }
 
 impl<'a> OwnChain<'a> {
-    /// Begins with what is stored here, uploads what the server lacks, and takes over what the server has more.
+    /// Begins with `published`, what the server is known to have; takes over what it has more, then uploads what was
+    /// signed here and still follows. What no longer follows is discarded and signed anew when it is needed.
     pub(super) async fn sync(
         key: &'a SecretKey,
         store: &'a Store,
         server: SigchainClient,
-        chain: Chain,
+        published: Chain,
     ) -> Result<Self, AccountError> {
-        let mut own = Self { key, store, server, chain };
-        own.upload().await?;
-        let new = match own.server.walk(&mut own.chain).await {
-            Ok(new) => new,
+        let mut own = Self { key, store, server, chain: published };
+        let (new, outcome) = own.server.walk(&mut own.chain).await;
+        match outcome {
+            Ok(()) => {}
             Err(WalkError::Net(error)) => return Err(error.into()),
-            Err(WalkError::Chain(error)) => return Err(error.into()),
-        };
+            Err(WalkError::Chain { source, .. }) => return Err(source.into()),
+        }
         own.store.adopt_own_events(new).await?;
+        for jws in own.store.own_events_to_upload(key.primary()).await? {
+            let next = own.chain.tip().seq() + 1;
+            match own.chain.push(&jws).map(|event| event.seq()) {
+                Ok(seq) => own.upload(seq, &jws).await?,
+                Err(_) => {
+                    own.store.discard_own_events(key.primary(), next).await?;
+                    break;
+                }
+            }
+        }
         Ok(own)
     }
 
@@ -46,17 +57,19 @@ impl<'a> OwnChain<'a> {
         }
         let event = self.chain.sign_next(self.key, op, &Timestamp::from_unix_ms(now_ms()))?.clone();
         self.store.keep_own_event(&event).await?;
-        self.upload().await
+        self.upload(event.seq(), event.jws()).await
     }
 
-    async fn upload(&self) -> Result<(), AccountError> {
+    /// Uploads an event that is stored here. If another one took its place meanwhile, it is discarded for good; the next
+    /// attempt begins with the server's.
+    async fn upload(&self, seq: u64, jws: &str) -> Result<(), AccountError> {
         let owner = self.key.primary();
-        for (seq, jws) in self.store.own_events_to_upload(owner).await? {
-            match self.server.append(&owner, &jws).await? {
-                AppendOutcome::Stored => self.store.set_uploaded(owner, seq).await?,
-                AppendOutcome::Conflict => return Err(AccountError::ChainConflict),
+        match self.server.append(&owner, jws).await? {
+            AppendOutcome::Stored => Ok(self.store.set_uploaded(owner, seq).await?),
+            AppendOutcome::Conflict => {
+                self.store.discard_own_events(owner, seq).await?;
+                Err(AccountError::ChainConflict)
             }
         }
-        Ok(())
     }
 }

@@ -64,10 +64,12 @@ pub enum AccountError {
         handle: Handle,
     },
     /// The sigchain server has another history than this device.
-    #[error("the sigchain server holds another history of this key; if you use the key elsewhere, go on there")]
+    #[error(
+        "the sigchain server has another event of this key in that place; try again, or go on where else you use the key"
+    )]
     ChainConflict,
     /// The key's own chain is not sound.
-    #[error("the published sigchain of this key is not sound: {0}")]
+    #[error("the published sigchain of this key is not sound: {0}; ask the operator of the sigchain server")]
     Chain(#[from] ChainError),
     /// The home directory can't be used.
     #[error(transparent)]

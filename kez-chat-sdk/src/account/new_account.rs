@@ -18,7 +18,7 @@ use crate::{
     clock::now_ms,
     home_dir::HomeDir,
     key_store::KeyStore,
-    net::{HomeClient, HomeUrl, Http, RegisterOutcome, SigchainClient},
+    net::{HomeClient, HomeUrl, Http, RegisterOutcome, SigchainClient, check_broker_url},
     store::{AccountRow, Store},
 };
 
@@ -65,7 +65,7 @@ pub struct Registered {
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// let key_store = PassphraseFile::new("bot/seed.age", Passphrase::new("correct horse".into()));
-/// let account = NewAccount::begin("bot", Arc::new(key_store)).await?;
+/// let mut account = NewAccount::begin("bot", Arc::new(key_store)).await?;
 /// account.confirm_backup_file(Path::new("bot-backup.txt")).await?;
 /// let handle = resolve_handle("bot-1", Some(&HomeUrl::parse("https://kez.lat")?))?;
 /// let registered = account.register(&handle, |step| println!("{step}")).await?;
@@ -139,7 +139,7 @@ impl NewAccount {
     /// to answer a quiz.
     ///
     /// # Errors
-    /// [`AccountError::BackupFile`], also if the file exists.
+    /// [`AccountError::BackupFile`], also if there is another file of that name.
     pub async fn confirm_backup_file(&mut self, path: &Path) -> Result<(), AccountError> {
         backup::write_and_check(path, &self.key)
             .map_err(|source| AccountError::BackupFile { path: path.to_owned(), source })?;
@@ -154,7 +154,8 @@ impl NewAccount {
 
     /// Registers the handle at its home and publishes endpoints and handle on the sigchain.
     ///
-    /// It may be interrupted anywhere and called again.
+    /// It may be interrupted anywhere: [begin](Self::begin) again and it goes on. When it returns, the home directory is
+    /// free for [`Client::open`](crate::Client::open).
     ///
     /// # Errors
     /// [`AccountError`]; `NotBackedUp` unless the backup was confirmed.
@@ -166,34 +167,37 @@ impl NewAccount {
         if !self.row.backed_up {
             return Err(AccountError::NotBackedUp);
         }
-        let home = HomeClient::new(handle.home());
+        let policy = HomeUrl::of(handle.home().clone()).policy();
+        let home = HomeClient::new(handle.home(), policy);
         // Its answer is checked to be of the home that was asked for before anything is signed.
         let info = home.info().await?;
-        self.register_handle(&home, handle, &info.sigchain_url).await?;
+        self.register_handle(&home, handle).await?;
         progress(&RegistrationStep::HandleRegistered(handle.clone()));
 
-        let policy = HomeUrl::of(handle.home().clone()).policy();
         let primary = self.key.primary();
         let url = info.nats.urls.first().cloned().unwrap_or_default();
+        check_broker_url(&url, policy).await?;
         let server = SigchainClient::new(Http::new(policy), &info.sigchain_url);
         let stored = self.store.chain(primary, policy).await?;
         let mut chain = OwnChain::sync(&self.key, &self.store, server, stored).await?;
         let nats = Op::AddNatsEndpoint { home: handle.home().clone(), url: url.clone() };
         chain
-            .ensure(nats, |chain| chain.state().nats().is_some_and(|nats| nats.home == *handle.home() && nats.url == url))
+            .ensure(nats, |chain| {
+                chain.state().nats().is_some_and(|nats| nats.home == *handle.home() && nats.url == url)
+            })
             .await?;
         let install = self.row.install;
         let iroh = Op::AddIrohEndpoint { install, relay_url: None };
         chain.ensure(iroh, |chain| chain.state().iroh().is_some_and(|iroh| iroh.install == install)).await?;
         chain.ensure(Op::SetHandle(Some(handle.clone())), |chain| chain.state().handle() == Some(handle)).await?;
-        self.store.set_published().await?;
+        self.store.set_published(&info.sigchain_url).await?;
 
         let sigchain_url = SigchainClient::chain_url(&info.sigchain_url, &primary);
         progress(&RegistrationStep::ChainPublished { sigchain_url: sigchain_url.clone() });
         Ok(Registered { primary, handle: handle.clone(), sigchain_url })
     }
 
-    async fn register_handle(&mut self, home: &HomeClient, handle: &Handle, base: &str) -> Result<(), AccountError> {
+    async fn register_handle(&mut self, home: &HomeClient, handle: &Handle) -> Result<(), AccountError> {
         match &self.row.handle {
             Some(registered) if registered == handle => return Ok(()),
             Some(registered) => return Err(AccountError::RegisteredAs { handle: registered.clone() }),
@@ -201,10 +205,15 @@ impl NewAccount {
         }
         match home.register(&self.key, handle).await? {
             RegisterOutcome::Ours => {}
+            RegisterOutcome::OursIs(registered) => {
+                self.store.set_registered(&registered).await?;
+                self.row.handle = Some(registered.clone());
+                return Err(AccountError::RegisteredAs { handle: registered });
+            }
             RegisterOutcome::Taken => return Err(AccountError::HandleTaken { handle: handle.clone() }),
             RegisterOutcome::Reserved => return Err(AccountError::ReservedHandle { handle: handle.clone() }),
         }
-        self.store.set_registered(handle, base).await?;
+        self.store.set_registered(handle).await?;
         self.row.handle = Some(handle.clone());
         Ok(())
     }

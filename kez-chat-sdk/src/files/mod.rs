@@ -2,7 +2,11 @@
 
 mod node;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use kez_core::{
     filecrypt::FileKey,
@@ -11,7 +15,7 @@ use kez_core::{
     payload::{Content, FileEntry, FileShare, MessageId, PayloadError, SharePath},
 };
 use thiserror::Error;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 use crate::{
     client::Shared,
@@ -119,11 +123,11 @@ impl From<OfferRow> for Offer {
 /// A handle on an account's files.
 #[derive(Clone, Copy, Debug)]
 pub struct Files<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
 }
 
 impl<'a> Files<'a> {
-    pub(crate) fn new(shared: &'a Shared) -> Self {
+    pub(crate) fn new(shared: &'a Arc<Shared>) -> Self {
         Self { shared }
     }
 
@@ -139,24 +143,17 @@ impl<'a> Files<'a> {
         mut progress: impl FnMut(TransferProgress) + Send,
     ) -> Result<Share, FilesError> {
         let shared = self.shared;
-        for &reader in readers {
+        let readers: BTreeSet<PrimaryKey> = readers.iter().copied().collect();
+        for &reader in &readers {
             crate::Conversation::new(shared, reader).reachable_contact().await?;
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let share_path = SharePath::parse(&name)?;
         let total_bytes = tokio::fs::metadata(path).await.map_or(0, |metadata| metadata.len());
-        let node = shared.node.get(shared).await?;
+        let node = node(shared).await?;
         let key = FileKey::generate(&mut rand::rng());
         let report = |done_bytes| progress(TransferProgress { path: name.clone(), done_bytes, total_bytes });
         let imported = node.import(path, &key, report).await?;
-
-        let file = OwnFile {
-            blob_hash: imported.blob_hash,
-            key: key.clone(),
-            plain_hash: imported.plain_hash,
-            plain_len: imported.plain_len,
-        };
-        shared.store.keep_own_file(file, readers.to_vec()).await?;
         let entry = FileEntry {
             path: share_path,
             media_type: String::new(),
@@ -166,14 +163,43 @@ impl<'a> Files<'a> {
             plain_len: imported.plain_len,
         };
         let file = SharedFile::of(&entry);
-        let announcement = FileShare { entries: vec![entry], addresses: node.addresses() };
-        let mut messages = Vec::with_capacity(readers.len());
-        for &reader in readers {
-            node.allow(reader, imported.blob_hash);
-            let content = Content::FileShare(announcement.clone());
-            messages.push(crate::Conversation::new(shared, reader).send(content).await?);
+        match self.announce(&node, entry, &readers).await {
+            Ok(messages) => Ok(Share { messages, file }),
+            Err(error) => {
+                // Nobody was told: nothing stays behind.
+                readers.iter().for_each(|&reader| node.revoke(reader, imported.blob_hash));
+                node.release(imported.blob_hash).await?;
+                Err(error)
+            }
         }
-        Ok(Share { messages, file })
+    }
+
+    /// Keeps a sealed file and announces it to all of its readers, or to none.
+    async fn announce(
+        &self,
+        node: &Node,
+        entry: FileEntry,
+        readers: &BTreeSet<PrimaryKey>,
+    ) -> Result<Vec<MessageId>, FilesError> {
+        let file = OwnFile {
+            blob_hash: entry.blob_hash,
+            key: entry.key.clone(),
+            plain_hash: entry.plain_hash,
+            plain_len: entry.plain_len,
+        };
+        let share = FileShare { entries: vec![entry], addresses: node.addresses() };
+        let mut announcements = Vec::with_capacity(readers.len());
+        for &reader in readers {
+            let content = Content::FileShare(share.clone());
+            announcements.push(crate::Conversation::new(self.shared, reader).compose(content).await?);
+        }
+        let messages = announcements.iter().map(|announcement| announcement.payload.id).collect();
+        // Readers may ask as soon as the announcement is out.
+        for &reader in readers {
+            node.allow(reader, file.blob_hash);
+        }
+        self.shared.store.keep_own_file(file, announcements).await?;
+        Ok(messages)
     }
 
     /// Lists what others hold ready for us, oldest first.
@@ -197,7 +223,7 @@ impl<'a> Files<'a> {
     ) -> Result<Vec<PathBuf>, FilesError> {
         let shared = self.shared;
         let offer = shared.store.offer(share_id).await?.ok_or(FilesError::NoSuchOffer(share_id))?;
-        let node = shared.node.get(shared).await?;
+        let node = node(shared).await?;
         let mut paths = Vec::with_capacity(offer.share.entries.len());
         for entry in &offer.share.entries {
             let report = |done_bytes| {
@@ -216,30 +242,11 @@ impl<'a> Files<'a> {
 
 /// The account's Iroh node, started when files are first touched: who only chats opens no further socket.
 #[derive(Default)]
-pub(crate) struct LazyNode(OnceCell<Node>);
+pub(crate) struct LazyNode(Mutex<Option<Arc<Node>>>);
 
 impl LazyNode {
-    async fn get(&self, shared: &Shared) -> Result<&Node, FilesError> {
-        self.0
-            .get_or_try_init(|| async {
-                // Without the home there are no relays, but addresses on the same network still work.
-                let relays = shared.home.info().await.map(|info| info.relays).unwrap_or_default();
-                let settings = NodeSettings {
-                    relays,
-                    loopback_allowed: shared.policy == Policy::Development,
-                    ..NodeSettings::default()
-                };
-                let node = Node::start(&shared.blobs_dir(), &shared.key, settings).await?;
-                for (reader, blob_hash) in shared.store.file_readers().await? {
-                    node.allow(reader, blob_hash);
-                }
-                Ok(node)
-            })
-            .await
-    }
-
     pub(crate) async fn shutdown(&self) {
-        if let Some(node) = self.0.get() {
+        if let Some(node) = self.0.lock().await.take() {
             node.shutdown().await;
         }
     }
@@ -247,14 +254,47 @@ impl LazyNode {
 
 impl std::fmt::Debug for LazyNode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "LazyNode(started: {})", self.0.initialized())
+        f.write_str("LazyNode")
     }
 }
 
-/// Serves what was shared earlier, if anything was.
-pub(crate) async fn serve(shared: &Shared) {
-    let something_shared = shared.store.file_readers().await.is_ok_and(|readers| !readers.is_empty());
-    if something_shared && let Err(error) = shared.node.get(shared).await {
-        tracing::warn!(%error, "shared files are not served");
+/// Returns the running node, starting it where it is not.
+async fn node(shared: &Arc<Shared>) -> Result<Arc<Node>, FilesError> {
+    // In a task of its own: a start that is begun is finished, whoever stops waiting for it.
+    let shared = Arc::clone(shared);
+    match tokio::spawn(async move { start(&shared).await }).await {
+        Ok(node) => node,
+        Err(_) => Err(StoreError::Closed.into()),
     }
+}
+
+async fn start(shared: &Shared) -> Result<Arc<Node>, FilesError> {
+    let mut running = shared.node.0.lock().await;
+    if let Some(node) = &*running {
+        return Ok(Arc::clone(node));
+    }
+    if shared.stop.is_cancelled() {
+        return Err(StoreError::Closed.into());
+    }
+    // Without the home there are no relays, but addresses on the same network still work.
+    let relays = shared.home.info().await.map(|info| info.relays).unwrap_or_default();
+    let loopback_allowed = shared.policy == Policy::Development;
+    let settings = NodeSettings { relays, loopback_allowed, ..NodeSettings::default() };
+    let node = Arc::new(Node::start(&shared.blobs_dir(), &shared.key, settings).await?);
+    for (reader, blob_hash) in shared.store.file_readers().await? {
+        node.allow(reader, blob_hash);
+    }
+    *running = Some(Arc::clone(&node));
+    Ok(node)
+}
+
+/// Serves what was shared earlier, if anything was.
+pub(crate) fn serve_in_background(shared: &Arc<Shared>) {
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        let shares = shared.store.shares_anything().await.unwrap_or(false);
+        if shares && let Err(error) = start(&shared).await {
+            tracing::warn!(%error, "shared files are not served");
+        }
+    });
 }

@@ -12,6 +12,12 @@ use zeroize::Zeroizing;
 
 use super::{KeyStore, KeyStoreError, key_from};
 
+/// scrypt's cost as a power of two, with r = 8 and p = 1: 256 MiB and about a second. Fixed, because a file that a
+/// fast machine made has to open on a small one.
+const WORK_FACTOR: u8 = 18;
+/// The highest cost that a file from elsewhere may ask for: 1 GiB.
+const MAX_WORK_FACTOR: u8 = 20;
+
 /// A passphrase: wiped on drop, never printed.
 #[derive(Clone)]
 pub struct Passphrase(SecretString);
@@ -54,7 +60,9 @@ impl KeyStore for PassphraseFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unavailable(error)),
         };
-        let seed = age::decrypt(&scrypt::Identity::new(self.passphrase.0.clone()), &sealed).map_err(|error| match error {
+        let mut identity = scrypt::Identity::new(self.passphrase.0.clone());
+        identity.set_max_work_factor(MAX_WORK_FACTOR);
+        let seed = age::decrypt(&identity, &sealed).map_err(|error| match error {
             DecryptError::DecryptionFailed | DecryptError::NoMatchingKeys | DecryptError::KeyDecryptionFailed => {
                 KeyStoreError::WrongPassphrase
             }
@@ -64,7 +72,8 @@ impl KeyStore for PassphraseFile {
     }
 
     fn save(&self, key: &SecretKey) -> Result<(), KeyStoreError> {
-        let recipient = scrypt::Recipient::new(self.passphrase.0.clone());
+        let mut recipient = scrypt::Recipient::new(self.passphrase.0.clone());
+        recipient.set_work_factor(WORK_FACTOR);
         let sealed = age::encrypt(&recipient, key.expose_seed()).map_err(unavailable)?;
         write_new(&self.path, &sealed).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => KeyStoreError::Occupied,

@@ -44,6 +44,8 @@ impl Http {
             .redirect(redirects)
             .timeout(REQUEST_TIMEOUT)
             .dns_resolver(GuardedResolver(policy))
+            // A proxy would resolve names itself, where nobody judges the addresses.
+            .no_proxy()
             .user_agent(concat!("kez-chat/", env!("CARGO_PKG_VERSION")));
         match builder.build() {
             Ok(client) => Self { client, policy },
@@ -88,9 +90,16 @@ impl Http {
         }
         let problem: Problem = serde_json::from_slice(&bytes).unwrap_or_default();
         let said = [problem.detail, problem.title].into_iter().find(|text| !text.is_empty());
-        let detail = said.unwrap_or_else(|| status.to_string());
-        Err(NetError::Refused { host: host_of(url), status: status.as_u16(), code: problem.code, detail })
+        let detail = said.map_or_else(|| status.to_string(), |text| plain(&text));
+        let is_code = problem.code.len() <= 40 && problem.code.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let code = if is_code { problem.code } else { String::new() };
+        Err(NetError::Refused { host: host_of(url), status: status.as_u16(), code, detail })
     }
+}
+
+/// Makes a server's words fit for an error message: short, on one line.
+fn plain(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).take(300).collect()
 }
 
 async fn read_bounded(url: &str, mut response: Response) -> Result<Bytes, NetError> {
@@ -232,13 +241,38 @@ mod tests {
     #[test]
     fn private_and_disguised_addresses_are_not_public() {
         for ip in [
-            "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "0.1.2.3",
-            "192.0.0.8", "198.18.0.1", "198.19.255.255", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "fe80::1",
-            "fc00::1", "fdff::1", "fec0::1", "ff02::1", "::ffff:8.8.8.8", "::8.8.8.8", "64:ff9b::808:808", "2002:808:808::1", "2001::1",
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "192.0.0.8",
+            "198.18.0.1",
+            "198.19.255.255",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fe80::1",
+            "fc00::1",
+            "fdff::1",
+            "fec0::1",
+            "ff02::1",
+            "::ffff:8.8.8.8",
+            "::8.8.8.8",
+            "64:ff9b::808:808",
+            "2002:808:808::1",
+            "2001::1",
         ] {
             assert!(!is_public(ip.parse().unwrap()), "{ip}");
         }
-        for ip in ["8.8.8.8", "100.63.255.255", "100.128.0.1", "172.32.0.1", "198.20.0.1", "2606:4700::1111", "2001:4860::1"] {
+        for ip in
+            ["8.8.8.8", "100.63.255.255", "100.128.0.1", "172.32.0.1", "198.20.0.1", "2606:4700::1111", "2001:4860::1"]
+        {
             assert!(is_public(ip.parse().unwrap()), "{ip}");
         }
     }
@@ -247,7 +281,15 @@ mod tests {
     fn urls_are_judged_before_they_are_dialled() {
         let check = |text: &str, policy| check_url(&Url::parse(text).unwrap(), policy);
         assert!(check("https://sig.kez.lat/", Policy::Production).is_ok());
-        for bad in ["http://sig.kez.lat/", "https://u@sig.kez.lat/", "https://u:p@kez.lat/", "https://127.0.0.1/", "https://[::1]/", "https://0x7f.1/", "ftp://kez.lat/"] {
+        for bad in [
+            "http://sig.kez.lat/",
+            "https://u@sig.kez.lat/",
+            "https://u:p@kez.lat/",
+            "https://127.0.0.1/",
+            "https://[::1]/",
+            "https://0x7f.1/",
+            "ftp://kez.lat/",
+        ] {
             assert!(check(bad, Policy::Production).is_err(), "{bad}");
         }
         assert!(check("http://127.0.0.1:7878/", Policy::Development).is_ok());
@@ -255,7 +297,15 @@ mod tests {
 
     #[tokio::test]
     async fn brokers_are_encrypted_and_public() {
-        for bad in ["nats://kez.lat:4222", "ws://kez.lat", "tls://127.0.0.1:4222", "tls://u@kez.lat", "tls://localhost:4222", "tls://[::1]:4222", "no url"] {
+        for bad in [
+            "nats://kez.lat:4222",
+            "ws://kez.lat",
+            "tls://127.0.0.1:4222",
+            "tls://u@kez.lat",
+            "tls://localhost:4222",
+            "tls://[::1]:4222",
+            "no url",
+        ] {
             assert!(check_broker_url(bad, Policy::Production).await.is_err(), "{bad}");
         }
         assert!(check_broker_url("nats://127.0.0.1:4222", Policy::Development).await.is_ok());

@@ -1,13 +1,16 @@
 //! The home server's HTTP interface (`docs/PROTOCOL.md` §3).
 
 use kez_core::{
-    handle::{Handle, Home},
+    handle::{Handle, Home, Policy},
     identity::{PrimaryKey, SecretKey, Statement},
 };
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::{HomeUrl, Http, NetError, guard::bad_answer};
+
+/// The last millisecond of the year 9999.
+const LAST_SOUND_MS: u64 = 253_402_300_799_999;
 
 /// Speaks to one home server.
 #[derive(Clone, Debug)]
@@ -42,17 +45,20 @@ pub(crate) struct NatsInfo {
 /// Whose handle it is. Its `endpoints` are a hint that nobody believes, so they are not read.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Profile {
+    pub(crate) handle: String,
     pub(crate) primary: PrimaryKey,
     pub(crate) sigchain_url: String,
 }
 
 /// How a registration ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RegisterOutcome {
     /// The handle is ours, now or already.
     Ours,
-    /// Somebody else has it, or our key has another one.
+    /// Somebody else has it.
     Taken,
+    /// Our key has another handle there: an earlier attempt got through, and its answer was lost.
+    OursIs(Handle),
     /// The home gives it to nobody.
     Reserved,
 }
@@ -65,9 +71,10 @@ struct Registration<'a> {
 }
 
 impl HomeClient {
-    pub(crate) fn new(home: &Home) -> Self {
-        let url = HomeUrl::of(home.clone());
-        Self { http: Http::new(url.policy()), url }
+    /// Prepares to speak to a home under the rules of the account that asks: an account on the open network does not
+    /// dial a `localhost` home, whoever names one.
+    pub(crate) fn new(home: &Home, policy: Policy) -> Self {
+        Self { http: Http::new(policy), url: HomeUrl::of(home.clone()) }
     }
 
     /// Asks the home about itself, and refuses one that goes by another name than it was asked for.
@@ -79,8 +86,12 @@ impl HomeClient {
             return Err(NetError::WrongHome { asked, found: info.domain });
         }
         let nats = &info.nats;
-        if info.server_keys.is_empty() || nats.urls.is_empty() || nats.streams.is_empty() || info.sigchain_url.ends_with('/') {
+        let base = !info.sigchain_url.ends_with('/') && !info.sigchain_url.contains(['?', '#']);
+        if info.server_keys.is_empty() || nats.urls.is_empty() || nats.streams.is_empty() || !base {
             return Err(bad_answer(&url, "its info lacks a server key, a broker or a sigchain server"));
+        }
+        if info.now_ms > LAST_SOUND_MS {
+            return Err(bad_answer(&url, "its clock is beyond the year 9999"));
         }
         Ok(info)
     }
@@ -92,17 +103,24 @@ impl HomeClient {
     pub(crate) async fn register(&self, key: &SecretKey, handle: &Handle) -> Result<RegisterOutcome, NetError> {
         let primary = key.primary();
         let signature = key.sign(&Statement::Register { handle, primary: &primary });
-        let body = Registration {
-            handle: handle.to_string(),
-            primary: &primary,
-            registration_sig: signature.to_base64(),
-        };
+        let body =
+            Registration { handle: handle.to_string(), primary: &primary, registration_sig: signature.to_base64() };
         match self.http.post_json(&format!("{}/v1/register", self.url.base()), &body).await {
             Ok(StatusCode::OK | StatusCode::CREATED) => Ok(RegisterOutcome::Ours),
             Ok(other) => Err(bad_answer(&self.url.base(), other)),
-            Err(NetError::Refused { status: 409, .. }) => Ok(RegisterOutcome::Taken),
-            Err(NetError::Refused { status: 403, .. }) => Ok(RegisterOutcome::Reserved),
-            Err(error) => Err(error),
+            Err(error) => match error.code() {
+                "HandleTaken" => Ok(RegisterOutcome::Taken),
+                "ReservedHandle" => Ok(RegisterOutcome::Reserved),
+                "KeyTaken" => self.handle_of(&primary).await.map(RegisterOutcome::OursIs),
+                _ => Err(error),
+            },
         }
+    }
+
+    /// Asks which handle a key has here.
+    async fn handle_of(&self, primary: &PrimaryKey) -> Result<Handle, NetError> {
+        let url = format!("{}/v1/p/{primary}", self.url.base());
+        let profile: Profile = self.http.get(&url).await?;
+        Handle::from_qualified(&profile.handle, self.url.policy()).map_err(|error| bad_answer(&url, error))
     }
 }

@@ -83,8 +83,14 @@ mod tests {
             assert_eq!(HomeUrl::parse(text).unwrap().base(), base);
         }
         for bad in [
-            "http://kez.lat", "http://127.0.0.1:8080", "https://kez.lat/path", "ftp://kez.lat", "https://user@kez.lat", "",
-            "https://localhost.evil.example:1", "https://localhost",
+            "http://kez.lat",
+            "http://127.0.0.1:8080",
+            "https://kez.lat/path",
+            "ftp://kez.lat",
+            "https://user@kez.lat",
+            "",
+            "https://localhost.evil.example:1",
+            "https://localhost",
         ] {
             assert!(HomeUrl::parse(bad).is_err(), "{bad}");
         }

@@ -25,7 +25,7 @@ const MAX_ANSWER_BYTES: usize = 24 << 20;
 #[non_exhaustive]
 pub enum NetError {
     /// The address may not be dialled.
-    #[error("{url} is not dialled: {why}")]
+    #[error("{url} is not dialled: {why}; ask whoever gave you the address")]
     Forbidden {
         /// The address.
         url: String,
@@ -41,7 +41,7 @@ pub enum NetError {
         source: reqwest::Error,
     },
     /// The server refused, and said why.
-    #[error("{host} refused: {detail}")]
+    #[error("{host} refused: {detail}; try again later, or ask its operator")]
     Refused {
         /// The server.
         host: String,
@@ -87,6 +87,11 @@ impl NetError {
     /// Tells whether the server answered that there is no such thing.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: 404, .. })
+    }
+
+    /// Tells whether the server answered that there was such a thing, and is no more.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Refused { status: 410, .. })
     }
 }
 

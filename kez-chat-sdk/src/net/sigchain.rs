@@ -1,5 +1,7 @@
 //! The sigchain server's HTTP interface, and walking a chain over it (`docs/PROTOCOL.md` §4).
 
+use std::time::Duration;
+
 use kez_core::{
     identity::PrimaryKey,
     sigchain::{Chain, ChainError, Event},
@@ -9,8 +11,11 @@ use thiserror::Error;
 
 use super::{Http, NetError, guard::bad_answer};
 
-/// The most that one walk reads.
+/// The most that one walk reads, and for how long it goes on.
 const MAX_WALK_CHARS: usize = 64 << 20;
+const MAX_WALK_TIME: Duration = Duration::from_secs(300);
+/// How many events are asked for at a time: at their longest, what a slow line carries before the request times out.
+const PAGE_EVENTS: u64 = 100;
 
 /// Speaks to one sigchain server.
 #[derive(Clone, Debug)]
@@ -35,8 +40,19 @@ pub(crate) enum WalkError {
     #[error(transparent)]
     Net(#[from] NetError),
     /// The chain is not sound from here on.
-    #[error(transparent)]
-    Chain(#[from] ChainError),
+    #[error("{source}")]
+    Chain {
+        /// What is wrong.
+        source: ChainError,
+        /// The event that is wrong: for a fork, one half of its proof.
+        jws: Option<String>,
+    },
+}
+
+impl From<ChainError> for WalkError {
+    fn from(source: ChainError) -> Self {
+        Self::Chain { source, jws: None }
+    }
 }
 
 #[derive(Deserialize)]
@@ -62,37 +78,42 @@ impl SigchainClient {
     }
 
     /// Walks on from where `chain` ends, asking for its last event again, so that a forked or shortened history is
-    /// noticed. Returns the new events; `chain` holds whatever was sound, also when the walk failed.
-    pub(crate) async fn walk(&self, chain: &mut Chain) -> Result<Vec<Event>, WalkError> {
+    /// noticed. Returns the new sound events, which `chain` holds now, also when the walk ended before the chain's end.
+    pub(crate) async fn walk(&self, chain: &mut Chain) -> (Vec<Event>, Result<(), WalkError>) {
+        let known = chain.events().len();
+        let outcome = match tokio::time::timeout(MAX_WALK_TIME, self.walk_pages(chain)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(bad_answer(&self.base, "its chain does not end").into()),
+        };
+        (chain.events().get(known..).unwrap_or_default().to_vec(), outcome)
+    }
+
+    async fn walk_pages(&self, chain: &mut Chain) -> Result<(), WalkError> {
         let pinned = chain.tip().seq();
         let mut after = pinned.saturating_sub(1);
         let mut read = 0;
         loop {
-            let url = format!("{}?after={after}", Self::chain_url(&self.base, chain.primary()));
+            let url = format!("{}?after={after}&limit={PAGE_EVENTS}", Self::chain_url(&self.base, chain.primary()));
             let page: Page = self.http.get(&url).await?;
-            if page.events.is_empty() {
+            if page.seq < pinned {
                 // A server that shows less than was seen before is not believed.
-                if page.seq < pinned {
-                    return Err(ChainError::Rollback { pinned, found: page.seq }.into());
-                }
-                if after < page.seq {
-                    return Err(bad_answer(&url, "an empty page before the chain's end").into());
-                }
-                break;
+                return Err(ChainError::Rollback { pinned, found: page.seq }.into());
             }
+            let before = after;
             for jws in page.events {
                 read += jws.len();
                 if read > MAX_WALK_CHARS {
                     return Err(ChainError::TooLong.into());
                 }
-                after = self.step(chain, &jws)?;
+                after = self.step(chain, &jws).map_err(|source| WalkError::Chain { source, jws: Some(jws) })?;
             }
             if after >= page.seq {
-                break;
+                return Ok(());
+            }
+            if after <= before {
+                return Err(bad_answer(&url, "a page that leads no further").into());
             }
         }
-        let new = usize::try_from(pinned).unwrap_or(usize::MAX);
-        Ok(chain.events().get(new..).unwrap_or_default().to_vec())
     }
 
     /// Takes one event of a page: the pinned one again, or the next.

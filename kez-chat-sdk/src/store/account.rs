@@ -28,11 +28,10 @@ impl Store {
                 "INSERT INTO account (id, install, born_at_ms) VALUES (1, ?1, ?2) ON CONFLICT DO NOTHING",
                 (fresh.to_bytes(), now_ms),
             )?;
-            let (install, backed_up, handle, sigchain_base, published): (_, _, Option<String>, _, _) = tx.query_row(
-                "SELECT install, backed_up, handle, sigchain_base, published FROM account",
-                [],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
-            )?;
+            let (install, backed_up, handle, sigchain_base, published): (_, _, Option<String>, _, _) =
+                tx.query_row("SELECT install, backed_up, handle, sigchain_base, published FROM account", [], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+                })?;
             // The rules for what may enter held when it was written.
             let handle = handle.map(|text| Handle::from_qualified(&text, Policy::Development)).transpose();
             Ok(AccountRow {
@@ -50,13 +49,18 @@ impl Store {
         self.transact(|tx| Ok(tx.execute("UPDATE account SET backed_up = 1", []).map(drop)?)).await
     }
 
-    pub(crate) async fn set_registered(&self, handle: &Handle, sigchain_base: &str) -> Result<(), StoreError> {
-        let values = (handle.to_string(), sigchain_base.to_owned());
-        self.transact(move |tx| Ok(tx.execute("UPDATE account SET handle = ?1, sigchain_base = ?2", values).map(drop)?)).await
+    pub(crate) async fn set_registered(&self, handle: &Handle) -> Result<(), StoreError> {
+        let handle = handle.to_string();
+        self.transact(move |tx| Ok(tx.execute("UPDATE account SET handle = ?1", [handle]).map(drop)?)).await
     }
 
-    pub(crate) async fn set_published(&self) -> Result<(), StoreError> {
-        self.transact(|tx| Ok(tx.execute("UPDATE account SET published = 1", []).map(drop)?)).await
+    /// Completes the account: its chain is published at this base.
+    pub(crate) async fn set_published(&self, sigchain_base: &str) -> Result<(), StoreError> {
+        let base = sigchain_base.to_owned();
+        self.transact(move |tx| {
+            Ok(tx.execute("UPDATE account SET published = 1, sigchain_base = ?1", [base]).map(drop)?)
+        })
+        .await
     }
 
     /// Remembers the epoch of the home's inbox stream. When it changed, whatever the old stream held is gone: every
@@ -64,7 +68,8 @@ impl Store {
     pub(crate) async fn note_epoch(&self, epoch: &str) -> Result<bool, StoreError> {
         let epoch = epoch.to_owned();
         self.transact(move |tx| {
-            let before: Option<String> = tx.query_row("SELECT epoch FROM account", [], |row| row.get(0)).optional()?.flatten();
+            let before: Option<String> =
+                tx.query_row("SELECT epoch FROM account", [], |row| row.get(0)).optional()?.flatten();
             tx.execute("UPDATE account SET epoch = ?1", [&epoch])?;
             if before.is_none_or(|before| before == epoch) {
                 return Ok(false);

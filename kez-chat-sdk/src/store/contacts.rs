@@ -1,15 +1,15 @@
-//! The people we know.
+//! The people we know, and the key that each handle was first seen with.
 
 use kez_core::{
-    handle::{Handle, Policy},
+    handle::{Handle, Home, Policy},
     identity::PrimaryKey,
-    sigchain::Event,
+    sigchain::{Chain, Event, Head, Install},
 };
 use rusqlite::{OptionalExtension, Row, Transaction};
 
 use super::{Store, StoreError, chains::insert_events, inbox::release_requests};
 
-/// A contact as the database keeps it; what their chain says is walked anew.
+/// A contact as the database keeps it, with what their walked chain says.
 #[derive(Clone, Debug)]
 pub(crate) struct ContactRow {
     pub(crate) owner: PrimaryKey,
@@ -18,28 +18,69 @@ pub(crate) struct ContactRow {
     pub(crate) agreed: bool,
     pub(crate) sigchain_base: String,
     pub(crate) added_at_ms: u64,
+    pub(crate) chain_seq: u64,
+    pub(crate) chain_head: Head,
+    pub(crate) retired: bool,
+    pub(crate) inbox_home: Option<Home>,
+    pub(crate) broker_url: Option<String>,
+    pub(crate) install: Option<Install>,
     /// Why sending to them has stopped, if it has.
     pub(crate) trouble: Option<String>,
 }
 
-const COLUMNS: &str = "owner, handle, agreed, sigchain_base, added_at_ms, trouble";
+/// Why sending to a contact stops.
+#[derive(Clone, Debug)]
+pub(crate) struct Trouble {
+    /// The error's stable name.
+    pub(crate) kind: String,
+    /// Whether only the person's own word ends it; else a later sound walk does.
+    pub(crate) lasting: bool,
+    /// What to tell them.
+    pub(crate) text: String,
+    /// The event that raised it: with the one that was walked before, a fork's portable proof.
+    pub(crate) evidence: Option<String>,
+}
+
+const COLUMNS: &str = "owner, handle, agreed, sigchain_base, added_at_ms, chain_seq, chain_head, retired, inbox_home, \
+                       broker_url, install, trouble";
+
+impl ContactRow {
+    /// Takes what a walked chain says; `None` for a chain without events.
+    pub(crate) fn of(chain: &Chain, handle: Handle, sigchain_base: String, added_at_ms: u64) -> Option<Self> {
+        let state = chain.state();
+        Some(Self {
+            owner: *chain.primary(),
+            agreed: state.handle() == Some(&handle),
+            handle: Some(handle),
+            sigchain_base,
+            added_at_ms,
+            chain_seq: chain.tip().seq(),
+            chain_head: chain.tip().head()?,
+            retired: state.is_retired(),
+            inbox_home: state.nats().map(|endpoint| endpoint.home.clone()),
+            broker_url: state.nats().map(|endpoint| endpoint.url.clone()),
+            install: state.iroh().map(|endpoint| endpoint.install),
+            trouble: None,
+        })
+    }
+}
 
 impl Store {
     pub(crate) async fn contact(&self, owner: PrimaryKey) -> Result<Option<ContactRow>, StoreError> {
-        self.transact(move |tx| find(tx, &owner)).await
+        self.read(move |tx| find(tx, &owner)).await
     }
 
     pub(crate) async fn contact_by_handle(&self, handle: &Handle) -> Result<Option<ContactRow>, StoreError> {
         let handle = handle.to_string();
-        self.transact(move |tx| {
-            let found = tx.query_row(&format!("SELECT {COLUMNS} FROM contacts WHERE handle = ?1"), [handle], read).optional()?;
-            found.transpose()
+        self.read(move |tx| {
+            let mut statement = tx.prepare_cached(&format!("SELECT {COLUMNS} FROM contacts WHERE handle = ?1"))?;
+            statement.query_row([handle], read).optional()?.transpose()
         })
         .await
     }
 
     pub(crate) async fn contacts(&self) -> Result<Vec<ContactRow>, StoreError> {
-        self.transact(|tx| {
+        self.read(|tx| {
             let mut statement = tx.prepare_cached(&format!("SELECT {COLUMNS} FROM contacts ORDER BY handle, owner"))?;
             let rows = statement.query_map([], read)?;
             rows.map(|row| row?).collect()
@@ -47,34 +88,87 @@ impl Store {
         .await
     }
 
-    /// Keeps a contact together with the newly walked part of their chain, and gives out what they had sent as a
-    /// stranger.
-    pub(crate) async fn keep_contact(&self, contact: ContactRow, new_events: Vec<Event>) -> Result<(), StoreError> {
-        self.transact(move |tx| {
-            insert_events(tx, &new_events, true)?;
-            let was_known = find(tx, &contact.owner)?.is_some();
-            tx.execute(
-                "INSERT INTO contacts (owner, handle, agreed, sigchain_base, added_at_ms, trouble)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                 ON CONFLICT (owner) DO UPDATE SET handle = ?2, agreed = ?3, sigchain_base = ?4, trouble = ?6",
-                (
-                    contact.owner.as_bytes(),
-                    contact.handle.as_ref().map(Handle::to_string),
-                    contact.agreed,
-                    &contact.sigchain_base,
-                    contact.added_at_ms,
-                    &contact.trouble,
-                ),
-            )?;
-            if was_known { Ok(()) } else { release_requests(tx, &contact.owner) }
+    /// Returns the key that a handle was first seen with.
+    pub(crate) async fn pinned(&self, handle: &Handle) -> Result<Option<PrimaryKey>, StoreError> {
+        let handle = handle.to_string();
+        self.read(move |tx| {
+            let pinned =
+                tx.query_row("SELECT owner FROM pins WHERE handle = ?1", [handle], |row| row.get::<_, [u8; 32]>(0));
+            pinned.optional()?.map(|bytes| PrimaryKey::from_bytes(&bytes).map_err(StoreError::damaged)).transpose()
         })
         .await
     }
 
-    pub(crate) async fn set_trouble(&self, owner: PrimaryKey, trouble: String) -> Result<(), StoreError> {
+    /// Keeps a contact together with the newly walked part of their chain, pins the handle, and gives out what they had
+    /// sent as a stranger. Trouble that only the person can end stays.
+    pub(crate) async fn keep_contact(
+        &self,
+        contact: ContactRow,
+        own_home: Home,
+        new_events: Vec<Event>,
+    ) -> Result<(), StoreError> {
         self.transact(move |tx| {
-            let changed = tx.execute("UPDATE contacts SET trouble = ?2 WHERE owner = ?1", (owner.as_bytes(), trouble));
-            Ok(changed.map(drop)?)
+            insert_events(tx, &new_events, true)?;
+            let known = find(tx, &contact.owner)?;
+            let owner = contact.owner.as_bytes();
+            let looked_up = contact.handle.as_ref().map(Handle::to_string);
+            tx.execute("INSERT OR IGNORE INTO pins (handle, owner) VALUES (?1, ?2)", (&looked_up, owner))?;
+            // A home alone can't rename somebody we know.
+            let handle = match &known {
+                Some(known) if !contact.agreed => known.handle.as_ref().map(Handle::to_string),
+                _ => looked_up,
+            };
+            let reachable = !contact.retired && contact.inbox_home.as_ref() == Some(&own_home);
+            let mut statement = tx.prepare_cached(
+                "INSERT INTO contacts (owner, handle, agreed, sigchain_base, added_at_ms, chain_seq, chain_head, retired,
+                    inbox_home, broker_url, install, reachable)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                 ON CONFLICT (owner) DO UPDATE SET handle = ?2, agreed = ?3, sigchain_base = ?4, chain_seq = ?6,
+                    chain_head = ?7, retired = ?8, inbox_home = ?9, broker_url = ?10, install = ?11, reachable = ?12",
+            )?;
+            statement.execute((
+                owner,
+                handle,
+                contact.agreed,
+                &contact.sigchain_base,
+                contact.added_at_ms,
+                contact.chain_seq,
+                contact.chain_head.as_bytes(),
+                contact.retired,
+                contact.inbox_home.as_ref().map(Home::to_string),
+                &contact.broker_url,
+                contact.install.map(Install::to_bytes),
+                reachable,
+            ))?;
+            tx.execute(
+                "UPDATE contacts SET trouble_kind = NULL, trouble = NULL, evidence = NULL
+                 WHERE owner = ?1 AND trouble_kind IS NOT 'lasting'",
+                [owner],
+            )?;
+            if known.is_some() { Ok(()) } else { release_requests(tx, &contact.owner) }
+        })
+        .await
+    }
+
+    /// Stops sending to a contact, keeps the sound part of what was walked, and what raised the alarm.
+    pub(crate) async fn set_trouble(
+        &self,
+        owner: PrimaryKey,
+        trouble: Trouble,
+        sound_events: Vec<Event>,
+    ) -> Result<(), StoreError> {
+        self.transact(move |tx| {
+            if find(tx, &owner)?.is_none() {
+                return Ok(());
+            }
+            insert_events(tx, &sound_events, true)?;
+            let kind = if trouble.lasting { "lasting" } else { "passing" };
+            tx.execute(
+                "UPDATE contacts SET trouble_kind = ?2, trouble = ?3, evidence = ?4
+                 WHERE owner = ?1 AND trouble_kind IS NOT 'lasting'",
+                (owner.as_bytes(), kind, format!("{} [{}]", trouble.text, trouble.kind), trouble.evidence),
+            )?;
+            Ok(())
         })
         .await
     }
@@ -85,15 +179,32 @@ pub(super) fn find(tx: &Transaction<'_>, owner: &PrimaryKey) -> Result<Option<Co
     statement.query_row([owner.as_bytes()], read).optional()?.transpose()
 }
 
-/// Reads a row; the inner result is whether it holds what was once written.
+/// Reads a row; the inner result is whether it holds what was once written. The rules for what may enter held then.
 fn read(row: &Row<'_>) -> rusqlite::Result<Result<ContactRow, StoreError>> {
-    let owner: [u8; 32] = row.get(0)?;
-    let handle: Option<String> = row.get(1)?;
-    let (agreed, sigchain_base, added_at_ms, trouble) = (row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?);
-    Ok((|| {
-        let owner = PrimaryKey::from_bytes(&owner).map_err(StoreError::damaged)?;
-        let handle = handle.map(|text| Handle::from_qualified(&text, Policy::Development)).transpose();
-        let handle = handle.map_err(StoreError::damaged)?;
-        Ok(ContactRow { owner, handle, agreed, sigchain_base, added_at_ms, trouble })
-    })())
+    let owner: [u8; 32] = row.get("owner")?;
+    let handle: Option<String> = row.get("handle")?;
+    let inbox_home: Option<String> = row.get("inbox_home")?;
+    let contact = |owner, handle, inbox_home| {
+        Ok(ContactRow {
+            owner,
+            handle,
+            inbox_home,
+            agreed: row.get("agreed")?,
+            sigchain_base: row.get("sigchain_base")?,
+            added_at_ms: row.get("added_at_ms")?,
+            chain_seq: row.get("chain_seq")?,
+            chain_head: Head::from_bytes(row.get("chain_head")?),
+            retired: row.get("retired")?,
+            broker_url: row.get("broker_url")?,
+            install: row.get::<_, Option<[u8; 8]>>("install")?.map(Install::from_bytes),
+            trouble: row.get("trouble")?,
+        })
+    };
+    let handle = handle.map(|text| Handle::from_qualified(&text, Policy::Development)).transpose();
+    let inbox_home = inbox_home.map(|text| Home::parse(&text, Policy::Development)).transpose();
+    match (PrimaryKey::from_bytes(&owner), handle, inbox_home) {
+        (Ok(owner), Ok(handle), Ok(inbox_home)) => contact(owner, handle, inbox_home).map(Ok),
+        (Err(error), ..) => Ok(Err(StoreError::damaged(error))),
+        (_, Err(error), _) | (_, _, Err(error)) => Ok(Err(StoreError::damaged(error))),
+    }
 }

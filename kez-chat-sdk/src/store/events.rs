@@ -9,16 +9,17 @@ impl Store {
     /// Returns the oldest event after `after` that was not handled yet.
     pub(crate) async fn event_after(&self, after: EventId) -> Result<Option<PendingEvent>, StoreError> {
         let row: Option<(i64, String)> = self
-            .transact(move |tx| {
-                let mut statement = tx.prepare_cached("SELECT id, body FROM events WHERE id > ?1 ORDER BY id LIMIT 1")?;
+            .read(move |tx| {
+                let mut statement =
+                    tx.prepare_cached("SELECT id, body FROM events WHERE id > ?1 ORDER BY id LIMIT 1")?;
                 Ok(statement.query_row([after.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
             })
             .await?;
-        let pending = row.map(|(id, body)| {
-            let event = serde_json::from_str(&body).map_err(StoreError::damaged)?;
-            Ok(PendingEvent { id: EventId(id), event })
-        });
-        pending.transpose()
+        // What a later version wrote must not stop what comes after it.
+        Ok(row.map(|(id, body)| PendingEvent {
+            id: EventId(id),
+            event: serde_json::from_str(&body).unwrap_or(Event::Unreadable),
+        }))
     }
 
     pub(crate) async fn forget_event(&self, id: EventId) -> Result<(), StoreError> {

@@ -14,9 +14,12 @@ use crate::{
     event::{Event, Peer, ShareId, SharedFile},
 };
 
-/// How many messages strangers may leave here, each and all together; more are dropped.
+/// How many messages a stranger may leave here; more are dropped.
 const MAX_FROM_STRANGER: u32 = 50;
+/// How many messages all strangers may leave; then whoever left the most loses their oldest.
 const MAX_FROM_STRANGERS: u32 = 1_000;
+/// How long a stranger's message waits to be asked for.
+const STRANGERS_WAIT_MS: u64 = 30 * 24 * 3_600_000;
 const MAX_QUARANTINED_FRAMES: u32 = 1_000;
 const MAX_QUARANTINED_BYTES: u64 = 16 << 20;
 /// A duplicate makes its receipt be sent again, at most this often.
@@ -56,7 +59,10 @@ impl Store {
     /// Keeps a frame that this version can't read, for a later one. The oldest make room.
     pub(crate) async fn quarantine(&self, frame: Vec<u8>, reason: String, now_ms: u64) -> Result<(), StoreError> {
         self.transact(move |tx| {
-            tx.execute("INSERT INTO quarantine (reason, stored_at_ms, frame) VALUES (?1, ?2, ?3)", (reason, now_ms, frame))?;
+            tx.execute(
+                "INSERT INTO quarantine (reason, stored_at_ms, frame) VALUES (?1, ?2, ?3)",
+                (reason, now_ms, frame),
+            )?;
             tx.execute(
                 "DELETE FROM quarantine WHERE row IN (
                     SELECT row FROM (
@@ -75,7 +81,11 @@ fn receive_message(tx: &Transaction<'_>, incoming: &Incoming) -> Result<Stored, 
     let Incoming { own, author, payload, bytes, now_ms } = incoming;
     let known = author == own || contacts::find(tx, author)?.is_some();
     let seen = tx
-        .query_row("SELECT receipt_at_ms FROM messages WHERE author = ?1 AND id = ?2", (author.as_bytes(), payload.id.0), |row| row.get::<_, Option<u64>>(0))
+        .query_row(
+            "SELECT receipt_at_ms FROM messages WHERE author = ?1 AND id = ?2",
+            (author.as_bytes(), payload.id.0),
+            |row| row.get::<_, Option<u64>>(0),
+        )
         .optional()?;
     if let Some(receipt_at_ms) = seen {
         if known && receipt_at_ms.is_none_or(|at| at.saturating_add(RECEIPT_AGAIN_AFTER_MS) <= *now_ms) {
@@ -83,7 +93,7 @@ fn receive_message(tx: &Transaction<'_>, incoming: &Incoming) -> Result<Stored, 
         }
         return Ok(Stored::Duplicate);
     }
-    if !known && !has_room_for_stranger(tx, author)? {
+    if !known && !make_room_for_stranger(tx, author, *now_ms)? {
         return Ok(Stored::Dropped);
     }
     tx.execute(
@@ -96,13 +106,21 @@ fn receive_message(tx: &Transaction<'_>, incoming: &Incoming) -> Result<Stored, 
         announce(tx, author, payload)?;
     } else {
         let from = Peer { primary: *author, handle: None };
-        events::push(tx, &Event::Request { from, claimed_handle: payload.from.clone(), sent_at_ms: payload.sent_at_ms })?;
+        events::push(
+            tx,
+            &Event::Request { from, claimed_handle: payload.from.clone(), sent_at_ms: payload.sent_at_ms },
+        )?;
     }
     Ok(Stored::New)
 }
 
 /// Takes a receipt for messages that we sent to its sender; others it does not touch.
-fn receive_receipt(tx: &Transaction<'_>, incoming: &Incoming, status: ReceiptStatus, ids: &[MessageId]) -> Result<Stored, StoreError> {
+fn receive_receipt(
+    tx: &Transaction<'_>,
+    incoming: &Incoming,
+    status: ReceiptStatus,
+    ids: &[MessageId],
+) -> Result<Stored, StoreError> {
     let Incoming { own, author, .. } = incoming;
     let Some(contact) = contacts::find(tx, author)? else { return Ok(Stored::Dropped) };
     let state = match status {
@@ -128,13 +146,18 @@ fn receive_receipt(tx: &Transaction<'_>, incoming: &Incoming, status: ReceiptSta
 
 /// Gives out, oldest first, what somebody sent before they were a contact.
 pub(super) fn release_requests(tx: &Transaction<'_>, author: &PrimaryKey) -> Result<(), StoreError> {
-    let mut statement = tx.prepare_cached("SELECT id, payload FROM messages WHERE author = ?1 AND receipt_at_ms IS NULL ORDER BY row")?;
+    let mut statement = tx.prepare_cached(
+        "SELECT id, payload FROM messages WHERE author = ?1 AND peer = ?1 AND receipt_at_ms IS NULL ORDER BY row",
+    )?;
     let rows = statement.query_map([author.as_bytes()], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))?;
     for row in rows.collect::<Result<Vec<_>, _>>()? {
         let (id, bytes): ([u8; 16], Vec<u8>) = row;
         let payload = Payload::decode(&bytes, Channel::Inbox, Policy::Development).map_err(StoreError::damaged)?;
         tx.execute("INSERT OR IGNORE INTO receipts_due (author, id) VALUES (?1, ?2)", (author.as_bytes(), id))?;
-        tx.execute("UPDATE messages SET receipt_at_ms = stored_at_ms WHERE author = ?1 AND id = ?2", (author.as_bytes(), id))?;
+        tx.execute(
+            "UPDATE messages SET receipt_at_ms = stored_at_ms WHERE author = ?1 AND id = ?2",
+            (author.as_bytes(), id),
+        )?;
         announce(tx, author, &payload)?;
     }
     Ok(())
@@ -162,20 +185,43 @@ fn announce(tx: &Transaction<'_>, author: &PrimaryKey, payload: &Payload) -> Res
     events::push(tx, &event)
 }
 
-fn owe_receipt(tx: &Transaction<'_>, own: &PrimaryKey, author: &PrimaryKey, id: &MessageId, now_ms: u64) -> Result<(), StoreError> {
-    tx.execute("UPDATE messages SET receipt_at_ms = ?3 WHERE author = ?1 AND id = ?2", (author.as_bytes(), id.0, now_ms))?;
+fn owe_receipt(
+    tx: &Transaction<'_>,
+    own: &PrimaryKey,
+    author: &PrimaryKey,
+    id: &MessageId,
+    now_ms: u64,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE messages SET receipt_at_ms = ?3 WHERE author = ?1 AND id = ?2",
+        (author.as_bytes(), id.0, now_ms),
+    )?;
     if author != own {
         tx.execute("INSERT OR IGNORE INTO receipts_due (author, id) VALUES (?1, ?2)", (author.as_bytes(), id.0))?;
     }
     Ok(())
 }
 
-fn has_room_for_stranger(tx: &Transaction<'_>, author: &PrimaryKey) -> Result<bool, StoreError> {
+/// Messages of people who are no contacts; they have no receipt yet.
+const STRANGERS: &str = "FROM messages WHERE receipt_at_ms IS NULL AND author = peer
+    AND NOT EXISTS (SELECT 1 FROM contacts WHERE owner = author)";
+
+/// Keeps strangers from filling the disk, and from keeping other strangers out.
+fn make_room_for_stranger(tx: &Transaction<'_>, author: &PrimaryKey, now_ms: u64) -> Result<bool, StoreError> {
+    let expired = now_ms.saturating_sub(STRANGERS_WAIT_MS);
+    tx.execute(
+        &format!("DELETE FROM messages WHERE row IN (SELECT row {STRANGERS} AND stored_at_ms < ?1)"),
+        [expired],
+    )?;
     let (theirs, all): (u32, u32) = tx.query_row(
-        "SELECT coalesce(sum(author = ?1), 0), count(*) FROM messages
-         WHERE receipt_at_ms IS NULL AND author = peer AND NOT EXISTS (SELECT 1 FROM contacts WHERE owner = author)",
+        &format!("SELECT coalesce(sum(author = ?1), 0), count(*) {STRANGERS}"),
         [author.as_bytes()],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
-    Ok(theirs < MAX_FROM_STRANGER && all < MAX_FROM_STRANGERS)
+    if all >= MAX_FROM_STRANGERS {
+        let most = format!("SELECT author {STRANGERS} GROUP BY author ORDER BY count(*) DESC LIMIT 1");
+        let oldest = format!("SELECT min(row) {STRANGERS} AND author = ({most})");
+        tx.execute(&format!("DELETE FROM messages WHERE row = ({oldest})"), [])?;
+    }
+    Ok(theirs < MAX_FROM_STRANGER)
 }

@@ -13,18 +13,22 @@ mod schema;
 #[cfg(feature = "files")]
 mod shares;
 
-use std::{path::Path, sync::mpsc, thread};
+use std::{
+    path::Path,
+    sync::{Arc, mpsc},
+    thread,
+};
 
 use hkdf::Hkdf;
 use kez_core::identity::SecretKey;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use sha2::Sha256;
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use zeroize::Zeroizing;
 
 pub(crate) use account::AccountRow;
-pub(crate) use contacts::ContactRow;
+pub(crate) use contacts::{ContactRow, Trouble};
 pub(crate) use inbox::{Incoming, Stored};
 pub(crate) use outbox::{OutboxRow, Outgoing};
 #[cfg(feature = "files")]
@@ -35,7 +39,9 @@ pub(crate) use shares::{OfferRow, OwnFile};
 #[non_exhaustive]
 pub enum StoreError {
     /// The file does not open under this account's key.
-    #[error("the account's database does not open with this key: it is damaged, or another account's; restore it from a backup or recover into a new home")]
+    #[error(
+        "the account's database does not open with this key: it is damaged, or another account's; restore it from a backup or recover into a new home"
+    )]
     NotOurs,
     /// The file was written by a later version.
     #[error("the account's database has version {found}, this application knows {known}: update the application")]
@@ -51,6 +57,9 @@ pub enum StoreError {
     /// The database refused.
     #[error("the account's database refused ({0}); check the disk")]
     Sqlite(#[from] rusqlite::Error),
+    /// The system gives us no thread.
+    #[error("the account's database can't be opened: {0}; close something and try again")]
+    NoThread(std::io::Error),
     /// The store's thread has ended.
     #[error("the account was closed")]
     Closed,
@@ -64,7 +73,7 @@ impl StoreError {
             Self::NotOurs => "StoreNotOurs",
             Self::TooNew { .. } => "StoreTooNew",
             Self::Damaged(_) => "StoreDamaged",
-            Self::Sqlite(_) => "StoreFailed",
+            Self::Sqlite(_) | Self::NoThread(_) => "StoreFailed",
             Self::Closed => "Closed",
         }
     }
@@ -83,10 +92,29 @@ enum Job {
     Close(oneshot::Sender<()>),
 }
 
-/// A handle on the store's thread. Clones share it; the last one that goes lets it end.
+/// A handle on the store's thread. Clones share it; the last one that goes waits until the file is closed.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
+    thread: Arc<StoreThread>,
+    /// Counts committed changes.
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct StoreThread {
     jobs: mpsc::Sender<Job>,
+    handle: Option<thread::JoinHandle<()>>,
+}
+
+impl Drop for StoreThread {
+    fn drop(&mut self) {
+        let (done, _) = oneshot::channel();
+        let _ = self.jobs.send(Job::Close(done));
+        // A process that ends while SQLCipher still closes its file would pull the library from under it.
+        if let Some(handle) = self.handle.take() {
+            let _ = handle.join();
+        }
+    }
 }
 
 impl Store {
@@ -96,7 +124,7 @@ impl Store {
         let (opened, answer) = oneshot::channel();
         let path = path.to_owned();
         let database_key = database_key(key);
-        thread::Builder::new()
+        let handle = thread::Builder::new()
             .name("kez-store".into())
             .spawn(move || match open(&path, &database_key) {
                 Ok(mut connection) => {
@@ -121,41 +149,63 @@ impl Store {
                     let _ = opened.send(Err(error));
                 }
             })
-            .map_err(StoreError::damaged)?;
+            .map_err(StoreError::NoThread)?;
+        let thread = StoreThread { jobs, handle: Some(handle) };
         answer.await.map_err(|_| StoreError::Closed)??;
-        Ok(Self { jobs })
+        Ok(Self { thread: Arc::new(thread), changes: watch::Sender::new(0) })
+    }
+
+    /// Watches for committed changes. Whoever waits for one marks it as seen *before* looking at the store.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Runs one transaction; it is committed if `work` succeeds, and leaves no trace if it fails.
+    ///
+    /// Whoever watches for changes is woken from the store's own thread: a caller who stops waiting can't keep a
+    /// committed change from being noticed.
     pub(crate) async fn transact<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let changes = self.changes.clone();
+        self.enqueue(move |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let result = work(&transaction)?;
+            transaction.commit()?;
+            changes.send_modify(|count| *count += 1);
+            Ok(result)
+        })
+        .await
+    }
+
+    /// Looks at one consistent state of the store.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.enqueue(move |connection| work(&connection.transaction()?)).await
+    }
+
+    async fn enqueue<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (done, answer) = oneshot::channel();
         let work: Work = Box::new(move |connection| {
-            let _ = done.send(run(connection, work));
+            let _ = done.send(work(connection));
         });
-        self.jobs.send(Job::Work(work)).map_err(|_| StoreError::Closed)?;
+        self.thread.jobs.send(Job::Work(work)).map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Finishes what was begun and closes the file; whoever still asks gets [`StoreError::Closed`].
     pub(crate) async fn close(&self) {
         let (done, closed) = oneshot::channel();
-        if self.jobs.send(Job::Close(done)).is_ok() {
+        if self.thread.jobs.send(Job::Close(done)).is_ok() {
             let _ = closed.await;
         }
     }
-}
-
-fn run<T>(
-    connection: &mut Connection,
-    work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let result = work(&transaction)?;
-    transaction.commit()?;
-    Ok(result)
 }
 
 /// Derives the file's key from the seed (§12), as SQLCipher takes a raw one.
@@ -175,9 +225,11 @@ fn open(path: &Path, key: &str) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "cipher_log_level", "NONE")?;
     connection.pragma_update(None, "key", key)?;
     // The first read is what finds out whether the key fits.
-    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(|error| match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase) => StoreError::NotOurs,
-        _ => error.into(),
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(|error| {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase) => StoreError::NotOurs,
+            _ => error.into(),
+        }
     })?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -198,7 +250,12 @@ mod tests {
         let key = SecretKey::from_seed([1; 32]);
         let store = Store::open(&path, &key).await.unwrap();
         store
-            .transact(|tx| Ok(tx.execute("INSERT INTO account (id, install, born_at_ms, handle) VALUES (1, x'00', 0, 'MARKER')", [])?))
+            .transact(|tx| {
+                Ok(tx.execute(
+                    "INSERT INTO account (id, install, born_at_ms, handle) VALUES (1, x'00', 0, 'MARKER')",
+                    [],
+                )?)
+            })
             .await
             .unwrap();
         drop(store);
@@ -225,7 +282,8 @@ mod tests {
             })
             .await;
         assert!(failed.is_err());
-        let rows: u32 = store.transact(|tx| Ok(tx.query_row("SELECT count(*) FROM account", [], |row| row.get(0))?)).await.unwrap();
+        let rows: u32 =
+            store.transact(|tx| Ok(tx.query_row("SELECT count(*) FROM account", [], |row| row.get(0))?)).await.unwrap();
         assert_eq!(rows, 0);
     }
 }

@@ -18,8 +18,13 @@ pub(crate) struct Outgoing {
     pub(crate) nats_msg_id: [u8; 16],
 }
 
+/// The oldest unsent row to each recipient who may be sent to.
+const HEADS: &str = "SELECT * FROM outbox AS head
+    WHERE sent = 0
+    AND NOT EXISTS (SELECT 1 FROM outbox AS older WHERE older.sent = 0 AND older.recipient = head.recipient AND older.row < head.row)
+    AND EXISTS (SELECT 1 FROM contacts WHERE owner = head.recipient AND trouble IS NULL AND reachable = 1)";
+
 /// A row that is due.
-#[derive(Debug)]
 pub(crate) struct OutboxRow {
     pub(crate) row: i64,
     pub(crate) recipient: PrimaryKey,
@@ -30,46 +35,28 @@ pub(crate) struct OutboxRow {
 }
 
 impl Store {
-    /// Keeps a message in its conversation and queues it, in one transaction. It gets the next number of our
-    /// messages to this recipient.
-    pub(crate) async fn queue_message(&self, mut outgoing: Outgoing) -> Result<(), StoreError> {
-        self.transact(move |tx| {
-            let recipient = outgoing.recipient.as_bytes();
-            outgoing.payload.seq = tx.query_row(
-                "UPDATE contacts SET next_seq = next_seq + 1 WHERE owner = ?1 RETURNING next_seq - 1",
-                [recipient],
-                |row| row.get(0),
-            )?;
-            let bytes = outgoing.payload.encode().map_err(StoreError::damaged)?;
-            let id = outgoing.payload.id.0;
-            tx.execute(
-                "INSERT INTO messages (author, id, peer, kind, payload, sent_at_ms, stored_at_ms, state)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 0)",
-                (outgoing.own.as_bytes(), id, recipient, outgoing.payload.content.kind(), &*bytes, outgoing.payload.sent_at_ms),
-            )?;
-            insert(tx, &outgoing.recipient, id, outgoing.nats_msg_id, &bytes, true)
-        })
-        .await
+    /// Keeps a message in its conversation and queues it, in one transaction.
+    pub(crate) async fn queue_message(&self, outgoing: Outgoing) -> Result<(), StoreError> {
+        self.transact(move |tx| queue(tx, outgoing)).await
     }
 
     /// Returns the oldest row that is due. Messages to one recipient go out in their order: a row waits while an
-    /// older one to the same recipient does.
+    /// older one to the same recipient does. To a contact in trouble nothing goes at all.
     pub(crate) async fn next_to_send(&self, now_ms: u64) -> Result<Option<OutboxRow>, StoreError> {
-        self.transact(move |tx| {
-            let mut statement = tx.prepare_cached(
-                "SELECT row, recipient, message_id, nats_msg_id, payload, awaits_receipt FROM outbox AS candidate
-                 WHERE sent = 0 AND next_try_ms <= ?1 AND NOT EXISTS (
-                    SELECT 1 FROM outbox AS older
-                    WHERE older.sent = 0 AND older.recipient = candidate.recipient AND older.row < candidate.row)
-                 ORDER BY row LIMIT 1",
-            )?;
+        self.read(move |tx| {
+            let mut statement = tx.prepare_cached(&format!(
+                "SELECT row, recipient, message_id, nats_msg_id, payload, awaits_receipt
+                 FROM ({HEADS}) WHERE next_try_ms <= ?1 ORDER BY row LIMIT 1"
+            ))?;
             let found = statement
                 .query_row([now_ms], |row| {
                     let recipient: [u8; 32] = row.get(1)?;
                     Ok((row.get(0)?, recipient, row.get(2)?, row.get(3)?, row.get::<_, Vec<u8>>(4)?, row.get(5)?))
                 })
                 .optional()?;
-            let Some((row, recipient, message_id, nats_msg_id, payload, awaits_receipt)) = found else { return Ok(None) };
+            let Some((row, recipient, message_id, nats_msg_id, payload, awaits_receipt)) = found else {
+                return Ok(None);
+            };
             Ok(Some(OutboxRow {
                 row,
                 recipient: PrimaryKey::from_bytes(&recipient).map_err(StoreError::damaged)?,
@@ -84,7 +71,8 @@ impl Store {
 
     /// Tells when the earliest row that waits for a later try is due.
     pub(crate) async fn next_try_ms(&self) -> Result<Option<u64>, StoreError> {
-        self.transact(|tx| Ok(tx.query_row("SELECT min(next_try_ms) FROM outbox WHERE sent = 0", [], |row| row.get(0))?)).await
+        let query = format!("SELECT min(next_try_ms) FROM ({HEADS})");
+        self.read(move |tx| Ok(tx.query_row(&query, [], |row| row.get(0))?)).await
     }
 
     /// Notes that the broker has taken a row. What awaits no receipt is done with.
@@ -115,7 +103,7 @@ impl Store {
 
     /// Returns up to `limit` messages of one author that are owed a delivery receipt.
     pub(crate) async fn receipts_due(&self, limit: usize) -> Result<Option<(PrimaryKey, Vec<MessageId>)>, StoreError> {
-        self.transact(move |tx| {
+        self.read(move |tx| {
             let author = tx.query_row("SELECT author FROM receipts_due LIMIT 1", [], |row| row.get::<_, [u8; 32]>(0));
             let Some(author) = author.optional()? else { return Ok(None) };
             let mut statement = tx.prepare_cached("SELECT id FROM receipts_due WHERE author = ?1 LIMIT ?2")?;
@@ -146,13 +134,39 @@ impl Store {
     }
 
     /// Returns how far a message of our own came.
-    pub(crate) async fn message_state(&self, own: PrimaryKey, id: MessageId) -> Result<Option<MessageState>, StoreError> {
-        self.transact(move |tx| {
-            let state = tx.query_row("SELECT state FROM messages WHERE author = ?1 AND id = ?2", (own.as_bytes(), id.0), |row| row.get(0));
+    pub(crate) async fn message_state(
+        &self,
+        own: PrimaryKey,
+        id: MessageId,
+    ) -> Result<Option<MessageState>, StoreError> {
+        self.read(move |tx| {
+            let state = tx.query_row(
+                "SELECT state FROM messages WHERE author = ?1 AND id = ?2",
+                (own.as_bytes(), id.0),
+                |row| row.get(0),
+            );
             Ok(state.optional()?.map(MessageState::from_stored))
         })
         .await
     }
+}
+
+/// Keeps and queues a message; it gets the next number of our messages to this recipient.
+pub(super) fn queue(tx: &Transaction<'_>, mut outgoing: Outgoing) -> Result<(), StoreError> {
+    let recipient = outgoing.recipient.as_bytes();
+    outgoing.payload.seq = tx.query_row(
+        "UPDATE contacts SET next_seq = next_seq + 1 WHERE owner = ?1 RETURNING next_seq - 1",
+        [recipient],
+        |row| row.get(0),
+    )?;
+    let bytes = outgoing.payload.encode().map_err(StoreError::damaged)?;
+    let (id, kind, sent_at_ms) = (outgoing.payload.id.0, outgoing.payload.content.kind(), outgoing.payload.sent_at_ms);
+    tx.execute(
+        "INSERT INTO messages (author, id, peer, kind, payload, sent_at_ms, stored_at_ms, state)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 0)",
+        (outgoing.own.as_bytes(), id, recipient, kind, &**bytes, sent_at_ms),
+    )?;
+    insert(tx, &outgoing.recipient, id, outgoing.nats_msg_id, &bytes, true)
 }
 
 fn insert(
@@ -171,7 +185,12 @@ fn insert(
 }
 
 /// Raises the state of a message of our own; states only rise. Tells whether it did.
-pub(super) fn raise_state(tx: &Transaction<'_>, own: &PrimaryKey, id: &MessageId, state: MessageState) -> Result<bool, StoreError> {
+pub(super) fn raise_state(
+    tx: &Transaction<'_>,
+    own: &PrimaryKey,
+    id: &MessageId,
+    state: MessageState,
+) -> Result<bool, StoreError> {
     let changed = tx.execute(
         "UPDATE messages SET state = ?3 WHERE author = ?1 AND id = ?2 AND state < ?3",
         (own.as_bytes(), id.0, state.to_stored()),

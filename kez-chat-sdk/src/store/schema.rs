@@ -32,8 +32,24 @@ const MIGRATIONS: &[&str] = &[
         agreed INTEGER NOT NULL,
         sigchain_base TEXT NOT NULL,
         added_at_ms INTEGER NOT NULL,
-        trouble TEXT,                       -- why sending stopped, if it did
+        -- What their walked chain says, so that it need not be walked again to look at them.
+        chain_seq INTEGER NOT NULL,
+        chain_head BLOB NOT NULL,
+        retired INTEGER NOT NULL,
+        inbox_home TEXT,
+        broker_url TEXT,
+        install BLOB,
+        reachable INTEGER NOT NULL,         -- 1: not retired, and their inbox is at our own home
+        trouble_kind TEXT,                  -- why sending stopped, if it did
+        trouble TEXT,
+        evidence TEXT,                      -- the event that raised it
         next_seq INTEGER NOT NULL DEFAULT 1 -- of our messages to them
+     ) STRICT, WITHOUT ROWID;
+
+     -- Which key a handle was first seen with. Never changed: another key is an alarm, not an update.
+     CREATE TABLE pins (
+        handle TEXT PRIMARY KEY,
+        owner BLOB NOT NULL
      ) STRICT, WITHOUT ROWID;
 
      CREATE TABLE messages (
@@ -50,6 +66,7 @@ const MIGRATIONS: &[&str] = &[
         UNIQUE (author, id)
      ) STRICT;
      CREATE INDEX messages_by_peer ON messages (peer, row);
+     CREATE INDEX messages_without_receipt ON messages (author) WHERE receipt_at_ms IS NULL;
 
      CREATE TABLE outbox (
         row INTEGER PRIMARY KEY,
@@ -61,7 +78,7 @@ const MIGRATIONS: &[&str] = &[
         sent INTEGER NOT NULL DEFAULT 0,    -- 1: acknowledged by the broker
         next_try_ms INTEGER NOT NULL DEFAULT 0
      ) STRICT;
-     CREATE INDEX outbox_to_send ON outbox (row) WHERE sent = 0;
+     CREATE INDEX outbox_to_send ON outbox (recipient, row) WHERE sent = 0;
      CREATE UNIQUE INDEX outbox_by_message ON outbox (message_id);
 
      CREATE TABLE receipts_due (

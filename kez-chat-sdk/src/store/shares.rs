@@ -8,7 +8,7 @@ use kez_core::{
 };
 use rusqlite::{OptionalExtension, Transaction};
 
-use super::{Store, StoreError, contacts};
+use super::{Outgoing, Store, StoreError, contacts, outbox::queue};
 use crate::event::{Peer, ShareId};
 
 /// A file of our own, sealed in the local blob store.
@@ -31,8 +31,8 @@ pub(crate) struct OfferRow {
 }
 
 impl Store {
-    /// Keeps a file of our own, and who may fetch it.
-    pub(crate) async fn keep_own_file(&self, file: OwnFile, readers: Vec<PrimaryKey>) -> Result<(), StoreError> {
+    /// Keeps a file of our own and who may fetch it, and queues the announcements to them: all or nothing.
+    pub(crate) async fn keep_own_file(&self, file: OwnFile, announcements: Vec<Outgoing>) -> Result<(), StoreError> {
         self.transact(move |tx| {
             tx.execute(
                 "INSERT INTO own_files (blob_hash, file_key, plain_hash, plain_len) VALUES (?1, ?2, ?3, ?4)
@@ -41,17 +41,23 @@ impl Store {
             )?;
             let mut statement =
                 tx.prepare_cached("INSERT OR IGNORE INTO file_readers (blob_hash, reader) VALUES (?1, ?2)")?;
-            for reader in readers {
-                statement.execute((file.blob_hash, reader.as_bytes()))?;
+            for announcement in announcements {
+                statement.execute((file.blob_hash, announcement.recipient.as_bytes()))?;
+                queue(tx, announcement)?;
             }
             Ok(())
         })
         .await
     }
 
+    /// Tells whether anybody may fetch anything.
+    pub(crate) async fn shares_anything(&self) -> Result<bool, StoreError> {
+        self.read(|tx| Ok(tx.query_row("SELECT EXISTS (SELECT 1 FROM file_readers)", [], |row| row.get(0))?)).await
+    }
+
     /// Lists who may fetch which blob.
     pub(crate) async fn file_readers(&self) -> Result<Vec<(PrimaryKey, [u8; 32])>, StoreError> {
-        self.transact(|tx| {
+        self.read(|tx| {
             let mut statement = tx.prepare_cached("SELECT reader, blob_hash FROM file_readers")?;
             let rows = statement.query_map([], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get(1)?)))?;
             rows.map(|row| {
@@ -64,7 +70,7 @@ impl Store {
     }
 
     pub(crate) async fn offers(&self) -> Result<Vec<OfferRow>, StoreError> {
-        self.transact(|tx| {
+        self.read(|tx| {
             let ids = tx
                 .prepare_cached("SELECT id FROM offers ORDER BY id")?
                 .query_map([], |row| row.get(0).map(ShareId))?
@@ -76,7 +82,7 @@ impl Store {
     }
 
     pub(crate) async fn offer(&self, id: ShareId) -> Result<Option<OfferRow>, StoreError> {
-        self.transact(move |tx| find_offer(tx, id)).await
+        self.read(move |tx| find_offer(tx, id)).await
     }
 
     pub(crate) async fn set_fetched(&self, id: ShareId) -> Result<(), StoreError> {

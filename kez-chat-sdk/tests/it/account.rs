@@ -44,8 +44,13 @@ async fn an_interrupted_registration_goes_on_with_the_same_key() {
     let key = {
         let mut account = person.new_account().await;
         account.confirm_backup_file(&person.folder.path().join("words.txt")).await.unwrap();
-        let again = account.confirm_backup_file(&person.folder.path().join("words.txt")).await;
-        assert!(matches!(again, Err(AccountError::BackupFile { .. })), "a backup is never overwritten");
+        // An attempt that was cut off after the file was written finds its own words there, and takes them.
+        account.confirm_backup_file(&person.folder.path().join("words.txt")).await.unwrap();
+        let other = person.folder.path().join("other.txt");
+        std::fs::write(&other, "somebody else's notes").unwrap();
+        let refused = account.confirm_backup_file(&other).await;
+        assert!(matches!(refused, Err(AccountError::BackupFile { .. })), "another file is never overwritten");
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "somebody else's notes");
         account.primary()
     };
     // The handle is registered, but the sigchain server is away: half an account.

@@ -3,6 +3,7 @@
 
 mod account;
 mod connection;
+mod contacts;
 #[cfg(feature = "files")]
 mod files;
 mod messages;

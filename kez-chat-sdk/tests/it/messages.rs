@@ -1,5 +1,7 @@
 //! Messages between two people.
 
+use std::time::Duration;
+
 use kez_chat_sdk::{Agreement, Event, MessageState, SendError, identity::SecretKey};
 use kez_testbed::Testbed;
 
@@ -112,4 +114,26 @@ async fn what_can_not_be_sent_is_refused_at_once() {
     to_bob.send_text(&largest).await.unwrap();
     assert_eq!(text_of(&next(&b).await), largest);
     testbed.shutdown().await.unwrap();
+}
+
+/// As when an application gives up waiting: what was accepted by then is on its way all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_message_needs_nobody_to_wait_for_it() {
+    let testbed = Testbed::start().await.unwrap();
+    let ((_alice, a), (_bob, b)) = two_friends(&testbed).await;
+    online(&a).await;
+    let conversation = a.conversation(b.primary());
+    for _ in 0..20 {
+        // The first poll looks the contact up, the second queues the message; then nobody asks any more.
+        let mut send = Box::pin(conversation.send_text("given up on"));
+        let _ = futures::poll!(&mut send);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let _ = futures::poll!(&mut send);
+        drop(send);
+        if let Ok(event) = tokio::time::timeout(Duration::from_secs(3), next(&b)).await {
+            assert_eq!(text_of(&event), "given up on");
+            return testbed.shutdown().await.unwrap();
+        }
+    }
+    panic!("nothing of what was accepted arrived");
 }

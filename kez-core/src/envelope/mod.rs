@@ -6,6 +6,8 @@
 mod padding;
 mod schedule;
 
+use std::fmt;
+
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -122,13 +124,18 @@ impl Peer {
     }
 }
 
-/// An envelope that was opened: who sealed it, and what they said.
-#[derive(Debug)]
+/// An envelope that was opened: who sealed it, and what they said. `Debug` does not show what.
 pub struct Opened {
     /// Who signed it, ready for the caller's cache.
     pub sender: Peer,
     /// The payload's bytes, for [`crate::payload::Payload::decode`].
     pub payload: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opened(from {}, {} bytes)", self.sender.key(), self.payload.len())
+    }
 }
 
 /// Seals a payload from `own` for `recipient`.

@@ -69,7 +69,7 @@ pub enum ManifestError {
     NotAReader,
     /// An entry is for this reader, but does not decrypt.
     #[error("an entry of the manifest does not decrypt: its owner's software is at fault")]
-    BadBody,
+    Damaged,
     /// An entry's padding is not the one that its content's length calls for.
     #[error("an entry of the manifest is not padded as it must be")]
     BadPadding,
@@ -85,11 +85,10 @@ impl ManifestError {
         match self {
             Self::BadVersion(_) => Code::BadVersion,
             Self::Codec(error) => error.code_or(Code::BadManifest),
-            Self::BadField { .. } => Code::BadManifest,
+            Self::BadField { .. } | Self::Damaged => Code::BadManifest,
             Self::BadKey => Code::BadKey,
             Self::DuplicateId(_) => Code::DuplicateId,
             Self::NotAReader => Code::NotAReader,
-            Self::BadBody => Code::BadBody,
             Self::BadPadding => Code::BadPadding,
             Self::BadEntry(error) => match error.code() {
                 Code::BadPayload => Code::BadManifest,

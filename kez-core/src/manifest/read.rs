@@ -17,8 +17,8 @@ use crate::{
 };
 
 const WRAP_BYTES: usize = READER_TAG_BYTES + WRAPPED_BYTES;
-/// The fewest bytes that an entry takes: a public one with the shortest details.
-const MIN_ENTRY_BYTES: usize = 16 + 1 + 32 + 4 + DETAILS_STEP + AEAD_TAG_BYTES;
+/// The fewest bytes that an entry's structure takes: id, flags, a number of readers and a length.
+const MIN_ENTRY_BYTES: usize = 16 + 1 + 2 + 4;
 
 /// What the owner's chain says of the manifest that stands behind it.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +58,9 @@ impl<'a> Manifest<'a> {
         if bytes.len() > MAX_MANIFEST_BYTES {
             return Err(bad("length"));
         }
+        if *blake3::hash(bytes).as_bytes() != published.manifest {
+            return Err(bad("hash"));
+        }
         let mut reader = Reader::new(bytes);
         if reader.array::<4>()? != *MAGIC {
             return Err(bad("beginning"));
@@ -67,7 +70,13 @@ impl<'a> Manifest<'a> {
             return Err(ManifestError::BadVersion(version));
         }
         let owner = PrimaryKey::from_bytes(&reader.array()?).map_err(|_| ManifestError::BadKey)?;
+        if owner != published.owner {
+            return Err(bad("owner"));
+        }
         let version = u64::from_le_bytes(reader.array()?);
+        if version != published.version {
+            return Err(bad("version"));
+        }
         let salt = reader.array()?;
         let count = u32::from_le_bytes(reader.array()?) as usize;
         reader.backs(count, MIN_ENTRY_BYTES)?;
@@ -83,15 +92,6 @@ impl<'a> Manifest<'a> {
             }
         }
         reader.finish()?;
-        if *blake3::hash(bytes).as_bytes() != published.manifest {
-            return Err(bad("hash"));
-        }
-        if owner != published.owner {
-            return Err(bad("owner"));
-        }
-        if version != published.version {
-            return Err(bad("version"));
-        }
         Ok(Self { frame: Frame { owner, version, salt }, entries })
     }
 
@@ -147,10 +147,10 @@ impl<'a> Manifest<'a> {
                 let tag = reader.tag(id);
                 let found = wraps.binary_search_by(|wrap| wrap[..READER_TAG_BYTES].cmp(&tag));
                 let wrapped = &wraps[found.map_err(|_| ManifestError::NotAReader)?][READER_TAG_BYTES..];
-                (self.frame.unwrap(reader, id, wrapped).ok_or(ManifestError::BadBody)?, false)
+                (self.frame.unwrap(reader, id, wrapped).ok_or(ManifestError::Damaged)?, false)
             }
         };
-        let padded = self.frame.open_details(&key, id, public, entry.details).ok_or(ManifestError::BadBody)?;
+        let padded = self.frame.open_details(&key, id, public, entry.details).ok_or(ManifestError::Damaged)?;
         read_details(&padded)
     }
 }
@@ -322,7 +322,7 @@ mod tests {
         bytes[last] ^= 1;
         let published = Published { manifest: *blake3::hash(&bytes).as_bytes(), ..published };
         let damaged = Manifest::parse(&bytes, &published).unwrap();
-        assert_eq!(damaged.open_all(&key(3)).unwrap_err(), ManifestError::BadBody);
+        assert_eq!(damaged.open_all(&key(3)).unwrap_err(), ManifestError::Damaged);
         assert_eq!(damaged.open_all(&key(2)).unwrap().len(), 1, "others do not read it");
     }
 }

@@ -28,6 +28,9 @@ impl Payload {
         if self.sent_at_ms > MAX_INTEGER {
             return Err(PayloadError::BadField { field: "sent_at" });
         }
+        if [self.own_head, self.peer_head].iter().flatten().any(|seen| seen.seq > MAX_INTEGER) {
+            return Err(PayloadError::BadField { field: "head" });
+        }
         let mut out = Zeroizing::new(vec![VERSION]);
         out.extend_from_slice(&self.id.0);
         out.extend_from_slice(&self.install.to_bytes());

@@ -1,5 +1,10 @@
 //! What a chain says, once walked.
 
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    hash::Hash,
+};
+
 use super::{Install, Op};
 use crate::{
     handle::{Handle, Home},
@@ -49,11 +54,11 @@ pub struct ListedClaim {
 /// After a `retire` everything but [`State::is_retired`] and the past handles counts as absent.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    nats: Vec<NatsEndpoint>,
-    iroh: Vec<IrohEndpoint>,
+    nats: Newest<String, NatsEndpoint>,
+    iroh: Newest<Install, IrohEndpoint>,
     handle: Option<Handle>,
-    past_handles: Vec<Handle>,
-    claims: Vec<ListedClaim>,
+    past_handles: HashSet<Handle>,
+    claims: BTreeMap<String, ListedClaim>,
     shared_files: Option<SharedFiles>,
     retired: bool,
 }
@@ -62,13 +67,13 @@ impl State {
     /// Returns the NATS endpoint in force: the last that was added and not removed.
     #[must_use]
     pub fn nats(&self) -> Option<&NatsEndpoint> {
-        self.nats.last()
+        self.nats.get()
     }
 
     /// Returns the Iroh endpoint in force: the last that was added and not removed.
     #[must_use]
     pub fn iroh(&self) -> Option<&IrohEndpoint> {
-        self.iroh.last()
+        self.iroh.get()
     }
 
     /// Returns the handle that the owner names.
@@ -83,10 +88,9 @@ impl State {
         self.past_handles.contains(handle)
     }
 
-    /// Lists the claims in the order they were made.
-    #[must_use]
-    pub fn claims(&self) -> &[ListedClaim] {
-        &self.claims
+    /// Lists the claims, sorted by their text.
+    pub fn claims(&self) -> impl ExactSizeIterator<Item = &ListedClaim> {
+        self.claims.values()
     }
 
     /// Returns the manifest pointer, if one was ever set.
@@ -104,26 +108,60 @@ impl State {
     /// Applies a checked operation; unknown ones do nothing.
     pub(super) fn apply(&mut self, op: &Op) {
         match op.clone() {
-            Op::AddNatsEndpoint { home, url } => self.nats.push(NatsEndpoint { home, url }),
-            Op::AddIrohEndpoint { install, relay_url } => self.iroh.push(IrohEndpoint { install, relay_url }),
-            Op::RemoveNatsEndpoint { url } => self.nats.retain(|endpoint| endpoint.url != url),
-            Op::RemoveIrohEndpoint { install } => self.iroh.retain(|endpoint| endpoint.install != install),
+            Op::AddNatsEndpoint { home, url } => self.nats.add(url.clone(), NatsEndpoint { home, url }),
+            Op::AddIrohEndpoint { install, relay_url } => self.iroh.add(install, IrohEndpoint { install, relay_url }),
+            Op::RemoveNatsEndpoint { url } => self.nats.remove(&url),
+            Op::RemoveIrohEndpoint { install } => self.iroh.remove(&install),
             Op::SetHandle(handle) => {
-                self.past_handles.extend(
-                    handle.iter().filter(|handle| !self.past_handles.contains(handle)).cloned().collect::<Vec<_>>(),
-                );
+                self.past_handles.extend(handle.clone());
                 self.handle = handle;
             }
             Op::SetSharedFiles { manifest, version } => self.shared_files = Some(SharedFiles { manifest, version }),
             Op::AddClaim { claim, at, sig } => {
-                self.claims.retain(|listed| listed.claim != claim);
-                self.claims.push(ListedClaim { claim, at, sig });
+                self.claims.insert(claim.clone(), ListedClaim { claim, at, sig });
             }
-            Op::RemoveClaim { claim } => self.claims.retain(|listed| listed.claim != claim),
+            Op::RemoveClaim { claim } => {
+                self.claims.remove(&claim);
+            }
             Op::Retire => {
                 *self = Self { retired: true, past_handles: std::mem::take(&mut self.past_handles), ..Self::default() };
             }
             Op::Unknown { .. } => {}
         }
+    }
+}
+
+/// What was added and not removed, in the order of the last additions. A removal takes away every addition under its
+/// key, so one for each key is enough, and a long chain costs no more for each event than a short one.
+#[derive(Clone, Debug)]
+struct Newest<K, V> {
+    added: u64,
+    order: BTreeMap<u64, K>,
+    by_key: HashMap<K, (u64, V)>,
+}
+
+impl<K, V> Default for Newest<K, V> {
+    fn default() -> Self {
+        Self { added: 0, order: BTreeMap::new(), by_key: HashMap::new() }
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> Newest<K, V> {
+    fn add(&mut self, key: K, value: V) {
+        self.remove(&key);
+        self.added += 1;
+        self.order.insert(self.added, key.clone());
+        self.by_key.insert(key, (self.added, value));
+    }
+
+    fn remove(&mut self, key: &K) {
+        if let Some((place, _)) = self.by_key.remove(key) {
+            self.order.remove(&place);
+        }
+    }
+
+    fn get(&self) -> Option<&V> {
+        let (_, key) = self.order.last_key_value()?;
+        self.by_key.get(key).map(|(_, value)| value)
     }
 }

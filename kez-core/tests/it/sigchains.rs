@@ -88,7 +88,7 @@ fn a_chain_says_what_its_last_events_say() {
     assert_eq!(state.handle(), Some(&handle("alice@kez.lat")));
     assert!(state.has_had_handle(&handle("al@kez.lat")));
     assert_eq!(state.claims().len(), 1);
-    assert_eq!(state.claims()[0].at.as_deref(), Some("https://chris.com/proof"));
+    assert_eq!(state.claims().next().unwrap().at.as_deref(), Some("https://chris.com/proof"));
     assert_eq!(state.shared_files().unwrap().version, 3);
     assert_eq!(seen.tip(), own.tip());
 

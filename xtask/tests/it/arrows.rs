@@ -29,11 +29,13 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
 /// Every crate's normal dependencies, by the packages' ids.
 fn normal_dependencies() -> (BTreeMap<String, PackageId>, BTreeMap<PackageId, (String, Vec<PackageId>)>) {
     let metadata = MetadataCommand::new().exec().unwrap();
-    let names: BTreeMap<_, _> = metadata.packages.iter().map(|package| (&package.id, package.name.to_string())).collect();
+    let names: BTreeMap<_, _> =
+        metadata.packages.iter().map(|package| (&package.id, package.name.to_string())).collect();
     let graph = metadata.resolve.as_ref().unwrap().nodes.iter().map(|node| {
-        let normal = node.deps.iter().filter(|dependency| {
-            dependency.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal)
-        });
+        let normal = node
+            .deps
+            .iter()
+            .filter(|dependency| dependency.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal));
         (node.id.clone(), (names[&node.id].clone(), normal.map(|dependency| dependency.pkg.clone()).collect()))
     });
     let members = metadata.workspace_members.iter().map(|id| (names[id].clone(), id.clone())).collect();

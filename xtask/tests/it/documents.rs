@@ -47,7 +47,10 @@ fn every_named_test_exists() {
                 folder_of(&krate).join(&test).exists()
             } else {
                 let (function, module) = (format!("fn {name}("), format!("mod {name};"));
-                files.iter().map(|file| fs::read_to_string(file).unwrap()).any(|code| code.contains(&function) || code.contains(&module))
+                files
+                    .iter()
+                    .map(|file| fs::read_to_string(file).unwrap())
+                    .any(|code| code.contains(&function) || code.contains(&module))
             };
             assert!(found, "{document} names {krate}: {test}, which does not exist");
         }

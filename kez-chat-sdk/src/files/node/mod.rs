@@ -121,7 +121,6 @@ impl Node {
         self.readers.allow(reader, blob_hash);
     }
 
-    #[allow(dead_code, reason = "shares are not taken back yet")]
     /// Takes back what [`Node::allow`] gave; a transfer that is under way goes on.
     pub(crate) fn revoke(&self, reader: PrimaryKey, blob_hash: [u8; 32]) {
         self.readers.revoke(reader, blob_hash);

@@ -1,0 +1,21 @@
+//! `add` and `contacts`.
+
+use kez_chat_sdk::Client;
+
+use crate::{context::Context, failure::Failure, view};
+
+/// Looks a person up, walks their sigchain and keeps them.
+pub(crate) async fn add(context: &Context, client: &Client, who: &str) -> Result<(), Failure> {
+    let contact = client.contacts().add(who).await?;
+    context.output.show(&view::Contact::new(&contact, client.handle().home()))
+}
+
+/// Lists the contacts.
+pub(crate) async fn list(context: &Context, client: &Client) -> Result<(), Failure> {
+    let contacts = client.contacts().list().await?;
+    if contacts.is_empty() {
+        context.output.note("No contacts yet: add one with kez-chat add @NAME");
+    }
+    let own = client.handle().home();
+    contacts.iter().try_for_each(|contact| context.output.show(&view::Contact::listed(contact, own)))
+}

@@ -1,0 +1,100 @@
+//! Which kind of failure each of the SDK's errors is.
+
+use kez_chat_sdk::{
+    AccountError, ClientError, ContactError, FilesError, HomeDirError, HomeUrlError, NetError, SendError, TransferError,
+};
+
+use crate::failure::{Failure, Kind};
+
+impl From<HomeUrlError> for Failure {
+    fn from(error: HomeUrlError) -> Self {
+        Self::from_error(Kind::Usage, "BadServer", &error)
+    }
+}
+
+impl From<AccountError> for Failure {
+    fn from(error: AccountError) -> Self {
+        let kind = match &error {
+            AccountError::BadHandle(_) | AccountError::TwoHomes { .. } => Kind::Usage,
+            AccountError::BackupFile { .. } => Kind::Files,
+            AccountError::HomeDir(error) => of_home_dir(error),
+            AccountError::Net(error) => of_net(error),
+            _ => Kind::Account,
+        };
+        Self::from_error(kind, error.code(), &error)
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let kind = match &error {
+            ClientError::HomeDir(error) => of_home_dir(error),
+            _ => Kind::Account,
+        };
+        Self::from_error(kind, error.code(), &error)
+    }
+}
+
+impl From<ContactError> for Failure {
+    fn from(error: ContactError) -> Self {
+        let kind = match &error {
+            ContactError::BadHandle(_) => Kind::Usage,
+            ContactError::Net(error) => of_net(error),
+            ContactError::Store(_) => Kind::Account,
+            _ => Kind::Peer,
+        };
+        Self::from_error(kind, error.code(), &error)
+    }
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        Self::from_error(of_send(&error), error.code(), &error)
+    }
+}
+
+impl From<FilesError> for Failure {
+    fn from(error: FilesError) -> Self {
+        let kind = match &error {
+            FilesError::Waiting { .. } => Kind::NotNow,
+            FilesError::Send(error) => of_send(error),
+            FilesError::Transfer(error) => of_transfer(error),
+            FilesError::Store(_) => Kind::Account,
+            _ => Kind::Files,
+        };
+        Self::from_error(kind, error.code(), &error)
+    }
+}
+
+fn of_send(error: &SendError) -> Kind {
+    match error {
+        SendError::Payload(_) => Kind::Usage,
+        SendError::Store(_) => Kind::Account,
+        _ => Kind::Peer,
+    }
+}
+
+fn of_transfer(error: &TransferError) -> Kind {
+    match error {
+        TransferError::NotPermitted { .. } | TransferError::PeerFault { .. } | TransferError::BadContent { .. } => {
+            Kind::Peer
+        }
+        TransferError::Interrupted { .. } | TransferError::NoSocket { .. } => Kind::Network,
+        _ => Kind::Files,
+    }
+}
+
+fn of_home_dir(error: &HomeDirError) -> Kind {
+    match error {
+        HomeDirError::Owned { .. } => Kind::Account,
+        _ => Kind::Files,
+    }
+}
+
+fn of_net(error: &NetError) -> Kind {
+    match error {
+        // The server is there, but it is not who it should be.
+        NetError::WrongHome { .. } | NetError::Forbidden { .. } => Kind::Peer,
+        _ => Kind::Network,
+    }
+}

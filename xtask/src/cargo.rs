@@ -1,0 +1,61 @@
+//! Calling cargo, and finding what it has built.
+
+use std::{env, ffi::OsString, path::PathBuf, process::Command};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::guard::Guarded;
+
+/// The workspace's root and the folder that holds the programs it builds.
+pub(crate) struct Workspace {
+    pub(crate) root: PathBuf,
+    pub(crate) programs: PathBuf,
+}
+
+impl Workspace {
+    /// Finds both: this program lies beside the others.
+    pub(crate) fn find() -> Result<Self> {
+        // Cargo says it when it runs this; a program that another checkout has built may lie in a shared folder.
+        let package =
+            env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        let root = package.parent().context("xtask lies in no workspace")?;
+        let own = env::current_exe().context("this program's own place can't be told")?;
+        let programs = own.parent().context("this program lies in no folder")?;
+        Ok(Self { root: root.to_owned(), programs: programs.to_owned() })
+    }
+
+    /// Returns the path of a program that the workspace builds.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
+    }
+
+    /// Starts cargo in the workspace's root.
+    pub(crate) fn cargo(&self, configure: impl FnOnce(&mut Command)) -> Result<Guarded> {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+        Guarded::spawn(cargo, |command| {
+            command.current_dir(&self.root);
+            // `cargo xtask` describes this package in the environment. Build scripts that watch those variables would
+            // run again, and half of the dependencies be built again, at each change between `cargo` and `cargo xtask`.
+            for (name, _) in env::vars_os() {
+                let text = name.to_string_lossy();
+                if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+                    command.env_remove(name);
+                }
+            }
+            configure(command);
+        })
+        .context("cargo can't be started")
+    }
+
+    /// Runs cargo to its end, which has to be a good one.
+    pub(crate) fn run_cargo(&self, configure: impl FnOnce(&mut Command)) -> Result<()> {
+        let status = self.cargo(configure)?.wait(None)?;
+        ensure!(status.is_some_and(|status| status.success()), "cargo failed, see above");
+        Ok(())
+    }
+}
+
+/// Adds what builds the two programs that the demo needs, with the features that the whole workspace gives them.
+pub(crate) fn build_programs(command: &mut Command) {
+    command.args(["build", "--package", "kez-chat-cli", "--package", "kez-testbed"]);
+}

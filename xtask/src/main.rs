@@ -1,0 +1,87 @@
+//! The one way in: `cargo xtask demo | up | test | ci`.
+//!
+//! Depends on no other crate of the workspace, so that it is there in seconds; what needs them is built and started
+//! as a process of its own.
+
+mod artifacts;
+mod cargo;
+mod ci;
+mod guard;
+mod tally;
+
+use std::{
+    convert::Infallible,
+    ffi::OsString,
+    os::unix::process::CommandExt as _,
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Parser, Subcommand};
+
+use crate::cargo::{Workspace, build_programs};
+
+/// Everything that is done with this repository.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    after_help = "\
+Examples:
+  cargo xtask demo             alice and bob chat and share a file, on this machine, on real parts
+  cargo xtask up               the same broker and servers kept running, to try it by hand
+  cargo xtask test             all tests
+  cargo xtask test -- sigchain tests whose name has `sigchain` in it
+  cargo xtask ci               all that has to be right before a change lands"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Shows two people chatting and sharing a file, step by step, and takes everything down again.
+    Demo,
+    /// Keeps a broker and both servers running until Ctrl-C.
+    Up,
+    /// Runs all tests.
+    Test {
+        /// Goes to `cargo test` as it is.
+        #[arg(last = true)]
+        more: Vec<OsString>,
+    },
+    /// Runs formatting, lints, docs and all tests, in stages with their times.
+    Ci,
+}
+
+fn main() -> Result<ExitCode> {
+    let task = Arguments::parse().task;
+    let workspace = Workspace::find()?;
+    match task {
+        Task::Demo => testbed(&workspace, "demo").map(|never| match never {}),
+        Task::Up => testbed(&workspace, "up").map(|never| match never {}),
+        Task::Test { more } => test(&workspace, &more).map(|()| ExitCode::SUCCESS),
+        Task::Ci => ci::run(&workspace),
+    }
+}
+
+/// Builds the programs and becomes the testbed, so that Ctrl-C and the terminal are its own.
+fn testbed(workspace: &Workspace, task: &str) -> Result<Infallible> {
+    workspace.run_cargo(build_programs)?;
+    let program = workspace.program("kez-testbed");
+    let error = Command::new(&program).arg(task).arg("--cli").arg(workspace.program("kez-chat")).exec();
+    Err(error).with_context(|| format!("{} can't be started", program.display()))
+}
+
+/// Runs all tests; nats-server is fetched while they are built, once and not by each.
+fn test(workspace: &Workspace, more: &[OsString]) -> Result<()> {
+    workspace.run_cargo(build_programs)?;
+    let mut fetch = ci::start_fetch(workspace)?;
+    workspace.run_cargo(|command| {
+        command.args(["test", "--workspace", "--no-run"]);
+    })?;
+    ensure!(fetch.wait(None)?.is_some_and(|status| status.success()), "there is no nats-server to test with");
+    workspace.run_cargo(|command| {
+        command.args(["test", "--workspace"]).args(more);
+    })
+}
