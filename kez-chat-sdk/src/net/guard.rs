@@ -152,8 +152,12 @@ fn check_host(url: &Url, policy: Policy) -> Result<(), &'static str> {
 pub(crate) async fn check_broker_url(text: &str, policy: Policy) -> Result<(), NetError> {
     let forbidden = |why| NetError::Forbidden { url: text.to_owned(), why };
     let url = Url::parse(text).map_err(|_| forbidden("it is no URL"))?;
-    let encrypted = matches!(url.scheme(), "tls" | "wss");
-    if !encrypted && !(policy == Policy::Development && matches!(url.scheme(), "nats" | "ws")) {
+    let allowed = match url.scheme() {
+        "tls" | "wss" => true,
+        "nats" | "ws" => policy == Policy::Development,
+        _ => false,
+    };
+    if !allowed {
         return Err(forbidden("it is neither tls nor wss"));
     }
     if !url.username().is_empty() || url.password().is_some() {

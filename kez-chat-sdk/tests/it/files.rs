@@ -15,7 +15,7 @@ fn content(len: usize) -> Vec<u8> {
 }
 
 fn folder_bytes(folder: &Path) -> u64 {
-    let entries = fs::read_dir(folder).map(|entries| entries.map(Result::unwrap).collect()).unwrap_or(Vec::new());
+    let entries: Vec<_> = fs::read_dir(folder).map(|entries| entries.map(Result::unwrap).collect()).unwrap_or_default();
     entries
         .iter()
         .map(|entry| {

@@ -26,8 +26,11 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("xtask", &["tokio", "kez-core"]),
 ];
 
-/// Every crate's normal dependencies, by the packages' ids.
-fn normal_dependencies() -> (BTreeMap<String, PackageId>, BTreeMap<PackageId, (String, Vec<PackageId>)>) {
+/// A package's name, and the packages that it depends on other than for tests and builds.
+type Node = (String, Vec<PackageId>);
+
+/// The workspace's crates by name, and every package of the graph.
+fn normal_dependencies() -> (BTreeMap<String, PackageId>, BTreeMap<PackageId, Node>) {
     let metadata = MetadataCommand::new().exec().unwrap();
     let names: BTreeMap<_, _> =
         metadata.packages.iter().map(|package| (&package.id, package.name.to_string())).collect();
