@@ -2,12 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use kez_core::{
-    handle::{Handle, Policy},
-    identity::{PrimaryKey, SecretKey},
-    payload::MessageId,
-    sigchain::Install,
-};
+use kez_core::{handle::Handle, identity::PrimaryKey, payload::MessageId};
 use thiserror::Error;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -17,12 +12,14 @@ use crate::{
     account,
     clock::now_ms,
     contacts::Contacts,
-    conversation::{Conversation, MessageState},
-    event::{EventId, PendingEvent},
+    conversation::Conversation,
+    event::{EventId, MessageState, PendingEvent},
     home_dir::{HomeDir, HomeDirError},
     key_store::{KeyStore, KeyStoreError},
+    link::{ConnectionState, Link},
     net::{HomeClient, HomeUrl, Http, SigchainClient},
-    session::{self, ConnectionState, Link},
+    session,
+    shared::Shared,
     store::{Store, StoreError},
 };
 
@@ -58,45 +55,6 @@ impl ClientError {
             Self::KeyStore(error) => error.code(),
             Self::Store(error) => error.code(),
         }
-    }
-}
-
-/// What every part of a client shares.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) key: SecretKey,
-    pub(crate) handle: Handle,
-    pub(crate) install: Install,
-    pub(crate) policy: Policy,
-    pub(crate) sigchain_url: String,
-    pub(crate) http: Http,
-    pub(crate) home: HomeClient,
-    pub(crate) store: Store,
-    /// Held by whoever adds a contact.
-    pub(crate) adding: tokio::sync::Mutex<()>,
-    /// What the connection and the rest of the client tell each other.
-    pub(crate) link: Link,
-    pub(crate) stop: CancellationToken,
-    #[cfg(feature = "files")]
-    pub(crate) node: crate::files::LazyNode,
-    /// Held for the lock that it is.
-    #[cfg_attr(not(feature = "files"), expect(dead_code, reason = "only the file store looks inside"))]
-    home_dir: HomeDir,
-}
-
-impl Shared {
-    pub(crate) fn primary(&self) -> PrimaryKey {
-        self.key.primary()
-    }
-
-    #[cfg(feature = "files")]
-    pub(crate) fn blobs_dir(&self) -> PathBuf {
-        self.home_dir.blobs()
-    }
-
-    /// Returns the time by the home's clock, as far as it was asked.
-    pub(crate) fn home_now_ms(&self) -> u64 {
-        self.link.to_home_time(now_ms())
     }
 }
 
@@ -153,7 +111,7 @@ impl Client {
             link: Link::default(),
             stop: stop.clone(),
             #[cfg(feature = "files")]
-            node: crate::files::LazyNode::default(),
+            node: crate::files::slot::NodeSlot::default(),
             key,
             handle,
             policy,

@@ -9,9 +9,9 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::{
-    client::Shared,
     clock::now_ms,
     net::{HomeClient, NetError, SigchainClient, WalkError},
+    shared::Shared,
     store::{ContactRow, StoreError, Trouble},
 };
 
@@ -36,7 +36,7 @@ pub enum ContactError {
     NotAContact(String),
     /// The handle belongs to another key than before: somebody else may have taken their place.
     #[error(
-        "{handle} now belongs to another key ({found}) than before ({pinned}); nothing more is sent to them: ask them on another way whether they changed it"
+        "{handle} now belongs to another key ({found}) than before ({pinned}); nothing more is sent to them: ask them on another way whether they changed it, and only then remove and add them again"
     )]
     KeyChanged {
         /// The handle.
@@ -230,6 +230,23 @@ impl<'a> Contacts<'a> {
         let handle = self.handle(input)?;
         let row = self.shared.store.contact_by_handle(&handle).await?;
         row.map(Contact::from).ok_or_else(|| ContactError::NotAContact(format!("@{handle}")))
+    }
+
+    /// Forgets a contact: their pinned key, their chain, and what was queued for them. The conversation stays.
+    ///
+    /// It is how the person says, after asking on another way, that a new key or history is to be trusted: what is
+    /// [added](Self::add) next is pinned anew.
+    ///
+    /// # Errors
+    /// [`ContactError::NotAContact`] if they were not added.
+    pub async fn remove(&self, input: &str) -> Result<Contact, ContactError> {
+        let contact = self.find(input).await?;
+        let _turn = self.shared.adding.lock().await;
+        #[cfg_attr(not(feature = "files"), expect(unused_variables, reason = "nobody serves them"))]
+        let blobs = self.shared.store.forget_contact(contact.primary).await?;
+        #[cfg(feature = "files")]
+        self.shared.node.stop_serving(contact.primary, &blobs).await;
+        Ok(contact)
     }
 
     fn handle(&self, input: &str) -> Result<Handle, ContactError> {

@@ -5,11 +5,10 @@ use kez_core::{
     identity::PrimaryKey,
     payload::{Content, MessageId, Payload, PayloadError},
 };
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    client::Shared,
+    shared::Shared,
     store::{ContactRow, Outgoing, StoreError},
 };
 
@@ -69,32 +68,6 @@ impl SendError {
             Self::Payload(error) => error.code().as_str(),
             Self::Store(error) => error.code(),
         }
-    }
-}
-
-/// How far a message of ours came; it only rises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MessageState {
-    /// It is stored here, to be sent when the broker can be reached.
-    Queued,
-    /// The broker has it.
-    Sent,
-    /// The recipient's device has it.
-    Delivered,
-    /// It was shown to the recipient.
-    Read,
-}
-
-impl MessageState {
-    const ALL: [Self; 4] = [Self::Queued, Self::Sent, Self::Delivered, Self::Read];
-
-    pub(crate) fn to_stored(self) -> usize {
-        self as usize
-    }
-
-    pub(crate) fn from_stored(number: usize) -> Self {
-        Self::ALL.get(number).copied().unwrap_or(Self::Queued)
     }
 }
 

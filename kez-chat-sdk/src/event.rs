@@ -9,8 +9,6 @@ use kez_core::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::conversation::MessageState;
-
 /// Names an event until it is handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventId(pub(crate) i64);
@@ -76,6 +74,32 @@ pub struct SharedFile {
 impl SharedFile {
     pub(crate) fn of(entry: &FileEntry) -> Self {
         Self { path: entry.path.to_string(), media_type: entry.media_type.clone(), size_bytes: entry.plain_len }
+    }
+}
+
+/// How far a message of ours came; it only rises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageState {
+    /// It is stored here, to be sent when the broker can be reached.
+    Queued,
+    /// The broker has it.
+    Sent,
+    /// The recipient's device has it.
+    Delivered,
+    /// It was shown to the recipient.
+    Read,
+}
+
+impl MessageState {
+    const ALL: [Self; 4] = [Self::Queued, Self::Sent, Self::Delivered, Self::Read];
+
+    pub(crate) fn to_stored(self) -> usize {
+        self as usize
+    }
+
+    pub(crate) fn from_stored(number: usize) -> Self {
+        Self::ALL.get(number).copied().unwrap_or(Self::Queued)
     }
 }
 

@@ -10,9 +10,9 @@ use kez_core::{
 };
 
 use crate::{
-    client::Shared,
     clock::now_ms,
-    session::{Session, SessionError},
+    connection::{Session, SessionError},
+    shared::Shared,
     store::{Incoming, Stored},
 };
 

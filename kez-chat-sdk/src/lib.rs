@@ -26,6 +26,7 @@
 mod account;
 mod client;
 mod clock;
+mod connection;
 mod contacts;
 mod conversation;
 mod event;
@@ -34,23 +35,27 @@ mod files;
 mod home_dir;
 mod inbox;
 mod key_store;
+mod link;
 mod net;
 mod outbox;
 mod session;
+mod shared;
 mod store;
 
 pub use account::{AccountError, NewAccount, Registered, RegistrationStep, resolve_handle};
 pub use client::{Client, ClientError};
 pub use contacts::{Agreement, Contact, ContactError, Contacts};
-pub use conversation::{Conversation, MessageState, SendError};
-pub use event::{Event, EventId, Peer, PendingEvent, ShareId, SharedFile};
+pub use conversation::{Conversation, SendError};
+pub use event::{Event, EventId, MessageState, Peer, PendingEvent, ShareId, SharedFile};
 #[cfg(feature = "files")]
 pub use files::{Files, FilesError, Offer, Share, TransferError, TransferProgress};
 pub use home_dir::HomeDirError;
 #[cfg(feature = "keyring")]
 pub use key_store::OsKeyring;
 pub use key_store::{KeyStore, KeyStoreError, Passphrase, PassphraseFile};
-pub use kez_core::{broker, envelope, filecrypt, handle, identity, mnemonic, payload, sigchain};
+pub use kez_core::{
+    broker, contact_uri, envelope, filecrypt, handle, identity, manifest, mnemonic, payload, safety, sigchain,
+};
+pub use link::ConnectionState;
 pub use net::{HomeUrl, HomeUrlError, NetError};
-pub use session::ConnectionState;
 pub use store::StoreError;

@@ -14,9 +14,9 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::{
-    client::Shared,
     clock::now_ms,
-    session::{Session, SessionError},
+    connection::{Session, SessionError},
+    shared::Shared,
     store::OutboxRow,
 };
 

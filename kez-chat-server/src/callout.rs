@@ -8,7 +8,7 @@ use kez_core::broker::{Day, LoginError, Permissions, Route};
 use kez_core::handle::Home;
 use kez_core::identity::{PrimaryKey, SecretKey};
 
-use crate::broker::{JetStream, JsError};
+use crate::broker::jetstream::{JetStream, JsError};
 use crate::nats_conf::{USER_ACCOUNT, ack_scope};
 use crate::registry::{Registry, RegistryError, Standing};
 use crate::secret::ServerSecret;

@@ -66,6 +66,17 @@ Examples:
         /// A handle: bare for your own home, or with its home
         who: String,
     },
+    /// Forgets a contact and the key that was pinned for them
+    ///
+    /// After a key has changed, and you have asked the person on another way whether it is theirs, this and a new `add`
+    /// is how you say that you trust it. The conversation stays.
+    #[command(after_help = "\
+Examples:
+  kez-chat remove @bob")]
+    Remove {
+        /// The contact
+        who: String,
+    },
     /// Lists the contacts
     #[command(after_help = "\
 Examples:

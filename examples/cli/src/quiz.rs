@@ -13,9 +13,10 @@ Write these words on paper, with their numbers. Whoever has them has the account
 can give them back to you. They are what helps when this device is lost.
 
 ";
-const ASK: &str = "\nNow type some of them, as they stand on the paper.\n";
+const READY: &str = "\nPress Enter when they are on the paper: ";
+const ASK: &str = "Now type some of them, as they stand on the paper.\n";
 
-/// Shows the words until the ones that are asked back are right.
+/// Shows the words, hides them, and asks some back; shows them again until the answers are right.
 pub(crate) async fn hold(account: &mut NewAccount, terminal: &Terminal) -> Result<(), Failure> {
     let words = account.mnemonic();
     let grid = grid(&words.expose_words());
@@ -23,6 +24,8 @@ pub(crate) async fn hold(account: &mut NewAccount, terminal: &Terminal) -> Resul
     loop {
         terminal.write(WHY)?;
         terminal.write(&grid)?;
+        terminal.ask(READY).await?;
+        screen.clear()?;
         terminal.write(ASK)?;
         let quiz = words.quiz(ASKED, &mut rand::rng());
         if let Some(answers) = ask(terminal, &quiz).await? {

@@ -127,6 +127,24 @@ impl View for Contact<'_> {
     }
 }
 
+/// Somebody that was a contact.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename = "removed")]
+pub(crate) struct Removed<'a> {
+    #[serde(serialize_with = "option_text")]
+    pub(crate) handle: Option<&'a Handle>,
+    pub(crate) primary: PrimaryKey,
+    #[serde(skip)]
+    pub(crate) own: &'a Home,
+}
+
+impl View for Removed<'_> {
+    fn text(&self) -> String {
+        let who = name(self.handle, &self.primary, self.own);
+        format!("{who} is forgotten, with the key {}; the conversation stays", self.primary)
+    }
+}
+
 /// A message that was accepted for sending.
 #[derive(Serialize)]
 #[serde(tag = "kind", rename = "sent")]

@@ -1,6 +1,7 @@
 //! Files: shared by reference, sealed, and fetched only when somebody asks (`docs/PROTOCOL.md` §9).
 
 mod node;
+pub(crate) mod slot;
 
 use std::{
     collections::BTreeSet,
@@ -15,12 +16,11 @@ use kez_core::{
     payload::{Content, FileEntry, FileShare, MessageId, PayloadError, SharePath},
 };
 use thiserror::Error;
-use tokio::sync::Mutex;
 
 use crate::{
-    client::Shared,
-    conversation::SendError,
+    conversation::{Conversation, SendError},
     event::{Peer, ShareId, SharedFile},
+    shared::Shared,
     store::{OfferRow, OwnFile, StoreError},
 };
 
@@ -36,7 +36,7 @@ pub enum FilesError {
     #[error("there is no offer {0}; list the offers that there are")]
     NoSuchOffer(ShareId),
     /// The sender can't be reached now.
-    #[error("{peer} can't be reached now ({source}); try again when they are back online")]
+    #[error("{peer} is away and can't be reached now; fetch it when they are back online")]
     Waiting {
         /// Who has the file.
         peer: Peer,
@@ -145,7 +145,7 @@ impl<'a> Files<'a> {
         let shared = self.shared;
         let readers: BTreeSet<PrimaryKey> = readers.iter().copied().collect();
         for &reader in &readers {
-            crate::Conversation::new(shared, reader).reachable_contact().await?;
+            Conversation::new(shared, reader).reachable_contact().await?;
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let share_path = SharePath::parse(&name)?;
@@ -191,7 +191,7 @@ impl<'a> Files<'a> {
         let mut announcements = Vec::with_capacity(readers.len());
         for &reader in readers {
             let content = Content::FileShare(share.clone());
-            announcements.push(crate::Conversation::new(self.shared, reader).compose(content).await?);
+            announcements.push(Conversation::new(self.shared, reader).compose(content).await?);
         }
         let messages = announcements.iter().map(|announcement| announcement.payload.id).collect();
         // Readers may ask as soon as the announcement is out.
@@ -237,24 +237,6 @@ impl<'a> Files<'a> {
         }
         shared.store.set_fetched(share_id).await?;
         Ok(paths)
-    }
-}
-
-/// The account's Iroh node, started when files are first touched: who only chats opens no further socket.
-#[derive(Default)]
-pub(crate) struct LazyNode(Mutex<Option<Arc<Node>>>);
-
-impl LazyNode {
-    pub(crate) async fn shutdown(&self) {
-        if let Some(node) = self.0.lock().await.take() {
-            node.shutdown().await;
-        }
-    }
-}
-
-impl std::fmt::Debug for LazyNode {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("LazyNode")
     }
 }
 

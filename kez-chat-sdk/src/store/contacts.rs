@@ -7,7 +7,8 @@ use kez_core::{
 };
 use rusqlite::{OptionalExtension, Row, Transaction};
 
-use super::{Store, StoreError, chains::insert_events, inbox::release_requests};
+use super::{Store, StoreError, announce::release, chains::insert_events};
+use crate::event::Peer;
 
 /// A contact as the database keeps it, with what their walked chain says.
 #[derive(Clone, Debug)]
@@ -145,7 +146,27 @@ impl Store {
                  WHERE owner = ?1 AND trouble_kind IS NOT 'lasting'",
                 [owner],
             )?;
-            if known.is_some() { Ok(()) } else { release_requests(tx, &contact.owner) }
+            if known.is_some() {
+                return Ok(());
+            }
+            release(tx, &Peer { primary: contact.owner, handle: contact.handle })
+        })
+        .await
+    }
+
+    /// Forgets a contact, their pinned handles and their chain, what was queued for them, and that they may fetch files.
+    /// The conversation stays. Returns which blobs they could fetch.
+    pub(crate) async fn forget_contact(&self, owner: PrimaryKey) -> Result<Vec<[u8; 32]>, StoreError> {
+        self.transact(move |tx| {
+            let owner = owner.as_bytes();
+            tx.execute("DELETE FROM pins WHERE owner = ?1", [owner])?;
+            tx.execute("DELETE FROM contacts WHERE owner = ?1", [owner])?;
+            tx.execute("DELETE FROM chain_events WHERE owner = ?1", [owner])?;
+            tx.execute("DELETE FROM outbox WHERE recipient = ?1", [owner])?;
+            tx.execute("DELETE FROM receipts_due WHERE author = ?1", [owner])?;
+            let mut statement = tx.prepare_cached("DELETE FROM file_readers WHERE reader = ?1 RETURNING blob_hash")?;
+            let blobs = statement.query_map([owner], |row| row.get(0))?.collect::<Result<Vec<_>, _>>()?;
+            Ok(blobs)
         })
         .await
     }

@@ -4,6 +4,7 @@
 //! (`synchronous=FULL`). A call that was begun is finished even if its caller stops waiting.
 
 mod account;
+mod announce;
 mod chains;
 mod contacts;
 mod events;

@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Transaction};
 use zeroize::Zeroizing;
 
 use super::{Store, StoreError};
-use crate::conversation::MessageState;
+use crate::event::MessageState;
 
 /// A stored message on its way out: everything but its sequence number, which the transaction gives it.
 pub(crate) struct Outgoing {

@@ -67,6 +67,12 @@ async fn a_handle_with_another_key_stops_sending_and_heals_by_itself_no_more() {
     swap_keys(&mut testbed, "bob", "mallory").await;
     a.contacts().add("@bob").await.unwrap();
     assert_eq!(a.conversation(b.primary()).send_text("hello?").await.unwrap_err().code(), "Stopped");
+    // Which is to forget him and to trust anew.
+    assert_eq!(a.contacts().remove("@bob").await.unwrap().primary, b.primary());
+    assert_eq!(a.conversation(b.primary()).send_text("hello?").await.unwrap_err().code(), "NotAContact");
+    a.contacts().add("@bob").await.unwrap();
+    a.conversation(b.primary()).send_text("it is you").await.unwrap();
+    assert_eq!(text_of(&next(&b).await), "it is you");
     let reached = a.wait_until(waiting, MessageState::Sent, std::time::Duration::from_secs(1)).await.unwrap();
     assert_eq!(reached, MessageState::Queued, "nothing went out");
     testbed.shutdown().await.unwrap();

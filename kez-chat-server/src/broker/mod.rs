@@ -5,7 +5,7 @@
 
 mod connect;
 mod hints;
-mod jetstream;
+pub(crate) mod jetstream;
 mod keeper;
 mod logins;
 

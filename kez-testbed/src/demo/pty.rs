@@ -14,8 +14,8 @@ use super::remark;
 
 /// How long the program may be silent.
 const SILENCE: Duration = Duration::from_secs(45);
-/// What the program asks, with the number of the word.
-const QUESTION: &str = r"Word [0-9]{1,2}: ?";
+/// What the program asks: whether the words are written down, then some of them, by number.
+const QUESTION: &str = r"Press Enter [a-z ]+: |Word [0-9]{1,2}: ?";
 const WORDS: usize = 24;
 
 /// Registers, and answers the quiz with the words that were on the screen.
@@ -30,12 +30,17 @@ pub(super) fn register(command: Command) -> Result<()> {
     loop {
         let (shown, asking) = terminal.exp_any(vec![ReadUntil::Regex(question.clone()), ReadUntil::EOF])?;
         show(&shown);
+        screen += &shown;
+        if asking.starts_with("Press Enter") {
+            remark(&format!("  {asking}"));
+            terminal.send_line("")?;
+            continue;
+        }
         let Some(number) = asking_for(&asking) else {
             // The end: what comes with it is all that was said since the last question.
             show(&asking);
             break;
         };
-        screen += &shown;
         let words = words_on(&screen);
         ensure!(words.len() == WORDS, "{} of the {WORDS} words were found on the screen", words.len());
         let word = words.get(&number).with_context(|| format!("there is no word {number}"))?;

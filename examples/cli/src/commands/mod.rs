@@ -13,6 +13,9 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Register(register) => context.stop.or(account::register(context, register)).await,
         Command::Whoami => context.with_client(async |client| account::whoami(context, client)).await,
         Command::Add { who } => context.with_client(async |client| people::add(context, client, &who).await).await,
+        Command::Remove { who } => {
+            context.with_client(async |client| people::remove(context, client, &who).await).await
+        }
         Command::Contacts => context.with_client(async |client| people::list(context, client).await).await,
         Command::Send { who, text } => {
             let text = talk::text(context, text).await?;

@@ -1,4 +1,4 @@
-//! `add` and `contacts`.
+//! `add`, `remove` and `contacts`.
 
 use kez_chat_sdk::Client;
 
@@ -8,6 +8,16 @@ use crate::{context::Context, failure::Failure, view};
 pub(crate) async fn add(context: &Context, client: &Client, who: &str) -> Result<(), Failure> {
     let contact = client.contacts().add(who).await?;
     context.output.show(&view::Contact::new(&contact, client.handle().home()))
+}
+
+/// Forgets a contact.
+pub(crate) async fn remove(context: &Context, client: &Client, who: &str) -> Result<(), Failure> {
+    let contact = client.contacts().remove(who).await?;
+    context.output.show(&view::Removed {
+        handle: contact.handle.as_ref(),
+        primary: contact.primary,
+        own: client.handle().home(),
+    })
 }
 
 /// Lists the contacts.

@@ -59,6 +59,10 @@ async fn two_people_chat_and_share_a_file() {
     assert!(message["from"]["handle"].as_str().unwrap().starts_with("bob@"));
 
     share_a_file(&alice, &bob).await;
+    // Somebody whose key is no longer trusted is forgotten.
+    assert!(bob.run(&["remove", "@alice"]).await.ok().contains("is forgotten"));
+    assert_eq!(bob.json(&["contacts"]).await.len(), 0);
+    bob.run(&["remove", "@alice"]).await.failed(5, "is not a contact");
     testbed.shutdown().await.unwrap();
 }
 

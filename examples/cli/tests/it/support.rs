@@ -195,7 +195,9 @@ impl Running {
 
 /// Reads the numbered words off the screen, and the number of the word that is asked for.
 pub(crate) fn read_words(terminal: &mut PtySession) -> (BTreeMap<usize, String>, usize) {
-    let (screen, question) = terminal.exp_regex(r"Word [0-9]+: ").unwrap();
+    let screen = terminal.exp_string("on the paper: ").unwrap();
+    terminal.send_line("").unwrap();
+    let (_, question) = terminal.exp_regex(r"Word [0-9]+: ").unwrap();
     let pieces: Vec<&str> = screen.split_whitespace().collect();
     let words: BTreeMap<usize, String> = pieces
         .windows(2)

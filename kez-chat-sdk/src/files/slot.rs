@@ -1,0 +1,33 @@
+//! Where the account's running Iroh node is found.
+
+use std::sync::Arc;
+
+use kez_core::identity::PrimaryKey;
+use tokio::sync::Mutex;
+
+use super::node::Node;
+
+/// The account's Iroh node, started when files are first touched: who only chats opens no further socket.
+#[derive(Default)]
+pub(crate) struct NodeSlot(pub(super) Mutex<Option<Arc<Node>>>);
+
+impl NodeSlot {
+    /// Takes back a reader's right to these blobs, if the node runs.
+    pub(crate) async fn stop_serving(&self, reader: PrimaryKey, blobs: &[[u8; 32]]) {
+        if let Some(node) = &*self.0.lock().await {
+            blobs.iter().for_each(|&blob| node.revoke(reader, blob));
+        }
+    }
+
+    pub(crate) async fn shutdown(&self) {
+        if let Some(node) = self.0.lock().await.take() {
+            node.shutdown().await;
+        }
+    }
+}
+
+impl std::fmt::Debug for NodeSlot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NodeSlot")
+    }
+}

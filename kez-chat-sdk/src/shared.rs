@@ -1,0 +1,61 @@
+//! What every part of an open account works with.
+
+#[cfg(feature = "files")]
+use std::path::PathBuf;
+
+use kez_core::{
+    handle::{Handle, Policy},
+    identity::{PrimaryKey, SecretKey},
+    sigchain::Install,
+};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+#[cfg(feature = "files")]
+use crate::files::slot::NodeSlot;
+use crate::{
+    clock::now_ms,
+    home_dir::HomeDir,
+    link::Link,
+    net::{HomeClient, Http},
+    store::Store,
+};
+
+/// What every part of a client shares.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) key: SecretKey,
+    pub(crate) handle: Handle,
+    pub(crate) install: Install,
+    pub(crate) policy: Policy,
+    pub(crate) sigchain_url: String,
+    pub(crate) http: Http,
+    pub(crate) home: HomeClient,
+    pub(crate) store: Store,
+    /// Held by whoever adds a contact.
+    pub(crate) adding: Mutex<()>,
+    /// What the connection and the rest of the client tell each other.
+    pub(crate) link: Link,
+    pub(crate) stop: CancellationToken,
+    #[cfg(feature = "files")]
+    pub(crate) node: NodeSlot,
+    /// Held for the lock that it is.
+    #[cfg_attr(not(feature = "files"), expect(dead_code, reason = "only the file store looks inside"))]
+    pub(crate) home_dir: HomeDir,
+}
+
+impl Shared {
+    pub(crate) fn primary(&self) -> PrimaryKey {
+        self.key.primary()
+    }
+
+    #[cfg(feature = "files")]
+    pub(crate) fn blobs_dir(&self) -> PathBuf {
+        self.home_dir.blobs()
+    }
+
+    /// Returns the time by the home's clock, as far as it was asked.
+    pub(crate) fn home_now_ms(&self) -> u64 {
+        self.link.to_home_time(now_ms())
+    }
+}
