@@ -179,22 +179,20 @@ impl Client {
         timeout: Duration,
     ) -> Result<MessageState, ClientError> {
         let mut changes = self.shared.store.changes();
-        let mut last = None;
-        let reach = async {
-            loop {
-                changes.mark_unchanged();
-                let reached = self.shared.store.message_state(self.primary(), id).await?;
-                let reached = reached.ok_or(ClientError::NoSuchMessage(id))?;
-                last = Some(reached);
-                // A closed store wakes nobody any more.
-                if reached >= state || changes.changed().await.is_err() {
-                    return Ok(reached);
-                }
+        let timeout = tokio::time::sleep(timeout);
+        tokio::pin!(timeout);
+        loop {
+            changes.mark_unchanged();
+            let reached = self.shared.store.message_state(self.primary(), id).await?;
+            let reached = reached.ok_or(ClientError::NoSuchMessage(id))?;
+            if reached >= state {
+                return Ok(reached);
             }
-        };
-        match tokio::time::timeout(timeout, reach).await {
-            Ok(reached) => reached,
-            Err(_) => last.ok_or(ClientError::NoSuchMessage(id)),
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = &mut timeout => return Ok(reached),
+                () = self.shared.stop.cancelled() => return Err(StoreError::Closed.into()),
+            }
         }
     }
 
@@ -238,8 +236,6 @@ impl Client {
         if let Some(task) = task {
             let _ = task.await;
         }
-        #[cfg(feature = "files")]
-        self.shared.node.shutdown().await;
         self.shared.store.close().await;
     }
 }

@@ -157,16 +157,20 @@ impl<'a> Contacts<'a> {
         let _turn = shared.adding.lock().await;
         let pinned = shared.store.pinned(&handle).await?;
         let home = HomeClient::new(handle.home(), shared.policy);
-        let (owner, base) = match (home.profile(&handle).await, pinned) {
+        let (owner, base, home_agrees) = match (home.profile(&handle).await, pinned) {
             (Ok(profile), Some(pinned)) if pinned != profile.primary => {
                 return Err(self.key_changed(handle, pinned, profile.primary).await?);
             }
-            (Ok(profile), _) => (profile.primary, SigchainClient::base_of(&profile.sigchain_url, &profile.primary)?),
+            (Ok(profile), _) => {
+                (profile.primary, SigchainClient::base_of(&profile.sigchain_url, &profile.primary)?, true)
+            }
             // The handle is given up, but the key's chain may have more to say.
-            (Err(error), Some(pinned)) if error.is_gone() => match shared.store.contact(pinned).await? {
-                Some(known) => (pinned, known.sigchain_base),
-                None => return Err(ContactError::NoSuchHandle(handle)),
-            },
+            (Err(error), Some(pinned)) if error.is_gone() || error.is_not_found() => {
+                match shared.store.contact(pinned).await? {
+                    Some(known) => (pinned, known.sigchain_base, false),
+                    None => return Err(ContactError::NoSuchHandle(handle)),
+                }
+            }
             (Err(error), _) if error.is_not_found() || error.is_gone() => {
                 return Err(ContactError::NoSuchHandle(handle));
             }
@@ -175,7 +179,7 @@ impl<'a> Contacts<'a> {
         if owner == shared.primary() {
             return Err(ContactError::Yourself);
         }
-        self.walk_and_keep(owner, handle, base).await
+        self.walk_and_keep(owner, handle, home_agrees, base).await
     }
 
     /// Stops sending to the key that the handle was pinned to.
@@ -191,25 +195,37 @@ impl<'a> Contacts<'a> {
         Ok(error)
     }
 
-    async fn walk_and_keep(&self, owner: PrimaryKey, handle: Handle, base: String) -> Result<Contact, ContactError> {
+    async fn walk_and_keep(
+        &self,
+        owner: PrimaryKey,
+        handle: Handle,
+        home_agrees: bool,
+        base: String,
+    ) -> Result<Contact, ContactError> {
         let shared = self.shared;
         let mut chain = shared.store.chain(owner, shared.policy).await?;
         let (new_events, outcome) = SigchainClient::new(shared.http.clone(), &base).walk(&mut chain).await;
-        match outcome {
-            Ok(()) => {}
-            Err(WalkError::Net(error)) => return Err(error.into()),
-            Err(WalkError::Chain { source, jws }) => {
-                // A fork ends by the person's word; the rest ends when the chain is found sound again.
-                let lasting = matches!(source, ChainError::Fork { .. });
-                let error = ContactError::Chain { who: handle.to_string(), source };
-                let trouble =
-                    Trouble { kind: error.code().to_owned(), lasting, text: error.to_string(), evidence: jws };
-                shared.store.set_trouble(owner, trouble, new_events).await?;
-                return Err(error);
-            }
+        if let Err(WalkError::Chain { source, jws }) = outcome {
+            // A fork ends by the person's word; the rest ends when the chain is found sound again.
+            let lasting = matches!(source, ChainError::Fork { .. });
+            let error = ContactError::Chain { who: handle.to_string(), source };
+            let trouble = Trouble { kind: error.code().to_owned(), lasting, text: error.to_string(), evidence: jws };
+            shared.store.set_trouble(owner, trouble, new_events).await?;
+            return Err(error);
         }
-        let contact = ContactRow::of(&chain, handle.clone(), base, now_ms()).ok_or(ContactError::NoChain(handle))?;
-        shared.store.keep_contact(contact, shared.handle.home().clone(), new_events).await?;
+        let is_known = shared.store.contact(owner).await?.is_some();
+        let contact = ContactRow::of(&chain, handle.clone(), home_agrees, base, now_ms());
+        match (contact, outcome) {
+            // Of somebody we know every sound event is kept, also of a walk that broke off: it can't be unsaid later.
+            (Some(contact), outcome) if is_known || outcome.is_ok() => {
+                shared.store.keep_contact(contact, shared.handle.home().clone(), new_events).await?;
+                if let Err(WalkError::Net(error)) = outcome {
+                    return Err(error.into());
+                }
+            }
+            (_, Err(WalkError::Net(error))) => return Err(error.into()),
+            _ => return Err(ContactError::NoChain(handle)),
+        }
         let row = shared.store.contact(owner).await?;
         row.map(Contact::from).ok_or_else(|| ContactError::NotAContact(owner.to_string()))
     }

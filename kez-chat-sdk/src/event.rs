@@ -89,10 +89,12 @@ pub enum MessageState {
     Delivered,
     /// It was shown to the recipient.
     Read,
+    /// It was never sent: the recipient was removed from the contacts before.
+    Withdrawn,
 }
 
 impl MessageState {
-    const ALL: [Self; 4] = [Self::Queued, Self::Sent, Self::Delivered, Self::Read];
+    const ALL: [Self; 5] = [Self::Queued, Self::Sent, Self::Delivered, Self::Read, Self::Withdrawn];
 
     pub(crate) fn to_stored(self) -> usize {
         self as usize

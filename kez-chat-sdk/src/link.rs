@@ -12,6 +12,7 @@ use crate::event::EventId;
 
 /// Whether the client is connected to its home's broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConnectionState {
     /// A connection is being made.
     Connecting,
@@ -24,6 +25,8 @@ pub enum ConnectionState {
         /// When the next attempt is made.
         retry_in: Duration,
     },
+    /// The client was shut down.
+    Closed,
 }
 
 impl fmt::Display for ConnectionState {
@@ -31,6 +34,7 @@ impl fmt::Display for ConnectionState {
         match self {
             Self::Connecting => f.write_str("connecting"),
             Self::Online => f.write_str("online"),
+            Self::Closed => f.write_str("closed"),
             Self::Offline { cause, retry_in } => {
                 write!(f, "offline ({cause}); next try in {} s", retry_in.as_secs().max(1))
             }

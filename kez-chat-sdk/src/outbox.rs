@@ -43,6 +43,8 @@ pub(crate) async fn run(shared: &Shared, session: &Session) -> Result<(), Sessio
                 queue_receipts(shared).await?;
                 continue;
             }
+        } else {
+            receipts_at = None;
         }
         let next_try = shared.store.next_try_ms().await?;
         let next_try = next_try.map(|due| Instant::now() + Duration::from_millis(due.saturating_sub(now_ms()).max(1)));

@@ -17,25 +17,31 @@ use crate::{
 const LAST_WORDS: Duration = Duration::from_secs(2);
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(60);
+/// How long a session lasts that was no mistake: after it, the next attempt is made soon.
+const SETTLED: Duration = Duration::from_secs(10);
 
-/// Keeps a session going until the client closes.
+/// Keeps a session going until the client closes, then leaves nothing of it running.
 pub(crate) async fn run(shared: Arc<Shared>) {
+    keep_connected(&shared).await;
+    #[cfg(feature = "files")]
+    shared.node.shutdown().await;
+    shared.link.set_connection(ConnectionState::Closed);
+}
+
+async fn keep_connected(shared: &Arc<Shared>) {
     let mut retry_in = FIRST_RETRY;
     loop {
         shared.link.set_connection(ConnectionState::Connecting);
         let begun = Instant::now();
-        let ended = one_session(&shared).await;
+        let ended = one_session(shared).await;
         if shared.stop.is_cancelled() {
-            let closed = ConnectionState::Offline { cause: "the account was closed".into(), retry_in: Duration::MAX };
-            shared.link.set_connection(closed);
             return;
         }
         tracing::info!(cause = %ended, "offline");
-        if begun.elapsed() > LAST_RETRY {
+        if begun.elapsed() > SETTLED {
             retry_in = FIRST_RETRY;
         }
-        let state = ConnectionState::Offline { cause: ended.to_string(), retry_in };
-        shared.link.set_connection(state);
+        shared.link.set_connection(ConnectionState::Offline { cause: ended.to_string(), retry_in });
         tokio::select! {
             () = shared.stop.cancelled() => return,
             () = tokio::time::sleep(retry_in) => {}

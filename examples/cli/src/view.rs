@@ -167,6 +167,7 @@ impl View for Sent<'_> {
             }
             MessageState::Sent => format!("sent to {to}"),
             MessageState::Delivered | MessageState::Read => format!("delivered to {to}"),
+            MessageState::Withdrawn => format!("not sent: {to} is no contact any more"),
         }
     }
 }
@@ -206,6 +207,7 @@ impl View for Happened<'_> {
                 MessageState::Delivered => format!("      delivered to {}", who(to)),
                 MessageState::Sent => format!("      sent to {}", who(to)),
                 MessageState::Queued => format!("      kept for {}", who(to)),
+                MessageState::Withdrawn => format!("      not sent to {}", who(to)),
             },
             Event::Unsupported { from, sent_at_ms, .. } => {
                 format!("{} {} sent something that this version can't show", time(*sent_at_ms), who(from))

@@ -168,7 +168,9 @@ impl<'a> Files<'a> {
             Err(error) => {
                 // Nobody was told: nothing stays behind.
                 readers.iter().for_each(|&reader| node.revoke(reader, imported.blob_hash));
-                node.release(imported.blob_hash).await?;
+                if let Err(left) = node.release(imported.blob_hash).await {
+                    tracing::warn!(error = %left, "a sealed file stays in the store");
+                }
                 Err(error)
             }
         }
@@ -259,7 +261,10 @@ async fn start(shared: &Shared) -> Result<Arc<Node>, FilesError> {
         return Err(StoreError::Closed.into());
     }
     // Without the home there are no relays, but addresses on the same network still work.
-    let relays = shared.home.info().await.map(|info| info.relays).unwrap_or_default();
+    let relays = tokio::select! {
+        info = shared.home.info() => info.map(|info| info.relays).unwrap_or_default(),
+        () = shared.stop.cancelled() => return Err(StoreError::Closed.into()),
+    };
     let loopback_allowed = shared.policy == Policy::Development;
     let settings = NodeSettings { relays, loopback_allowed, ..NodeSettings::default() };
     let node = Arc::new(Node::start(&shared.blobs_dir(), &shared.key, settings).await?);

@@ -121,6 +121,12 @@ impl HomeClient {
     async fn handle_of(&self, primary: &PrimaryKey) -> Result<Handle, NetError> {
         let url = format!("{}/v1/p/{primary}", self.url.base());
         let profile: Profile = self.http.get(&url).await?;
-        Handle::from_qualified(&profile.handle, self.url.policy()).map_err(|error| bad_answer(&url, error))
+        let handle =
+            Handle::from_qualified(&profile.handle, self.url.policy()).map_err(|error| bad_answer(&url, error))?;
+        if profile.primary == *primary && handle.home() == self.url.home() {
+            Ok(handle)
+        } else {
+            Err(bad_answer(&url, "a profile that was not asked for"))
+        }
     }
 }

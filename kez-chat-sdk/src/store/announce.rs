@@ -67,21 +67,93 @@ pub(super) fn make_room_for_stranger(
     tx: &Transaction<'_>,
     author: &PrimaryKey,
     now_ms: u64,
-) -> Result<bool, StoreError> {
+) -> Result<Room, StoreError> {
     let expired = now_ms.saturating_sub(STRANGERS_WAIT_MS);
     tx.execute(
         &format!("DELETE FROM messages WHERE row IN (SELECT row {STRANGERS} AND stored_at_ms < ?1)"),
         [expired],
     )?;
-    let (theirs, all): (u32, u32) = tx.query_row(
-        &format!("SELECT coalesce(sum(author = ?1), 0), count(*) {STRANGERS}"),
-        [author.as_bytes()],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
+    let count = format!("SELECT coalesce(sum(author = ?1), 0), count(*) {STRANGERS}");
+    let (theirs, all): (u32, u32) = tx.query_row(&count, [author.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if theirs >= MAX_FROM_STRANGER {
+        return Ok(Room::None);
+    }
     if all >= MAX_FROM_STRANGERS {
         let most = format!("SELECT author {STRANGERS} GROUP BY author ORDER BY count(*) DESC LIMIT 1");
         let oldest = format!("SELECT min(row) {STRANGERS} AND author = ({most})");
         tx.execute(&format!("DELETE FROM messages WHERE row = ({oldest})"), [])?;
     }
-    Ok(theirs < MAX_FROM_STRANGER)
+    Ok(if theirs == 0 { Room::First } else { Room::Further })
+}
+
+/// Whether a stranger's message is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// It is not.
+    None,
+    /// It is, as the first that waits from them: the application hears of it.
+    First,
+    /// It is, beside others of theirs.
+    Further,
+}
+
+#[cfg(test)]
+mod tests {
+    use kez_core::{identity::SecretKey, payload::MessageId, sigchain::Install};
+
+    use super::*;
+    use crate::store::{Incoming, Store, Stored};
+
+    fn incoming(author: u64, now_ms: u64) -> Incoming {
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&author.to_le_bytes());
+        let payload = Payload {
+            id: MessageId(rand::random()),
+            install: Install::from_bytes([0; 8]),
+            seq: 1,
+            sent_at_ms: now_ms,
+            from: None,
+            to: None,
+            content: Content::Text("let me in".into()),
+            own_head: None,
+            peer_head: None,
+            reply_to: None,
+        };
+        let bytes = payload.encode().unwrap();
+        let own = SecretKey::from_seed([0xff; 32]).primary();
+        Incoming { own, author: SecretKey::from_seed(seed).primary(), payload, bytes, now_ms }
+    }
+
+    async fn count(store: &Store, table: &'static str) -> u32 {
+        store
+            .read(move |tx| Ok(tx.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?))
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn strangers_fill_neither_the_disk_nor_each_others_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("kez.db"), &SecretKey::from_seed([0xff; 32])).await.unwrap();
+        for number in 0..60 {
+            let kept = store.receive(incoming(1, 1)).await.unwrap();
+            assert_eq!(kept, if number < 50 { Stored::New } else { Stored::Dropped }, "{number}");
+        }
+        assert_eq!(count(&store, "events").await, 1, "one stranger is one request");
+        for author in 2..=20 {
+            for _ in 0..50 {
+                store.receive(incoming(author, 1)).await.unwrap();
+            }
+        }
+        assert_eq!(count(&store, "messages").await, MAX_FROM_STRANGERS);
+        assert_eq!(
+            store.receive(incoming(1, 1)).await.unwrap(),
+            Stored::Dropped,
+            "who has enough takes no one's place"
+        );
+        assert_eq!(store.receive(incoming(99, 1)).await.unwrap(), Stored::New, "a new one still gets in");
+        assert_eq!(count(&store, "messages").await, MAX_FROM_STRANGERS);
+        store.receive(incoming(100, STRANGERS_WAIT_MS + 2)).await.unwrap();
+        assert_eq!(count(&store, "messages").await, 1, "what nobody asked for goes in the end");
+    }
 }

@@ -8,7 +8,7 @@ use kez_core::{
 use rusqlite::{OptionalExtension, Row, Transaction};
 
 use super::{Store, StoreError, announce::release, chains::insert_events};
-use crate::event::Peer;
+use crate::event::{MessageState, Peer};
 
 /// A contact as the database keeps it, with what their walked chain says.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub(crate) struct ContactRow {
     pub(crate) handle: Option<Handle>,
     /// Whether home and chain agreed on the handle when it was looked up last.
     pub(crate) agreed: bool,
+    /// The handle that their chain names.
+    pub(crate) chain_handle: Option<Handle>,
     pub(crate) sigchain_base: String,
     pub(crate) added_at_ms: u64,
     pub(crate) chain_seq: u64,
@@ -42,16 +44,24 @@ pub(crate) struct Trouble {
     pub(crate) evidence: Option<String>,
 }
 
-const COLUMNS: &str = "owner, handle, agreed, sigchain_base, added_at_ms, chain_seq, chain_head, retired, inbox_home, \
+const COLUMNS: &str = "owner, handle, agreed, chain_handle, sigchain_base, added_at_ms, chain_seq, chain_head, retired, inbox_home, \
                        broker_url, install, trouble";
 
 impl ContactRow {
-    /// Takes what a walked chain says; `None` for a chain without events.
-    pub(crate) fn of(chain: &Chain, handle: Handle, sigchain_base: String, added_at_ms: u64) -> Option<Self> {
+    /// Takes what a walked chain says of somebody who was looked up by `handle`; `None` for a chain without events.
+    /// `home_agrees` tells whether the handle's home names their key now.
+    pub(crate) fn of(
+        chain: &Chain,
+        handle: Handle,
+        home_agrees: bool,
+        sigchain_base: String,
+        added_at_ms: u64,
+    ) -> Option<Self> {
         let state = chain.state();
         Some(Self {
             owner: *chain.primary(),
-            agreed: state.handle() == Some(&handle),
+            agreed: home_agrees && state.handle() == Some(&handle),
+            chain_handle: state.handle().cloned(),
             handle: Some(handle),
             sigchain_base,
             added_at_ms,
@@ -74,7 +84,11 @@ impl Store {
     pub(crate) async fn contact_by_handle(&self, handle: &Handle) -> Result<Option<ContactRow>, StoreError> {
         let handle = handle.to_string();
         self.read(move |tx| {
-            let mut statement = tx.prepare_cached(&format!("SELECT {COLUMNS} FROM contacts WHERE handle = ?1"))?;
+            // A handle that they were ever looked up by finds them too.
+            let mut statement = tx.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM contacts
+                 WHERE handle = ?1 OR owner = (SELECT owner FROM pins WHERE handle = ?1)"
+            ))?;
             statement.query_row([handle], read).optional()?.transpose()
         })
         .await
@@ -114,24 +128,28 @@ impl Store {
             let owner = contact.owner.as_bytes();
             let looked_up = contact.handle.as_ref().map(Handle::to_string);
             tx.execute("INSERT OR IGNORE INTO pins (handle, owner) VALUES (?1, ?2)", (&looked_up, owner))?;
-            // A home alone can't rename somebody we know.
-            let handle = match &known {
-                Some(known) if !contact.agreed => known.handle.as_ref().map(Handle::to_string),
-                _ => looked_up,
+            // A home alone can neither rename somebody we know, nor say where their chain is.
+            let (handle, agreed, base) = match &known {
+                Some(known) if !contact.agreed && known.handle != contact.handle => {
+                    let agreed = known.agreed && contact.chain_handle == known.handle;
+                    (known.handle.as_ref().map(Handle::to_string), agreed, &known.sigchain_base)
+                }
+                _ => (looked_up, contact.agreed, &contact.sigchain_base),
             };
             let reachable = !contact.retired && contact.inbox_home.as_ref() == Some(&own_home);
             let mut statement = tx.prepare_cached(
                 "INSERT INTO contacts (owner, handle, agreed, sigchain_base, added_at_ms, chain_seq, chain_head, retired,
-                    inbox_home, broker_url, install, reachable)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                    inbox_home, broker_url, install, reachable, chain_handle)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
                  ON CONFLICT (owner) DO UPDATE SET handle = ?2, agreed = ?3, sigchain_base = ?4, chain_seq = ?6,
-                    chain_head = ?7, retired = ?8, inbox_home = ?9, broker_url = ?10, install = ?11, reachable = ?12",
+                    chain_head = ?7, retired = ?8, inbox_home = ?9, broker_url = ?10, install = ?11, reachable = ?12,
+                    chain_handle = ?13",
             )?;
             statement.execute((
                 owner,
                 handle,
-                contact.agreed,
-                &contact.sigchain_base,
+                agreed,
+                base,
                 contact.added_at_ms,
                 contact.chain_seq,
                 contact.chain_head.as_bytes(),
@@ -140,6 +158,7 @@ impl Store {
                 &contact.broker_url,
                 contact.install.map(Install::to_bytes),
                 reachable,
+                contact.chain_handle.as_ref().map(Handle::to_string),
             ))?;
             tx.execute(
                 "UPDATE contacts SET trouble_kind = NULL, trouble = NULL, evidence = NULL
@@ -162,7 +181,16 @@ impl Store {
             tx.execute("DELETE FROM pins WHERE owner = ?1", [owner])?;
             tx.execute("DELETE FROM contacts WHERE owner = ?1", [owner])?;
             tx.execute("DELETE FROM chain_events WHERE owner = ?1", [owner])?;
-            tx.execute("DELETE FROM outbox WHERE recipient = ?1", [owner])?;
+            let mut unsent = tx.prepare_cached("DELETE FROM outbox WHERE recipient = ?1 RETURNING message_id, sent")?;
+            let unsent = unsent.query_map([owner], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, bool>(1)?)))?;
+            for row in unsent.collect::<Result<Vec<_>, _>>()? {
+                if let (id, false) = row {
+                    tx.execute(
+                        "UPDATE messages SET state = ?3 WHERE peer = ?1 AND id = ?2 AND author <> ?1",
+                        (owner, id, MessageState::Withdrawn.to_stored()),
+                    )?;
+                }
+            }
             tx.execute("DELETE FROM receipts_due WHERE author = ?1", [owner])?;
             let mut statement = tx.prepare_cached("DELETE FROM file_readers WHERE reader = ?1 RETURNING blob_hash")?;
             let blobs = statement.query_map([owner], |row| row.get(0))?.collect::<Result<Vec<_>, _>>()?;
@@ -204,11 +232,13 @@ pub(super) fn find(tx: &Transaction<'_>, owner: &PrimaryKey) -> Result<Option<Co
 fn read(row: &Row<'_>) -> rusqlite::Result<Result<ContactRow, StoreError>> {
     let owner: [u8; 32] = row.get("owner")?;
     let handle: Option<String> = row.get("handle")?;
+    let chain_handle: Option<String> = row.get("chain_handle")?;
     let inbox_home: Option<String> = row.get("inbox_home")?;
-    let contact = |owner, handle, inbox_home| {
+    let contact = |owner, handle, chain_handle, inbox_home| {
         Ok(ContactRow {
             owner,
             handle,
+            chain_handle,
             inbox_home,
             agreed: row.get("agreed")?,
             sigchain_base: row.get("sigchain_base")?,
@@ -221,11 +251,11 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<ContactRow, StoreError>> {
             trouble: row.get("trouble")?,
         })
     };
-    let handle = handle.map(|text| Handle::from_qualified(&text, Policy::Development)).transpose();
+    let parse = |text: Option<String>| text.map(|text| Handle::from_qualified(&text, Policy::Development)).transpose();
     let inbox_home = inbox_home.map(|text| Home::parse(&text, Policy::Development)).transpose();
-    match (PrimaryKey::from_bytes(&owner), handle, inbox_home) {
-        (Ok(owner), Ok(handle), Ok(inbox_home)) => contact(owner, handle, inbox_home).map(Ok),
+    match (PrimaryKey::from_bytes(&owner), parse(handle), parse(chain_handle), inbox_home) {
+        (Ok(owner), Ok(handle), Ok(named), Ok(inbox_home)) => contact(owner, handle, named, inbox_home).map(Ok),
         (Err(error), ..) => Ok(Err(StoreError::damaged(error))),
-        (_, Err(error), _) | (_, _, Err(error)) => Ok(Err(StoreError::damaged(error))),
+        (_, Err(error), ..) | (_, _, Err(error), _) | (_, _, _, Err(error)) => Ok(Err(StoreError::damaged(error))),
     }
 }

@@ -9,12 +9,14 @@ use zeroize::Zeroizing;
 
 use super::{
     Store, StoreError,
-    announce::{announce, make_room_for_stranger},
+    announce::{Room, announce, make_room_for_stranger},
     contacts, events,
     outbox::raise_state,
 };
 use crate::event::{Event, MessageState, Peer};
 
+/// The kind's number (§7).
+const RECEIPT_KIND: u64 = 3;
 const MAX_QUARANTINED_FRAMES: u32 = 1_000;
 const MAX_QUARANTINED_BYTES: u64 = 16 << 20;
 /// A duplicate makes its receipt be sent again, at most this often.
@@ -85,11 +87,12 @@ fn receive_message(tx: &Transaction<'_>, incoming: &Incoming) -> Result<Stored, 
         .optional()?;
     if let Some(receipt_at_ms) = seen {
         if known && receipt_at_ms.is_none_or(|at| at.saturating_add(RECEIPT_AGAIN_AFTER_MS) <= *now_ms) {
-            owe_receipt(tx, own, author, &payload.id, *now_ms)?;
+            owe_receipt(tx, incoming)?;
         }
         return Ok(Stored::Duplicate);
     }
-    if !known && !make_room_for_stranger(tx, author, *now_ms)? {
+    let room = if known { Room::Further } else { make_room_for_stranger(tx, author, *now_ms)? };
+    if room == Room::None {
         return Ok(Stored::Dropped);
     }
     tx.execute(
@@ -98,10 +101,10 @@ fn receive_message(tx: &Transaction<'_>, incoming: &Incoming) -> Result<Stored, 
         (author.as_bytes(), payload.id.0, payload.content.kind(), &**bytes, payload.sent_at_ms, now_ms),
     )?;
     if known {
-        owe_receipt(tx, own, author, &payload.id, *now_ms)?;
+        owe_receipt(tx, incoming)?;
         let from = Peer { primary: *author, handle: contact.and_then(|contact| contact.handle) };
         announce(tx, from, payload)?;
-    } else {
+    } else if room == Room::First {
         let from = Peer { primary: *author, handle: None };
         events::push(
             tx,
@@ -141,19 +144,13 @@ fn receive_receipt(
     Ok(result)
 }
 
-fn owe_receipt(
-    tx: &Transaction<'_>,
-    own: &PrimaryKey,
-    author: &PrimaryKey,
-    id: &MessageId,
-    now_ms: u64,
-) -> Result<(), StoreError> {
-    tx.execute(
-        "UPDATE messages SET receipt_at_ms = ?3 WHERE author = ?1 AND id = ?2",
-        (author.as_bytes(), id.0, now_ms),
-    )?;
-    if author != own {
-        tx.execute("INSERT OR IGNORE INTO receipts_due (author, id) VALUES (?1, ?2)", (author.as_bytes(), id.0))?;
+/// Owes the author a delivery receipt; none for one's own notes, and none for receipts, whatever else they say.
+fn owe_receipt(tx: &Transaction<'_>, incoming: &Incoming) -> Result<(), StoreError> {
+    let Incoming { own, author, payload, now_ms, .. } = incoming;
+    let (author_bytes, id) = (author.as_bytes(), payload.id.0);
+    tx.execute("UPDATE messages SET receipt_at_ms = ?3 WHERE author = ?1 AND id = ?2", (author_bytes, id, now_ms))?;
+    if author != own && payload.content.kind() != RECEIPT_KIND {
+        tx.execute("INSERT OR IGNORE INTO receipts_due (author, id) VALUES (?1, ?2)", (author_bytes, id))?;
     }
     Ok(())
 }

@@ -61,6 +61,9 @@ pub enum StoreError {
     /// The system gives us no thread.
     #[error("the account's database can't be opened: {0}; close something and try again")]
     NoThread(std::io::Error),
+    /// The recipient was removed while the message was on its way into the outbox.
+    #[error("{0} is not a contact any more; add them first")]
+    NotAContact(Box<kez_core::identity::PrimaryKey>),
     /// The store's thread has ended.
     #[error("the account was closed")]
     Closed,
@@ -75,6 +78,7 @@ impl StoreError {
             Self::TooNew { .. } => "StoreTooNew",
             Self::Damaged(_) => "StoreDamaged",
             Self::Sqlite(_) | Self::NoThread(_) => "StoreFailed",
+            Self::NotAContact(_) => "NotAContact",
             Self::Closed => "Closed",
         }
     }

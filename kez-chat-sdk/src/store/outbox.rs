@@ -7,7 +7,7 @@ use kez_core::{
 use rusqlite::{OptionalExtension, Transaction};
 use zeroize::Zeroizing;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, contacts};
 use crate::event::MessageState;
 
 /// A stored message on its way out: everything but its sequence number, which the transaction gives it.
@@ -154,8 +154,12 @@ impl Store {
 /// Keeps and queues a message; it gets the next number of our messages to this recipient.
 pub(super) fn queue(tx: &Transaction<'_>, mut outgoing: Outgoing) -> Result<(), StoreError> {
     let recipient = outgoing.recipient.as_bytes();
+    if contacts::find(tx, &outgoing.recipient)?.is_none() {
+        return Err(StoreError::NotAContact(Box::new(outgoing.recipient)));
+    }
     outgoing.payload.seq = tx.query_row(
-        "UPDATE contacts SET next_seq = next_seq + 1 WHERE owner = ?1 RETURNING next_seq - 1",
+        "INSERT INTO sequences (recipient, last) VALUES (?1, 1)
+         ON CONFLICT (recipient) DO UPDATE SET last = last + 1 RETURNING last",
         [recipient],
         |row| row.get(0),
     )?;
@@ -196,4 +200,51 @@ pub(super) fn raise_state(
         (own.as_bytes(), id.0, state.to_stored()),
     )?;
     Ok(changed > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use kez_core::identity::SecretKey;
+
+    use super::*;
+
+    async fn queued(trouble: Option<&'static str>) -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("kez.db"), &SecretKey::from_seed([1; 32])).await.unwrap();
+        let bob = SecretKey::from_seed([2; 32]).primary();
+        store
+            .transact(move |tx| {
+                tx.execute(
+                    "INSERT INTO contacts (owner, agreed, sigchain_base, added_at_ms, chain_seq, chain_head, retired,
+                        reachable, trouble)
+                     VALUES (?1, 1, '', 0, 1, zeroblob(32), 0, 1, ?2)",
+                    (bob.as_bytes(), trouble),
+                )?;
+                insert(tx, &bob, [1; 16], [1; 16], b"first", true)?;
+                insert(tx, &bob, [2; 16], [2; 16], b"second", true)
+            })
+            .await
+            .unwrap();
+        (dir, store)
+    }
+
+    #[tokio::test]
+    async fn who_waits_behind_a_row_that_backs_off_is_not_due() {
+        let (_dir, store) = queued(None).await;
+        let first = store.next_to_send(10).await.unwrap().unwrap();
+        assert_eq!(&first.payload[..], b"first");
+        store.try_later(first.row, 500).await.unwrap();
+        assert!(store.next_to_send(10).await.unwrap().is_none());
+        assert_eq!(store.next_try_ms().await.unwrap(), Some(500), "nothing to do before");
+        assert_eq!(store.next_to_send(500).await.unwrap().map(|row| row.row), Some(first.row));
+        store.set_sent(&first, SecretKey::from_seed([1; 32]).primary()).await.unwrap();
+        assert_eq!(&store.next_to_send(10).await.unwrap().unwrap().payload[..], b"second");
+    }
+
+    #[tokio::test]
+    async fn nothing_goes_to_a_contact_in_trouble() {
+        let (_dir, store) = queued(Some("another key")).await;
+        assert!(store.next_to_send(u32::MAX.into()).await.unwrap().is_none());
+        assert_eq!(store.next_try_ms().await.unwrap(), None);
+    }
 }

@@ -35,6 +35,7 @@ const MIGRATIONS: &[&str] = &[
         -- What their walked chain says, so that it need not be walked again to look at them.
         chain_seq INTEGER NOT NULL,
         chain_head BLOB NOT NULL,
+        chain_handle TEXT,
         retired INTEGER NOT NULL,
         inbox_home TEXT,
         broker_url TEXT,
@@ -42,8 +43,13 @@ const MIGRATIONS: &[&str] = &[
         reachable INTEGER NOT NULL,         -- 1: not retired, and their inbox is at our own home
         trouble_kind TEXT,                  -- why sending stopped, if it did
         trouble TEXT,
-        evidence TEXT,                      -- the event that raised it
-        next_seq INTEGER NOT NULL DEFAULT 1 -- of our messages to them
+        evidence TEXT                       -- the event that raised it
+     ) STRICT, WITHOUT ROWID;
+
+     -- The number of our last message to somebody. It outlives the contact: numbers never come twice.
+     CREATE TABLE sequences (
+        recipient BLOB PRIMARY KEY,
+        last INTEGER NOT NULL
      ) STRICT, WITHOUT ROWID;
 
      -- Which key a handle was first seen with. Never changed: another key is an alarm, not an update.
@@ -61,12 +67,12 @@ const MIGRATIONS: &[&str] = &[
         payload BLOB NOT NULL,
         sent_at_ms INTEGER NOT NULL,
         stored_at_ms INTEGER NOT NULL,
-        state INTEGER NOT NULL,             -- of our own: 0 queued, 1 sent, 2 delivered, 3 read
+        state INTEGER NOT NULL,             -- of our own: 0 queued, 1 sent, 2 delivered, 3 read, 4 withdrawn
         receipt_at_ms INTEGER,              -- of others': when a delivery receipt was last queued
         UNIQUE (author, id)
      ) STRICT;
      CREATE INDEX messages_by_peer ON messages (peer, row);
-     CREATE INDEX messages_without_receipt ON messages (author) WHERE receipt_at_ms IS NULL;
+     CREATE INDEX messages_without_receipt ON messages (author) WHERE receipt_at_ms IS NULL AND author = peer;
 
      CREATE TABLE outbox (
         row INTEGER PRIMARY KEY,

@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     codec::{MAX_INTEGER, put_varint},
+    filecrypt,
     identity::{PrimaryKey, SecretKey},
+    payload::PayloadError,
 };
 
 /// Who may read an entry.
@@ -153,9 +155,7 @@ fn pad(details: &Details) -> Result<Zeroizing<Vec<u8>>, ManifestError> {
         Some(thumbnail) => {
             out.push(1);
             out.extend_from_slice(&thumbnail.blob_hash);
-            if thumbnail.plain_len > MAX_INTEGER {
-                return Err(ManifestError::BadField { field: "thumbnail" });
-            }
+            filecrypt::blob_len(thumbnail.plain_len).map_err(PayloadError::from)?;
             put_varint(&mut out, thumbnail.plain_len);
             out.extend_from_slice(thumbnail.key.expose_bytes());
         }

@@ -69,10 +69,12 @@ fn is_media_type(text: &str) -> bool {
 /// Refuses a list in which a path occurs twice or is a directory of another.
 pub(super) fn check_paths(entries: &[FileEntry]) -> Result<(), PayloadError> {
     // Ordered part by part, a directory stands right before what lies in it.
-    let mut paths: Vec<Vec<&str>> = entries.iter().map(|entry| entry.path.as_str().split('/').collect()).collect();
-    paths.sort_unstable();
-    match paths.windows(2).find(|pair| pair[1].starts_with(&pair[0])) {
-        Some(pair) => Err(PayloadError::BadPath(pair[1].join("/"))),
+    let mut paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
+    paths.sort_unstable_by(|one, other| one.split('/').cmp(other.split('/')));
+    let clash =
+        |pair: &&[&str]| pair[1].strip_prefix(pair[0]).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    match paths.windows(2).find(clash) {
+        Some(pair) => Err(PayloadError::BadPath(pair[1].to_owned())),
         None => Ok(()),
     }
 }
