@@ -103,7 +103,7 @@ pub struct Contact {
     /// How many events of their chain were walked.
     pub events_walked: u64,
     /// Where their chain ends.
-    pub head: Option<Head>,
+    pub head: Head,
     /// The broker that they publish.
     pub broker_url: Option<String>,
     /// The installation that serves their files.
@@ -121,7 +121,7 @@ impl From<ContactRow> for Contact {
             handle: row.handle,
             agreement: if row.agreed { Agreement::Agreed } else { Agreement::OneSided },
             events_walked: row.chain_seq,
-            head: Some(row.chain_head),
+            head: row.chain_head,
             broker_url: row.broker_url,
             install: row.install,
             added_at_ms: row.added_at_ms,
@@ -190,7 +190,7 @@ impl<'a> Contacts<'a> {
         found: PrimaryKey,
     ) -> Result<ContactError, ContactError> {
         let error = ContactError::KeyChanged { handle, pinned: pinned.into(), found: found.into() };
-        let trouble = Trouble { kind: error.code().to_owned(), lasting: true, text: error.to_string(), evidence: None };
+        let trouble = Trouble { lasting: true, text: error.to_string(), evidence: None };
         self.shared.store.set_trouble(pinned, trouble, Vec::new()).await?;
         Ok(error)
     }
@@ -209,7 +209,7 @@ impl<'a> Contacts<'a> {
             // A fork ends by the person's word; the rest ends when the chain is found sound again.
             let lasting = matches!(source, ChainError::Fork { .. });
             let error = ContactError::Chain { who: handle.to_string(), source };
-            let trouble = Trouble { kind: error.code().to_owned(), lasting, text: error.to_string(), evidence: jws };
+            let trouble = Trouble { lasting, text: error.to_string(), evidence: jws };
             shared.store.set_trouble(owner, trouble, new_events).await?;
             return Err(error);
         }

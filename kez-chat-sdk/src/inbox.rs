@@ -33,7 +33,7 @@ pub(crate) async fn take(shared: &Shared, session: &Session, frame: Message) -> 
     };
     match open(shared, &frame.payload) {
         Ok(incoming) => match shared.store.receive(incoming).await? {
-            Stored::New | Stored::Duplicate => {}
+            Stored::Kept => {}
             Stored::Dropped => tracing::info!("dropped a message that is not ours to keep"),
         },
         Err(code) if needs_later_version(code) => {

@@ -61,7 +61,7 @@ pub(crate) struct Contact<'a> {
     primary: PrimaryKey,
     agreement: Agreement,
     events_walked: u64,
-    head: Option<String>,
+    head: String,
     broker_url: Option<&'a str>,
     added_at_ms: u64,
     trouble: Option<&'a str>,
@@ -81,7 +81,7 @@ impl<'a> Contact<'a> {
             primary: contact.primary,
             agreement: contact.agreement,
             events_walked: contact.events_walked,
-            head: contact.head.map(|head| head.to_string()),
+            head: contact.head.to_string(),
             broker_url: contact.broker_url.as_deref(),
             added_at_ms: contact.added_at_ms,
             trouble: contact.trouble.as_deref(),
@@ -109,8 +109,7 @@ impl View for Contact<'_> {
             return self.one_line();
         }
         let mut lines = vec![name(self.handle, &self.primary, self.own), format!("  key       {}", self.primary)];
-        let head = self.head.as_ref().map_or(String::new(), |head| format!(", up to {head}"));
-        lines.push(format!("  sigchain  {} events walked{head}", self.events_walked));
+        lines.push(format!("  sigchain  {} events walked, up to {}", self.events_walked, self.head));
         if let Some(url) = self.broker_url {
             lines.push(format!("  broker    {}", safe::line(url)));
         }

@@ -137,7 +137,7 @@ mod tests {
         let store = Store::open(&dir.path().join("kez.db"), &SecretKey::from_seed([0xff; 32])).await.unwrap();
         for number in 0..60 {
             let kept = store.receive(incoming(1, 1)).await.unwrap();
-            assert_eq!(kept, if number < 50 { Stored::New } else { Stored::Dropped }, "{number}");
+            assert_eq!(kept, if number < 50 { Stored::Kept } else { Stored::Dropped }, "{number}");
         }
         assert_eq!(count(&store, "events").await, 1, "one stranger is one request");
         for author in 2..=20 {
@@ -151,7 +151,7 @@ mod tests {
             Stored::Dropped,
             "who has enough takes no one's place"
         );
-        assert_eq!(store.receive(incoming(99, 1)).await.unwrap(), Stored::New, "a new one still gets in");
+        assert_eq!(store.receive(incoming(99, 1)).await.unwrap(), Stored::Kept, "a new one still gets in");
         assert_eq!(count(&store, "messages").await, MAX_FROM_STRANGERS);
         store.receive(incoming(100, STRANGERS_WAIT_MS + 2)).await.unwrap();
         assert_eq!(count(&store, "messages").await, 1, "what nobody asked for goes in the end");

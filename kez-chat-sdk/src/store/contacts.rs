@@ -34,8 +34,6 @@ pub(crate) struct ContactRow {
 /// Why sending to a contact stops.
 #[derive(Clone, Debug)]
 pub(crate) struct Trouble {
-    /// The error's stable name.
-    pub(crate) kind: String,
     /// Whether only the person's own word ends it; else a later sound walk does.
     pub(crate) lasting: bool,
     /// What to tell them.
@@ -161,8 +159,8 @@ impl Store {
                 contact.chain_handle.as_ref().map(Handle::to_string),
             ))?;
             tx.execute(
-                "UPDATE contacts SET trouble_kind = NULL, trouble = NULL, evidence = NULL
-                 WHERE owner = ?1 AND trouble_kind IS NOT 'lasting'",
+                "UPDATE contacts SET trouble = NULL, evidence = NULL
+                 WHERE owner = ?1 AND NOT trouble_lasts",
                 [owner],
             )?;
             if known.is_some() {
@@ -211,11 +209,10 @@ impl Store {
                 return Ok(());
             }
             insert_events(tx, &sound_events, true)?;
-            let kind = if trouble.lasting { "lasting" } else { "passing" };
             tx.execute(
-                "UPDATE contacts SET trouble_kind = ?2, trouble = ?3, evidence = ?4
-                 WHERE owner = ?1 AND trouble_kind IS NOT 'lasting'",
-                (owner.as_bytes(), kind, format!("{} [{}]", trouble.text, trouble.kind), trouble.evidence),
+                "UPDATE contacts SET trouble_lasts = ?2, trouble = ?3, evidence = ?4
+                 WHERE owner = ?1 AND NOT trouble_lasts",
+                (owner.as_bytes(), trouble.lasting, trouble.text, trouble.evidence),
             )?;
             Ok(())
         })

@@ -35,10 +35,8 @@ pub(crate) struct Incoming {
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stored {
-    /// It is new, or changed something.
-    New,
-    /// It was here already.
-    Duplicate,
+    /// It is here, now or already.
+    Kept,
     /// It is none of ours to keep.
     Dropped,
 }
@@ -89,7 +87,7 @@ fn receive_message(tx: &Transaction<'_>, incoming: &Incoming) -> Result<Stored, 
         if known && receipt_at_ms.is_none_or(|at| at.saturating_add(RECEIPT_AGAIN_AFTER_MS) <= *now_ms) {
             owe_receipt(tx, incoming)?;
         }
-        return Ok(Stored::Duplicate);
+        return Ok(Stored::Kept);
     }
     let room = if known { Room::Further } else { make_room_for_stranger(tx, author, *now_ms)? };
     if room == Room::None {
@@ -111,7 +109,7 @@ fn receive_message(tx: &Transaction<'_>, incoming: &Incoming) -> Result<Stored, 
             &Event::Request { from, claimed_handle: payload.from.clone(), sent_at_ms: payload.sent_at_ms },
         )?;
     }
-    Ok(Stored::New)
+    Ok(Stored::Kept)
 }
 
 /// Takes a receipt for messages that we sent to its sender; others it does not touch.
@@ -127,7 +125,6 @@ fn receive_receipt(
         ReceiptStatus::Delivered => MessageState::Delivered,
         ReceiptStatus::Read => MessageState::Read,
     };
-    let mut result = Stored::Duplicate;
     for id in ids {
         let theirs: bool = tx.query_row(
             "SELECT EXISTS (SELECT 1 FROM messages WHERE author = ?1 AND id = ?2 AND peer = ?3)",
@@ -138,10 +135,9 @@ fn receive_receipt(
             tx.execute("DELETE FROM outbox WHERE message_id = ?1", [id.0])?;
             let to = Peer { primary: *author, handle: contact.handle.clone() };
             events::push(tx, &Event::MessageState { to, id: *id, state })?;
-            result = Stored::New;
         }
     }
-    Ok(result)
+    Ok(Stored::Kept)
 }
 
 /// Owes the author a delivery receipt; none for one's own notes, and none for receipts, whatever else they say.

@@ -41,8 +41,8 @@ const MIGRATIONS: &[&str] = &[
         broker_url TEXT,
         install BLOB,
         reachable INTEGER NOT NULL,         -- 1: not retired, and their inbox is at our own home
-        trouble_kind TEXT,                  -- why sending stopped, if it did
-        trouble TEXT,
+        trouble TEXT,                       -- why sending stopped, if it did
+        trouble_lasts INTEGER NOT NULL DEFAULT 0, -- 1: until the person removes the contact
         evidence TEXT                       -- the event that raised it
      ) STRICT, WITHOUT ROWID;
 
