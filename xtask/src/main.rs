@@ -1,13 +1,17 @@
-//! The one way in: `cargo xtask demo | up | test | ci`.
+//! The one way in: `cargo xtask demo | up | test | ci | vectors | fuzz | bench`.
 //!
 //! Depends on no other crate of the workspace, so that it is there in seconds; what needs them is built and started
 //! as a process of its own.
 
 mod artifacts;
+mod bench;
 mod cargo;
 mod ci;
+mod fuzz;
 mod guard;
+mod interop;
 mod tally;
+mod vectors;
 
 use std::{
     convert::Infallible,
@@ -31,7 +35,11 @@ Examples:
   cargo xtask up               the same broker and servers kept running, to try it by hand
   cargo xtask test             all tests
   cargo xtask test -- sigchain tests whose name has `sigchain` in it
-  cargo xtask ci               all that has to be right before a change lands"
+  cargo xtask ci               all that has to be right before a change lands
+  cargo xtask vectors          writes kez-core/tests/vectors anew
+  cargo xtask vectors --check  checks them, with kez-core and with the Python reader in docs/interop
+  cargo xtask fuzz --seconds 60 envelope_open
+  cargo xtask bench core       compares the core with its peers"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -52,6 +60,16 @@ enum Task {
     },
     /// Runs formatting, lints, docs and all tests, in stages with their times.
     Ci,
+    /// Writes the protocol's test vectors, or checks them.
+    Vectors {
+        /// Writes nothing: checks the files with kez-core and with the Python reader.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Fuzzes the parsers of foreign bytes, all of them or those named.
+    Fuzz(fuzz::Options),
+    /// Measures against peers in the same run, and prints `ratio NAME VALUE` lines.
+    Bench(bench::Options),
 }
 
 fn main() -> Result<ExitCode> {
@@ -62,6 +80,10 @@ fn main() -> Result<ExitCode> {
         Task::Up => testbed(&workspace, "up").map(|never| match never {}),
         Task::Test { more } => test(&workspace, &more).map(|()| ExitCode::SUCCESS),
         Task::Ci => ci::run(&workspace),
+        Task::Vectors { check: false } => vectors::write(&workspace).map(|()| ExitCode::SUCCESS),
+        Task::Vectors { check: true } => vectors::check(&workspace).map(|()| ExitCode::SUCCESS),
+        Task::Fuzz(options) => fuzz::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
+        Task::Bench(options) => bench::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
     }
 }
 
