@@ -82,6 +82,11 @@ impl State {
         self.handle.as_ref()
     }
 
+    /// Lists the handles that the owner names or once named, in no order.
+    pub fn past_handles(&self) -> impl ExactSizeIterator<Item = &Handle> {
+        self.past_handles.iter()
+    }
+
     /// Tells whether the owner names or once named this handle.
     #[must_use]
     pub fn has_had_handle(&self, handle: &Handle) -> bool {
@@ -103,6 +108,36 @@ impl State {
     #[must_use]
     pub fn is_retired(&self) -> bool {
         self.retired
+    }
+
+    /// Lists operations that make this state out of an empty one.
+    pub(super) fn to_ops(&self) -> Vec<Op> {
+        let mut past: Vec<&Handle> =
+            self.past_handles.iter().filter(|past| self.handle.as_ref() != Some(past)).collect();
+        past.sort_unstable();
+        let mut ops: Vec<Op> = past.into_iter().map(|past| Op::SetHandle(Some(past.clone()))).collect();
+        if self.retired {
+            ops.push(Op::Retire);
+            return ops;
+        }
+        if !self.past_handles.is_empty() {
+            ops.push(Op::SetHandle(self.handle.clone()));
+        }
+        ops.extend(self.nats.iter().map(|NatsEndpoint { home, url }| {
+            let (home, url) = (home.clone(), url.clone());
+            Op::AddNatsEndpoint { home, url }
+        }));
+        ops.extend(self.iroh.iter().map(|IrohEndpoint { install, relay_url }| {
+            let (install, relay_url) = (*install, relay_url.clone());
+            Op::AddIrohEndpoint { install, relay_url }
+        }));
+        ops.extend(self.claims.values().map(|ListedClaim { claim, at, sig }| {
+            let (claim, at, sig) = (claim.clone(), at.clone(), *sig);
+            Op::AddClaim { claim, at, sig }
+        }));
+        let shared = self.shared_files.as_ref();
+        ops.extend(shared.map(|&SharedFiles { manifest, version }| Op::SetSharedFiles { manifest, version }));
+        ops
     }
 
     /// Applies a checked operation; unknown ones do nothing.
@@ -158,6 +193,11 @@ impl<K: Clone + Eq + Hash, V> Newest<K, V> {
         if let Some((place, _)) = self.by_key.remove(key) {
             self.order.remove(&place);
         }
+    }
+
+    /// Lists what is there, the last added last.
+    fn iter(&self) -> impl Iterator<Item = &V> {
+        self.order.values().filter_map(|key| self.by_key.get(key).map(|(_, value)| value))
     }
 
     fn get(&self) -> Option<&V> {
