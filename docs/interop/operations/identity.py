@@ -89,7 +89,7 @@ def handle_free(handle: str) -> dict[str, Any]:
 
 
 def home_parse(text: str, policy: str) -> dict[str, Any]:
-    return {"home": handles.check_home(text, is_development(policy))}
+    return {"home": handles.check_home(handles.lower_ascii(text), is_development(policy))}
 
 
 def uri_parse(text: str, policy: str) -> dict[str, Any]:
