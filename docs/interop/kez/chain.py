@@ -137,8 +137,8 @@ def sign_next(seed: bytes, chain: Chain, op: Any, ts: str) -> str:
 
 
 def verify_fork(one: str, other: str) -> Event:
-    """Checks a proof of a fork: two events of one key at one place."""
-    first, second = read_event_of_anybody(one), read_event_of_anybody(other)
-    require(first.primary == second.primary, "WrongPrimary")
-    require(first.seq == second.seq and first.signing_input != second.signing_input, "BadEvent")
+    """Checks a proof of a fork: two events of one key at one place, the key being the one that the first names."""
+    first = read_event_of_anybody(one)
+    second = read_event(other, first.primary)
+    require(first.seq == second.seq and first.signing_input != second.signing_input, "Gap")
     return first

@@ -7,7 +7,7 @@ from typing import NamedTuple, Optional
 
 from .ed25519 import public_key, sign
 from .encoding import base64url, is_hex
-from .handles import is_domain
+from .handles import MAX_URL_CHARACTERS, is_domain
 from .keys import claim_statement, verify_text
 from .nostr import bip340_verify, parse_npub
 from .primitives import sha256
@@ -18,6 +18,8 @@ _USER = re.compile(r"[a-z0-9-]{1,39}", re.ASCII)
 _GIST = re.compile(r"https://gist\.github\.com/([a-z0-9-]{1,39})/([0-9a-f]+)", re.ASCII)
 
 PROOF_PREFIX = "kez1:"
+# The schemes whose proof is a text.
+TEXT_SCHEMES = ("dns", "https", "github")
 
 
 class Claim(NamedTuple):
@@ -42,7 +44,7 @@ def parse_claim(claim: str, at: Optional[str]) -> Claim:
         return Claim(scheme, f"https://{subject}/.well-known/kez.txt")
     if scheme == "github":
         gist = _GIST.fullmatch(at or "")
-        if gist is None or gist[1] != subject:
+        if at is None or gist is None or gist[1] != subject or len(at) > MAX_URL_CHARACTERS:
             raise Refusal("BadClaim")
         return Claim(scheme, f"{subject}/{gist[2]}")
     return Claim(scheme if scheme == "nostr" else "unknown", None)
@@ -63,13 +65,14 @@ def _check_subject(claim: str) -> None:
 def prove(seed: bytes, claim: str) -> str:
     """Writes the proof text of a claim."""
     _check_subject(claim)
+    require(claim.partition(":")[0] in TEXT_SCHEMES, "BadClaim")
     key = public_key(seed)
     return f"{PROOF_PREFIX}{claim}:{key.hex()}:{base64url(sign(seed, claim_statement(claim, key)))}"
 
 
 def verify_line(key: bytes, claim: str, at: Optional[str], line: str) -> None:
     """Checks a proof text: forms, then subject, then signature."""
-    require(parse_claim(claim, at).where is not None, "BadClaim")
+    require(parse_claim(claim, at).scheme in TEXT_SCHEMES, "BadClaim")
     # From the right, since a claim may hold colons.
     parts = line.rsplit(":", 2)
     require(len(parts) == 3 and parts[0].startswith(PROOF_PREFIX) and is_hex(parts[1], 64), "BadClaim")
