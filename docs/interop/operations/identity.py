@@ -7,6 +7,7 @@ from typing import Any, Optional
 from kez import claims, handles, keys, safety
 from kez.ed25519 import public_key, sign
 from kez.encoding import base64url
+from kez.refusal import Refusal
 
 from .inputs import from_hex, is_development, take_members
 
@@ -54,6 +55,8 @@ def _message(statement: dict[str, Any]) -> bytes:
         return keys.nats_statement(handles.check_home(domain, False), nonce)
     if kind == "claim":
         _, claim, key = take_members(statement, "kind", "claim", "key")
+        if not claims.is_claim(claim):
+            raise Refusal("BadClaim")
         return keys.claim_statement(claim, keys.parse_key(key))
     if kind not in ("register", "retire"):
         raise ValueError(f"no statement is of the kind {kind!r}")
