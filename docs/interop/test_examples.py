@@ -432,7 +432,7 @@ class Files(Case):
     def test_folders(self) -> None:
         def listed(*paths: str, media: str = "") -> bytes:
             entry = {"media": media, "blob_hash": "00" * 32, "key": "00" * 32, "plain_hash": "00" * 32, "plain_len": 0}
-            return varint(len(paths)) + b"".join(write_entry({"path": path, **entry}) for path in paths)
+            return varint(len(paths)) + b"".join(write_entry({"path": path, **entry}, "BadPayload") for path in paths)
 
         self.assertEqual(len(read_folder(listed("a", "a-b/c", "a.b"))), 3)
         self.assertEqual(read_folder(listed()), [])
@@ -454,7 +454,7 @@ class Manifest(Case):
             "plain_hash": blake3(b"hello world").hex(),
             "plain_len": 11,
         }
-        self.assertEqual(len(write_entry(entry)), 118)
+        self.assertEqual(len(write_entry(entry, "BadPayload")), 118)
         details = {"entry": entry, "shared_at_ms": SENT_AT_MS, "thumbnail": None}
         given = {
             "id": "05" * 16,

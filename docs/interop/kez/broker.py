@@ -49,7 +49,7 @@ def account_hash(account: str) -> str:
 def permissions(key: bytes, routes: Sequence[str], account: str, domain: Optional[str]) -> dict[str, list[str]]:
     """Returns exactly what a user may publish and subscribe to."""
     own = key.hex()
-    publish = [f"kez.{channel}.*.{one}" for one in routes for channel in ("inbox", "presence")]
+    publish = [f"kez.{channel}.*.{one}" for channel in ("inbox", "presence") for one in routes]
     publish.append(f"$JS.ACK.KEZ_INBOX.{own}.>")
     publish.append(f"$JS.ACK.{domain or '_'}.{account_hash(account)}.KEZ_INBOX.{own}.>")
     return {"publish": publish, "subscribe": [f"kez.deliver.{own}", f"kez.pdeliver.{own}", f"_INBOX_{own}.>"]}

@@ -10,8 +10,9 @@ from .encoding import base64url, from_base64url
 from .keys import nats_statement, nkey, parse_nkey, parse_nkey_of, verify_text
 from .refusal import Refusal, require
 
-RESPONSE_HEADER = '{"typ":"JWT","alg":"ed25519-nkey"}'
+TYPE = "JWT"
 ALGORITHM = "ed25519-nkey"
+RESPONSE_HEADER = {"typ": TYPE, "alg": ALGORITHM}
 NO_LIMIT = -1
 
 
@@ -31,7 +32,7 @@ def read_request(jwt: str) -> Request:
     require(len(parts) == 3, "BadJwt")
     header_bytes, claims_bytes, signature = (from_base64url(part, "BadJwt") for part in parts)
     header = _object(_json(header_bytes))
-    require(_text(header, "alg").lower() == ALGORITHM and _text(header, "typ").upper() == "JWT", "BadJwt")
+    require(_text(header, "alg") == ALGORITHM and _text(header, "typ").upper() == TYPE, "BadJwt")
     claims = _object(_json(claims_bytes))
     try:
         issuer = parse_nkey_of("server", claims.get("iss"))
@@ -104,7 +105,7 @@ def user_claims(issuer: bytes, request: Request, now_s: int, grant: dict[str, An
 
 def write_jwt(issuer: bytes, claims: dict[str, Any]) -> str:
     """Signs a JWT as the home's issuer."""
-    signing_input = base64url(RESPONSE_HEADER.encode()) + "." + base64url(json.dumps(claims).encode())
+    signing_input = ".".join(base64url(json.dumps(part).encode()) for part in (RESPONSE_HEADER, claims))
     return f"{signing_input}.{base64url(sign(issuer, signing_input.encode()))}"
 
 
@@ -113,7 +114,7 @@ def read_response(jwt: str, issuer: bytes) -> dict[str, Any]:
     parts = jwt.split(".")
     require(len(parts) == 3, "BadJwt")
     header, claims, signature = (from_base64url(part, "BadJwt") for part in parts)
-    require(header == RESPONSE_HEADER.encode(), "BadJwt")
+    require(_json(header) == RESPONSE_HEADER, "BadJwt")
     verify(public_key(issuer), f"{parts[0]}.{parts[1]}".encode(), signature)
     return _object(_json(claims))
 

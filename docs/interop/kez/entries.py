@@ -61,9 +61,9 @@ def read_entry(reader: Reader) -> dict[str, Any]:
     }
 
 
-def write_entry(entry: dict[str, Any]) -> bytes:
-    """Writes an entry that has its form."""
-    require(len(entry["media"]) <= MAX_MEDIA_CHARACTERS and is_printable(entry["media"]), "BadPayload")
+def write_entry(entry: dict[str, Any], fault: str) -> bytes:
+    """Writes an entry that has its form; `fault` is the code of what has no code of its own."""
+    require(len(entry["media"]) <= MAX_MEDIA_CHARACTERS and is_printable(entry["media"]), fault)
     hashes = bytes.fromhex(entry["blob_hash"] + entry["key"] + entry["plain_hash"])
     names = string(check_path(entry["path"])) + string(entry["media"])
     return names + hashes + varint(check_plain_len(entry["plain_len"]))

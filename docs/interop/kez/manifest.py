@@ -45,7 +45,7 @@ def _details_key(salt: bytes, entry_key: bytes, entry_id: bytes) -> bytes:
 def _write_details(details: dict[str, Any]) -> bytes:
     """Writes `P`, padded to the next multiple of 256."""
     thumbnail = details["thumbnail"]
-    content = write_entry(details["entry"]) + varint(details["shared_at_ms"])
+    content = write_entry(details["entry"], "BadManifest") + varint(details["shared_at_ms"])
     if thumbnail is None:
         content += b"\0"
     else:
