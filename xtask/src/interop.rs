@@ -9,7 +9,7 @@ use std::{
     fs::{self, File},
     hash::{DefaultHasher, Hash as _, Hasher as _},
     io::{self, Read as _, Write as _},
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -26,7 +26,9 @@ const IDENTIFY: &str = "import sys; print(sys.version_info >= (3, 9), sys.execut
 /// Has the Python reader compute PROTOCOL.md's examples and check every vector.
 pub(crate) fn read_vectors(workspace: &Workspace) -> Result<()> {
     let reader = workspace.root.join("docs/interop");
-    let python = environment(&cache_folder()?, &reader.join("requirements.txt"))?;
+    // The reader runs in its own folder, so the way to its Python must not depend on this one.
+    let cache = path::absolute(cache_folder()?).context("the current folder can't be told")?;
+    let python = environment(&cache, &reader.join("requirements.txt"))?;
     run(&python, |command| {
         command.args(["-B", "-m", "unittest", "test_examples"]).current_dir(&reader);
     })

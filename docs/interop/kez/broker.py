@@ -18,7 +18,7 @@ LONG_ACK_TOKENS = 11
 
 
 def subjects(key: bytes, route: str) -> dict[str, str]:
-    """Returns the subjects of a person, and those under which a sender with this route writes to them."""
+    """Returns a person's subjects, and those under which a sender with this route writes to them (§5, "Subjects")."""
     own = key.hex()
     return {
         "inbox": f"kez.inbox.{own}",
@@ -31,23 +31,23 @@ def subjects(key: bytes, route: str) -> dict[str, str]:
 
 
 def day_of(day_ms: int) -> str:
-    """Returns the UTC day of a time in milliseconds since 1970."""
+    """Returns the UTC day of a time in milliseconds since 1970 (§5, "Routes")."""
     return (datetime(1970, 1, 1) + timedelta(milliseconds=day_ms)).strftime("%Y-%m-%d")
 
 
 def route(seed: bytes, server: bytes, day: str) -> str:
-    """Returns a sender's route at the home with this server key."""
+    """Returns a sender's route at the home with this server key (§5, "Routes")."""
     shared = x25519(x25519_secret(seed), x25519_public(server))
     return hkdf(b"kez/route/1", shared, day.encode() + public_key(seed) + server, ROUTE_BYTES).hex()
 
 
 def account_hash(account: str) -> str:
-    """Returns the account's token in nats-server's newer ack subjects."""
+    """Returns the account's token in nats-server's newer ack subjects (§5, "Subjects")."""
     return "".join(DIGITS[byte % 62] for byte in sha256(account.encode())[:8])
 
 
 def permissions(key: bytes, routes: Sequence[str], account: str, domain: Optional[str]) -> dict[str, list[str]]:
-    """Returns exactly what a user may publish and subscribe to."""
+    """Returns exactly what a user may publish and subscribe to (§5, "Subjects")."""
     own = key.hex()
     publish = [f"kez.{channel}.*.{one}" for channel in ("inbox", "presence") for one in routes]
     publish.append(f"$JS.ACK.KEZ_INBOX.{own}.>")
@@ -56,7 +56,7 @@ def permissions(key: bytes, routes: Sequence[str], account: str, domain: Optiona
 
 
 def check_inbox_frame(key: bytes, streams: Sequence[str], subject: str, reply: Optional[str]) -> None:
-    """Takes an inbox frame only in the shape of a true delivery."""
+    """Takes an inbox frame only in the shape of a true delivery (§5, "Frames")."""
     start = f"kez.inbox.{key.hex()}."
     require(subject.startswith(start) and is_hex(subject[len(start) :], 2 * ROUTE_BYTES), "BadFrame")
     tokens = (reply or "").split(".")
@@ -71,5 +71,5 @@ def check_inbox_frame(key: bytes, streams: Sequence[str], subject: str, reply: O
 
 
 def check_presence_frame(key: bytes, subject: str) -> None:
-    """Takes a presence frame by its subject."""
+    """Takes a presence frame by its subject (§5, "Frames")."""
     require(subject == f"kez.pdeliver.{key.hex()}", "BadFrame")

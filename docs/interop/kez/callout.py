@@ -27,7 +27,7 @@ class Request(NamedTuple):
 
 
 def read_request(jwt: str) -> Request:
-    """Reads a request: parts, header, signature, members, and `BadJwt` for whatever is wrong with them."""
+    """Reads a request: parts, header, signature, members, and `BadJwt` for whatever is wrong with them (§5)."""
     parts = jwt.split(".")
     require(len(parts) == 3, "BadJwt")
     header_bytes, claims_bytes, signature = (from_base64url(part, "BadJwt") for part in parts)
@@ -60,7 +60,7 @@ def _check_user_nkey(text: str) -> None:
 
 
 def decide(request: Request, domain: str) -> bytes:
-    """Returns the key that has logged in at the home `domain`."""
+    """Returns the key that has logged in at the home `domain` (§5, "The auth callout")."""
     key = parse_nkey_of("user", request.nkey)
     require(request.nonce is not None, "BadNonce")
     message = nats_statement(domain, str(request.nonce))
@@ -72,7 +72,7 @@ def decide(request: Request, domain: str) -> bytes:
 def respond(
     issuer: bytes, request: Request, now_s: int, grant: Optional[dict[str, Any]], error: Optional[str]
 ) -> dict[str, Any]:
-    """Returns the claims of a response: with a user JWT, or with a word for the broker's log."""
+    """Returns the claims of a response: with a user JWT, or with a word for the broker's log (§5, "The auth callout")."""
     nats: dict[str, Any] = {"type": "authorization_response", "version": 2}
     if grant is not None:
         nats["jwt"] = write_jwt(issuer, user_claims(issuer, request, now_s, grant))
@@ -83,7 +83,7 @@ def respond(
 
 
 def user_claims(issuer: bytes, request: Request, now_s: int, grant: dict[str, Any]) -> dict[str, Any]:
-    """Returns the claims of the user JWT inside a response."""
+    """Returns the claims of the user JWT inside a response (§5)."""
     return {
         "iss": nkey("account", public_key(issuer)),
         "sub": request.user_nkey,
@@ -104,13 +104,13 @@ def user_claims(issuer: bytes, request: Request, now_s: int, grant: dict[str, An
 
 
 def write_jwt(issuer: bytes, claims: dict[str, Any]) -> str:
-    """Signs a JWT as the home's issuer."""
+    """Signs a JWT as the home's issuer (§5)."""
     signing_input = ".".join(base64url(json.dumps(part).encode()) for part in (RESPONSE_HEADER, claims))
     return f"{signing_input}.{base64url(sign(issuer, signing_input.encode()))}"
 
 
 def read_response(jwt: str, issuer: bytes) -> dict[str, Any]:
-    """Returns the claims of a JWT that the home's issuer has signed, its header being the one of responses."""
+    """Returns the claims of a JWT that the home's issuer has signed, its header being the one of responses (§5)."""
     parts = jwt.split(".")
     require(len(parts) == 3, "BadJwt")
     header, claims, signature = (from_base64url(part, "BadJwt") for part in parts)

@@ -31,7 +31,7 @@ class Chain:
         self.retired = False
 
     def take(self, event: Event, as_reader: bool = True) -> None:
-        """Checks rows 12 to 17 and takes the event; a server does without the last row."""
+        """Checks rows 12 to 17 and takes the event; a server does without the last row (§4, "Order of checks")."""
         self._check_place(event)
         known = check_op(event, self.owner)
         if known:
@@ -82,7 +82,7 @@ class Chain:
             self.handle = self.shared_files = None
 
     def state(self) -> dict[str, Any]:
-        """Returns the state as the vectors have it; of each protocol the last endpoint counts."""
+        """Returns the state as the vectors have it; of each protocol the last endpoint counts (§4, "Operations")."""
         return {
             "nats": self.nats[-1] if self.nats else None,
             "iroh": self.iroh[-1] if self.iroh else None,
@@ -95,7 +95,7 @@ class Chain:
 
 
 def walk(chain: Chain, events: Sequence[str]) -> None:
-    """Takes events in order, up to 64 MiB of them; what fails leaves the chain as it was before that event."""
+    """Takes events in order, up to 64 MiB of them; what fails leaves the chain as it was before (§4, "Walking")."""
     size = 0
     for jws in events:
         size += len(jws.encode())
@@ -104,7 +104,7 @@ def walk(chain: Chain, events: Sequence[str]) -> None:
 
 
 def resume(chain: Chain, events: Sequence[str], seq: int) -> None:
-    """Goes on from the pin, which is where `chain` stands, with the page that was asked for with the seq before it."""
+    """Goes on from the pin, where `chain` stands, with the page after the place before it (§4, "Walking")."""
     pin = chain.known.get(chain.seq)
     if pin is None:
         walk(chain, events)
@@ -121,7 +121,7 @@ def resume(chain: Chain, events: Sequence[str], seq: int) -> None:
 
 
 def append(chain: Chain, jws: str) -> Event:
-    """Does what a server does with one more event; the same one again is answered with its own place."""
+    """Does what a server does with one more event; the same again has its old place (§4, "Sigchain server")."""
     event = read_event(jws, chain.owner.key)
     known = chain.known.get(event.seq)
     if known is None or known.signing_input != event.signing_input:
@@ -130,14 +130,14 @@ def append(chain: Chain, jws: str) -> Event:
 
 
 def sign_next(seed: bytes, chain: Chain, op: Any, ts: str) -> str:
-    """Signs the chain's next event, which its owner takes like any reader."""
+    """Signs the chain's next event, which its owner takes like any reader (§4)."""
     jws = write_event(seed, op, chain.head or None, chain.seq + 1, ts)
     chain.take(read_event(jws, public_key(seed)))
     return jws
 
 
 def verify_fork(one: str, other: str) -> Event:
-    """Checks a proof of a fork: two events of one key at one place, the key being the one that the first names."""
+    """Checks a proof of a fork: two events at one place, of the key that the first names (§4, "Fork")."""
     first = read_event_of_anybody(one)
     second = read_event(other, first.primary)
     require(first.seq == second.seq and first.signing_input != second.signing_input, "Gap")

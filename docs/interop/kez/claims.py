@@ -35,7 +35,7 @@ def is_claim(text: object) -> bool:
 
 
 def parse_claim(claim: str, at: Optional[str]) -> Claim:
-    """Holds a claim, and its `at` where it is used, against the form of its scheme."""
+    """Holds a claim, and its `at` where it is used, against the form of its scheme (§10)."""
     _check_subject(claim)
     scheme, _, subject = claim.partition(":")
     if scheme == "dns":
@@ -63,7 +63,7 @@ def _check_subject(claim: str) -> None:
 
 
 def prove(seed: bytes, claim: str) -> str:
-    """Writes the proof text of a claim."""
+    """Writes the proof text of a claim (§10)."""
     _check_subject(claim)
     require(claim.partition(":")[0] in TEXT_SCHEMES, "BadClaim")
     key = public_key(seed)
@@ -71,7 +71,7 @@ def prove(seed: bytes, claim: str) -> str:
 
 
 def verify_line(key: bytes, claim: str, at: Optional[str], line: str) -> None:
-    """Checks a proof text: forms, then subject, then signature."""
+    """Checks a proof text: forms, then subject, then signature (§10)."""
     require(parse_claim(claim, at).scheme in TEXT_SCHEMES, "BadClaim")
     # From the right, since a claim may hold colons.
     parts = line.rsplit(":", 2)
@@ -83,7 +83,7 @@ def verify_line(key: bytes, claim: str, at: Optional[str], line: str) -> None:
 
 
 def verify_nostr(key: bytes, claim: str, signature: bytes) -> None:
-    """Checks the BIP-340 signature of a `nostr` claim."""
+    """Checks the BIP-340 signature of a `nostr` claim (§10)."""
     require(parse_claim(claim, None).scheme == "nostr", "BadClaim")
     npub = parse_npub(claim.partition(":")[2])
     bip340_verify(npub, sha256(claim_statement(claim, key)), signature)

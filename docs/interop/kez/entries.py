@@ -24,7 +24,7 @@ _FORBIDDEN = frozenset(
 
 
 def check_path(path: str) -> str:
-    """Returns a path that has its form."""
+    """Returns a path that has its form (§9, "Paths")."""
     require(len(path.encode()) <= MAX_PATH_BYTES, "BadPath")
     for part in path.split("/"):
         require(1 <= len(part.encode()) <= MAX_PART_BYTES and part not in (".", ".."), "BadPath")
@@ -33,7 +33,7 @@ def check_path(path: str) -> str:
 
 
 def check_paths(entries: Sequence[dict[str, Any]]) -> None:
-    """Refuses a path that occurs twice or is a directory of another, compared part by part."""
+    """Refuses a path that occurs twice or is a directory of another, compared part by part (§7, "Kinds")."""
     paths = sorted(tuple(entry["path"].encode().split(b"/")) for entry in entries)
     # A directory sorts right before what is in it.
     for one, other in zip(paths, paths[1:]):
@@ -41,13 +41,13 @@ def check_paths(entries: Sequence[dict[str, Any]]) -> None:
 
 
 def check_plain_len(length: int) -> int:
-    """Returns a file's length that is within the limit."""
+    """Returns a file's length that is within the limit (§7, "Kinds")."""
     require(length <= MAX_FILE_BYTES, "TooLarge")
     return length
 
 
 def read_entry(reader: Reader) -> dict[str, Any]:
-    """Reads an entry, each field checked in its turn."""
+    """Reads an entry, each field checked in its turn (§7, "Kinds")."""
     path = check_path(reader.string())
     media = reader.string()
     require(len(media) <= MAX_MEDIA_CHARACTERS and is_printable(media), reader.fault)
@@ -62,7 +62,7 @@ def read_entry(reader: Reader) -> dict[str, Any]:
 
 
 def write_entry(entry: dict[str, Any], fault: str) -> bytes:
-    """Writes an entry that has its form; `fault` is the code of what has no code of its own."""
+    """Writes an entry that has its form; `fault` is the code of what has no code of its own (§7, "Kinds")."""
     require(len(entry["media"]) <= MAX_MEDIA_CHARACTERS and is_printable(entry["media"]), fault)
     hashes = bytes.fromhex(entry["blob_hash"] + entry["key"] + entry["plain_hash"])
     names = string(check_path(entry["path"])) + string(entry["media"])
@@ -70,7 +70,7 @@ def write_entry(entry: dict[str, Any], fault: str) -> bytes:
 
 
 def read_folder(data: bytes) -> list[dict[str, Any]]:
-    """Reads a folder list, none of whose entries is a folder again."""
+    """Reads a folder list, none of whose entries is a folder again (§9, "Folders")."""
     reader = Reader(data, "BadPayload")
     entries = []
     for _ in range(reader.count(reader.varint(), ENTRY_SMALLEST, FOLDER_COUNTS)):

@@ -28,7 +28,7 @@ class Keys(NamedTuple):
 
 
 def padded_length(length: int) -> int:
-    """Returns the length to which a payload is padded: `max(256, Padmé(length + 1))`."""
+    """Returns the length to which a payload is padded: `max(256, Padmé(length + 1))` (§6, "Padding")."""
     size = max(MIN_PADDED, length + 1)
     exponent = size.bit_length() - 1
     step = 1 << exponent - exponent.bit_length()
@@ -36,14 +36,14 @@ def padded_length(length: int) -> int:
 
 
 def pad(payload: bytes) -> bytes:
-    """`pad(p) = p ‖ 80 ‖ 00…`."""
+    """`pad(p) = p ‖ 80 ‖ 00…` (§6, "Padding")."""
     length = padded_length(len(payload))
     require(length <= MAX_PADDED, "TooLarge")
     return (payload + b"\x80").ljust(length, b"\0")
 
 
 def unpad(padded: bytes) -> bytes:
-    """Strips the padding and refuses any but that of the payload's length."""
+    """Strips the padding and refuses any but that of the payload's length (§6, "Padding")."""
     stripped = padded.rstrip(b"\0")
     require(stripped.endswith(b"\x80"), "BadPadding")
     payload = stripped[:-1]
@@ -70,7 +70,7 @@ def _signed(recipient: bytes, ephemeral: bytes, kc: bytes, body: bytes) -> bytes
 
 
 def seal_envelope(seed: bytes, recipient: bytes, payload: bytes, rnd: bytes) -> bytes:
-    """Seals a payload for a recipient."""
+    """Seals a payload for a recipient (§6)."""
     padded = pad(payload)
     sender, x, r_x = public_key(seed), x25519_secret(seed), x25519_public(recipient)
     secret = clamp(hkdf(rnd, x, b"kez/eph/1" + recipient + sha256(payload)))

@@ -44,7 +44,7 @@ def is_integer(value: object) -> bool:
 
 
 def read_event(jws: str, key: bytes) -> Event:
-    """Checks rows 1 to 11 under the chain's key."""
+    """Checks rows 1 to 11 under the chain's key (§4)."""
     signing_input, payload, signature = _split(jws)
     _verify(key, signing_input, signature)
     event = _parse(jws, signing_input, payload)
@@ -53,7 +53,7 @@ def read_event(jws: str, key: bytes) -> Event:
 
 
 def read_event_of_anybody(jws: str) -> Event:
-    """Checks the same where no chain says whose event it has to be: under the key that it names itself."""
+    """Checks the same where no chain says whose event it has to be: under the key that it names itself (§4, "Fork")."""
     signing_input, payload, signature = _split(jws)
     event = _parse(jws, signing_input, payload)
     _verify(event.primary, signing_input, signature)
@@ -98,7 +98,7 @@ def _parse(jws: str, signing_input: str, payload: bytes) -> Event:
 
 
 def write_event(seed: bytes, op: Any, prev: Optional[str], seq: int, ts: str) -> str:
-    """Signs an event."""
+    """Signs an event (§4, "Events")."""
     payload = {"op": op, "prev": prev, "primary": key_text(public_key(seed)), "seq": seq, "ts": ts, "v": VERSION}
     signing_input = f"{HEADER}.{base64url(strict_json.canonical(payload))}"
     return f"{signing_input}.{base64url(sign(seed, signing_input.encode()))}"

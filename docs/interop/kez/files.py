@@ -12,12 +12,12 @@ SEGMENT_BYTES = 65_536
 
 
 def segment_count(plain_len: int) -> int:
-    """Returns how many segments a file has: an empty one has one too."""
+    """Returns how many segments a file has: an empty one has one too (§9, "Blobs")."""
     return max(1, -(-plain_len // SEGMENT_BYTES))
 
 
 def blob_len(plain_len: int) -> int:
-    """Returns the length of a file's blob."""
+    """Returns the length of a file's blob (§9, "Blobs")."""
     return check_plain_len(plain_len) + TAG_BYTES * segment_count(plain_len)
 
 
@@ -26,7 +26,7 @@ def _nonce(index: int, count: int) -> bytes:
 
 
 def seal_file(key: bytes, plain: bytes) -> bytes:
-    """Returns the blob of a file."""
+    """Returns the blob of a file (§9, "Blobs")."""
     count = segment_count(len(plain))
     segments = (plain[i * SEGMENT_BYTES : (i + 1) * SEGMENT_BYTES] for i in range(count))
     return b"".join(seal(key, segment, nonce=_nonce(i, count)) for i, segment in enumerate(segments))
@@ -43,7 +43,7 @@ def _open_segments(key: bytes, blob: bytes, plain_len: int, wanted: range) -> It
 
 
 def open_file(key: bytes, plain_len: int, plain_hash: bytes, blob: bytes, streamed: bool) -> bytes:
-    """Returns the file of a blob; a stream's length is noticed only when it ends."""
+    """Returns the file of a blob; a stream's length is noticed only when it ends (§9, "Blobs")."""
     expected = blob_len(plain_len)
     require(streamed or len(blob) == expected, "BadLength")
     plain = b"".join(_open_segments(key, blob, plain_len, range(segment_count(plain_len))))
@@ -53,7 +53,7 @@ def open_file(key: bytes, plain_len: int, plain_hash: bytes, blob: bytes, stream
 
 
 def open_part(key: bytes, plain_len: int, blob: bytes, offset: int, length: int) -> bytes:
-    """Returns a part of a file, opening only the segments that hold it."""
+    """Returns a part of a file, opening only the segments that hold it (§9, "Blobs")."""
     require(len(blob) == blob_len(plain_len), "BadLength")
     require(offset + length <= plain_len, "Truncated")
     first = offset // SEGMENT_BYTES

@@ -30,12 +30,12 @@ RESERVED_NAMES = frozenset(
 
 
 def lower_ascii(text: str) -> str:
-    """Lower-cases A–Z only: a look-alike is refused and never mapped."""
+    """Lower-cases A–Z only: a look-alike is refused and never mapped (§2)."""
     return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in text)
 
 
 def is_domain(text: str) -> bool:
-    """Tells whether this is a home without a port, in its exact spelling."""
+    """Tells whether this is a home without a port, in its exact spelling (§2)."""
     labels = text.split(".")
     return (
         len(text) <= MAX_HOME_CHARACTERS
@@ -45,7 +45,7 @@ def is_domain(text: str) -> bool:
 
 
 def check_home(text: object, development: bool) -> str:
-    """Returns a home in its exact spelling."""
+    """Returns a home in its exact spelling (§2)."""
     if not isinstance(text, str):
         raise Refusal("BadHandle")
     domain, colon, port = text.partition(":")
@@ -57,7 +57,7 @@ def check_home(text: object, development: bool) -> str:
 
 
 def check_qualified(text: object, development: bool) -> str:
-    """Returns a handle as storage and wire carry it: `name@home`, exactly."""
+    """Returns a handle as storage and wire carry it: `name@home`, exactly (§2)."""
     if not isinstance(text, str):
         raise Refusal("BadHandle")
     name, at, home = text.partition("@")
@@ -67,7 +67,7 @@ def check_qualified(text: object, development: bool) -> str:
 
 
 def parse_input(text: str, home: Optional[str], development: bool) -> str:
-    """Reads a handle that a person typed: `@name`, `name`, `name@home` or `@name@home`."""
+    """Reads a handle that a person typed: `@name`, `name`, `name@home` or `@name@home` (§2, "Input")."""
     text = lower_ascii(text)
     if text.startswith("@"):
         text = text[1:]
@@ -79,13 +79,13 @@ def parse_input(text: str, home: Optional[str], development: bool) -> str:
 
 
 def shown(handle: str, home: Optional[str]) -> str:
-    """Returns how a reader of `home` is shown a handle."""
+    """Returns how a reader of `home` is shown a handle (§2)."""
     name, _, its_home = handle.partition("@")
     return f"@{name}" if its_home == home else f"@{handle}"
 
 
 def check_free(handle: str) -> None:
-    """Refuses a name that no home gives away."""
+    """Refuses a name that no home gives away (§2, "Reserved names")."""
     require(handle.partition("@")[0] not in RESERVED_NAMES, "ReservedHandle")
 
 
@@ -106,7 +106,7 @@ def _decode_value(text: str) -> str:
 
 
 def is_base_url(url: str, development: bool) -> bool:
-    """Tells whether this is a sigchain server's base URL: no trailing `/`, query, fragment or user information."""
+    """Tells whether this is the base URL of a sigchain server, without user information (§3, "Contact URI")."""
     scheme, separator, rest = url.partition("://")
     authority = rest.partition("/")[0]
     return (
@@ -123,7 +123,7 @@ def is_base_url(url: str, development: bool) -> bool:
 
 
 def parse_uri(text: str, development: bool) -> Tuple[bytes, Optional[str], str]:
-    """Reads a contact URI: key, handle and sigchain server. That the key is sound is asked last."""
+    """Reads a contact URI: key, handle and sigchain server. That the key is sound is asked last (§3, "Contact URI")."""
     start = "kez:" + KEZ_PREFIX
     require(text.startswith(start), "BadUri")
     digits, question, query = text[len(start) :].partition("?")

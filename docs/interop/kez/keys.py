@@ -31,18 +31,18 @@ MAX_NONCE_BYTES = 64
 
 
 def check_key(key: bytes) -> bytes:
-    """Returns the 32 bytes of a sound public key."""
+    """Returns the 32 bytes of a sound public key (§1)."""
     key_point(key)
     return key
 
 
 def key_text(key: bytes) -> str:
-    """Writes the KEZ form."""
+    """Writes the KEZ form (§1, "Text forms")."""
     return KEZ_PREFIX + key.hex()
 
 
 def parse_key(text: object) -> bytes:
-    """Reads the KEZ form of a sound key."""
+    """Reads the KEZ form of a sound key (§1, "Text forms")."""
     require(isinstance(text, str) and text.startswith(KEZ_PREFIX), "BadKeyText")
     digits = str(text)[len(KEZ_PREFIX) :]
     require(is_hex(digits, 64), "BadKeyText")
@@ -55,13 +55,13 @@ def crc16_xmodem(data: bytes) -> int:
 
 
 def nkey(kind: str, key: bytes) -> str:
-    """Writes a NATS nkey of a kind."""
+    """Writes a NATS nkey of a kind (§1, "Text forms")."""
     data = bytes([NKEY_PREFIXES[kind]]) + key
     return base64.b32encode(data + crc16_xmodem(data).to_bytes(2, "little")).decode()
 
 
 def parse_nkey(text: object) -> Tuple[str, bytes]:
-    """Reads the kind and the bytes of a NATS nkey; whether the key is sound is not asked."""
+    """Reads the kind and the bytes of a NATS nkey; whether the key is sound is not asked (§1, "Text forms")."""
     require(isinstance(text, str) and len(text) == NKEY_CHARACTERS, "BadKeyText")
     try:
         data = base64.b32decode(str(text))
@@ -74,20 +74,20 @@ def parse_nkey(text: object) -> Tuple[str, bytes]:
 
 
 def parse_nkey_of(wanted: str, text: object) -> bytes:
-    """Reads an nkey of one kind and of a sound key."""
+    """Reads an nkey of one kind and of a sound key (§1)."""
     kind, key = parse_nkey(text)
     require(kind == wanted, "BadKeyText")
     return check_key(key)
 
 
 def words(seed: bytes) -> str:
-    """Writes the paper backup of a seed: BIP-39 with the seed itself as entropy."""
+    """Writes the paper backup of a seed: BIP-39 with the seed itself as entropy (§1, "Paper backup")."""
     bits = int.from_bytes(seed + sha256(seed)[:1], "big")
     return " ".join(WORDS[bits >> 11 * place & 0x7FF] for place in reversed(range(WORD_COUNT)))
 
 
 def parse_words(text: str) -> bytes:
-    """Reads a paper backup: NFKD, lower case, then split at Unicode white space."""
+    """Reads a paper backup: NFKD, lower case, then split at Unicode white space (§1, "Paper backup")."""
     normal = unicodedata.normalize("NFKD", text).lower()
     given = "".join(" " if character in WHITE_SPACE else character for character in normal).split(" ")
     given = [word for word in given if word]
@@ -106,13 +106,13 @@ def clamp(scalar: bytes) -> bytes:
 
 
 def x25519_secret(seed: bytes) -> bytes:
-    """Returns the clamped X25519 secret `x` of a seed."""
+    """Returns the clamped X25519 secret `x` of a seed (§1, "X25519")."""
     return clamp(sha512(seed)[:32])
 
 
 @cache
 def x25519_public(key: bytes) -> bytes:
-    """Returns `u`, the Montgomery form of an ed25519 key."""
+    """Returns `u`, the Montgomery form of an ed25519 key (§1, "X25519")."""
     y = int.from_bytes(compress(key_point(key)), "little") & (1 << 255) - 1
     return ((1 + y) * pow(1 - y, -1, P) % P).to_bytes(32, "little")
 
@@ -123,12 +123,12 @@ def x25519_base(secret: bytes) -> bytes:
 
 
 def check_x25519(public: bytes) -> None:
-    """Refuses an X25519 key off the wire that is not below p with bit 255 clear."""
+    """Refuses an X25519 key off the wire that is not below p with bit 255 clear (§1, "X25519")."""
     require(int.from_bytes(public, "little") < P, "BadKey")
 
 
 def x25519(secret: bytes, public: bytes) -> bytes:
-    """`X25519(secret, public)`; refuses a result of zeros."""
+    """`X25519(secret, public)`; refuses a result of zeros (§1, "X25519")."""
     try:
         return X25519PrivateKey.from_private_bytes(secret).exchange(X25519PublicKey.from_public_bytes(public))
     except ValueError:
@@ -153,7 +153,7 @@ def claim_statement(claim: str, key: bytes) -> bytes:
 
 
 def verify_text(key: bytes, message: bytes, signature: str) -> None:
-    """Verifies a signature that is given as base64url."""
+    """Verifies a signature that is given as base64url (§1, "Signatures")."""
     data = from_base64url(signature)
     require(len(data) == SIGNATURE_BYTES, "BadSignature")
     verify(key, message, data)

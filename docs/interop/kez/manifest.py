@@ -71,7 +71,7 @@ def _read_details(padded: bytes) -> dict[str, Any]:
 
 
 def build_manifest(seed: bytes, version: int, salt: bytes, entries: Sequence[dict[str, Any]]) -> bytes:
-    """Builds a manifest; `filler` are an entry's random pairs, up to a power of two."""
+    """Builds a manifest; `filler` are an entry's random pairs, up to a power of two (§9, "Manifest")."""
     owner, x = public_key(seed), x25519_secret(seed)
     require(len(entries) in ENTRY_COUNTS, "BadManifest")
     ids = [entry["id"] for entry in entries]
@@ -127,7 +127,7 @@ class _Entry:
 def read_manifest(
     data: bytes, owner: bytes, blob_hash: bytes, version: int, seed: bytes, wanted: Optional[bytes]
 ) -> dict[bytes, dict[str, Any]]:
-    """Returns the details of the entry that is asked for, or of all that are this reader's, by id."""
+    """Returns the details of the entry asked for, or of all that are this reader's, by id (§9, "Reading one")."""
     require(len(data) <= MAX_BYTES and blake3(data) == blob_hash, "BadManifest")
     reader = Reader(data, "BadManifest")
     require(reader.take(len(MAGIC)) == MAGIC, "BadManifest")

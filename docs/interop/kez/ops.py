@@ -22,7 +22,7 @@ class Owner(NamedTuple):
 
 
 def is_url(value: object, *schemes: str) -> bool:
-    """Tells whether this is a URL of one of these schemes: at most 1,024 characters of 21–7E."""
+    """Tells whether this is a URL of one of these schemes: at most 1,024 characters of 21–7E (§4, "Operations")."""
     if not isinstance(value, str) or len(value) > MAX_URL_CHARACTERS or not is_printable(value):
         return False
     scheme, separator, rest = value.partition("://")
@@ -86,7 +86,7 @@ def _forms(op: dict[str, Any], owner: Owner) -> Optional[tuple[dict[str, Form], 
 
 
 def check_op(event: Event, owner: Owner) -> bool:
-    """Checks the form of an event's op; returns whether the op is known."""
+    """Checks the form of an event's op; returns whether the op is known (§4, "Operations")."""
     op = event.op
     if event.v != VERSION:
         return False
@@ -104,5 +104,5 @@ def check_op(event: Event, owner: Owner) -> bool:
 
 
 def may_be_skipped(event: Event) -> bool:
-    """Tells whether an unknown op may be skipped: only `true` counts."""
+    """Tells whether an unknown op may be skipped: only `true` counts (§4, "Unknown ops")."""
     return event.op.get("ignorable") is True

@@ -16,7 +16,7 @@ _ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f
 
 
 def parse(data: bytes) -> Any:
-    """Reads the one canonical form of a value: `BadJson` over the whole text first, then `NotCanonicalJson`."""
+    """Reads a value in its one form: `BadJson` over the whole text, then `NotCanonicalJson` (§4, "Events")."""
     try:
         value = json.loads(
             data.decode(),
@@ -33,7 +33,7 @@ def parse(data: bytes) -> Any:
 
 
 def canonical(value: Any) -> bytes:
-    """Writes a value in its RFC 8785 form, as far as events have it: no number but integers."""
+    """Writes a value in its RFC 8785 form, as far as events have it: no number but integers (§4, "Events")."""
     return _write(value).encode()
 
 
