@@ -72,7 +72,7 @@ def decide(request: Request, domain: str) -> bytes:
 def respond(
     issuer: bytes, request: Request, now_s: int, grant: Optional[dict[str, Any]], error: Optional[str]
 ) -> dict[str, Any]:
-    """Returns the claims of a response: with a user JWT, or with a word for the broker's log (§5, "The auth callout")."""
+    """Returns the claims of a response: with a user JWT, or a word for the broker's log (§5, "The auth callout")."""
     nats: dict[str, Any] = {"type": "authorization_response", "version": 2}
     if grant is not None:
         nats["jwt"] = write_jwt(issuer, user_claims(issuer, request, now_s, grant))
