@@ -6,8 +6,8 @@ use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit, Nonce, Tag, aead::i
 
 use super::{FileKey, SEALED_SEGMENT_BYTES, SEGMENT_BYTES, TAG_BYTES};
 
-/// From this many segments at a time on, a second thread helps: a quarter of a millisecond's work, ten times what
-/// starting one costs.
+/// From this many segments at a time on, a second thread helps: a sixth of a millisecond's work, several times what
+/// starting a thread costs.
 pub(super) const PARALLEL_SEGMENTS: usize = 4;
 
 pub(super) struct Cipher(ChaCha20Poly1305);

@@ -11,8 +11,7 @@ use super::{
 /// Opens a blob of known length, piece by piece. Plaintext is given out segment by segment, each authenticated;
 /// it is the whole file only after [`Opener::finish`] said so.
 pub struct Opener {
-    segments: Segments,
-    hasher: blake3::Hasher,
+    segments: Segments<blake3::Hasher>,
 }
 
 impl Opener {
@@ -25,7 +24,7 @@ impl Opener {
         if found_len != expected {
             return Err(FileError::BadLength { expected, found: found_len });
         }
-        Ok(Self { segments: Segments::new(key, plain_len, 0, expected), hasher: blake3::Hasher::new() })
+        Ok(Self { segments: Segments::new(key, plain_len, 0, expected, blake3::Hasher::new()) })
     }
 
     /// Takes the next bytes of the blob and appends every segment that is now complete, opened, to `out`.
@@ -34,10 +33,7 @@ impl Opener {
     /// [`FileError::BadSegment`], or [`FileError::TrailingBytes`] beyond the announced length. What comes after an
     /// error is refused with the same.
     pub fn update(&mut self, sealed: &[u8], out: &mut Vec<u8>) -> Result<(), FileError> {
-        let start = out.len();
-        self.segments.update(sealed, out)?;
-        self.hasher.update(&out[start..]);
-        Ok(())
+        self.segments.update(sealed, out)
     }
 
     /// Checks that the blob is complete and the file the announced one.
@@ -50,7 +46,7 @@ impl Opener {
 
     pub(super) fn check(&self, plain_hash: &[u8; 32]) -> Result<(), FileError> {
         self.segments.finish()?;
-        if self.hasher.finalize() == *plain_hash { Ok(()) } else { Err(FileError::BadHash) }
+        if self.segments.digest.finalize() == *plain_hash { Ok(()) } else { Err(FileError::BadHash) }
     }
 
     /// Returns how many bytes of the blob are still to come.
@@ -59,8 +55,23 @@ impl Opener {
     }
 }
 
+/// What the plaintext goes through on the way out: a hash for a whole file, nothing for a part of one.
+pub(super) trait Digest {
+    fn take(&mut self, plain: &[u8]);
+}
+
+impl Digest for blake3::Hasher {
+    fn take(&mut self, plain: &[u8]) {
+        self.update(plain);
+    }
+}
+
+impl Digest for () {
+    fn take(&mut self, _plain: &[u8]) {}
+}
+
 /// Opens segments that follow each other.
-pub(super) struct Segments {
+pub(super) struct Segments<D> {
     cipher: Cipher,
     /// The index of the next segment.
     next: u64,
@@ -70,15 +81,16 @@ pub(super) struct Segments {
     left: u64,
     /// The beginning of the next segment.
     partial: Vec<u8>,
+    digest: D,
     fault: Option<FileError>,
 }
 
-impl Segments {
+impl<D: Digest> Segments<D> {
     /// Begins with a segment of a file of `plain_len` bytes; `len` bytes of its blob are to come, all of them in whole
     /// segments.
-    pub(super) fn new(key: &FileKey, plain_len: u64, first: u64, len: u64) -> Self {
+    pub(super) fn new(key: &FileKey, plain_len: u64, first: u64, len: u64, digest: D) -> Self {
         let last = segment_count(plain_len) - 1;
-        Self { cipher: Cipher::new(key), next: first, last, left: len, partial: Vec::new(), fault: None }
+        Self { cipher: Cipher::new(key), next: first, last, left: len, partial: Vec::new(), digest, fault: None }
     }
 
     pub(super) fn update(&mut self, sealed: &[u8], out: &mut Vec<u8>) -> Result<(), FileError> {
@@ -135,17 +147,23 @@ impl Segments {
         let segments = sealed.len().div_ceil(SEALED_SEGMENT_BYTES);
         let start = out.len();
         out.resize(start + sealed.len() - segments * TAG_BYTES, 0);
-        let (cipher, first, last) = (&self.cipher, self.next, self.last);
-        let half = segments / 2;
-        let (my_sealed, their_sealed) = sealed.split_at(half * SEALED_SEGMENT_BYTES);
-        let (my_place, their_place) = out[start..].split_at_mut(half * SEGMENT_BYTES);
+        let (cipher, digest, first, last) = (&self.cipher, &mut self.digest, self.next, self.last);
+        // Hashing takes a third of the time of opening, so that this is done with three when the other is with four.
+        let mine = segments * 3 / 7;
+        let (my_sealed, their_sealed) = sealed.split_at(mine * SEALED_SEGMENT_BYTES);
+        let (my_place, their_place) = out[start..].split_at_mut(mine * SEGMENT_BYTES);
         let (here, there) = join(
             segments >= PARALLEL_SEGMENTS,
-            || cipher.open_run(first, last, my_sealed, my_place),
-            || cipher.open_run(first + half as u64, last, their_sealed, their_place),
+            || {
+                cipher.open_run(first, last, my_sealed, my_place)?;
+                digest.take(my_place);
+                Ok(())
+            },
+            || cipher.open_run(first + mine as u64, last, their_sealed, their_place),
         );
         match here.and(there) {
             Ok(()) => {
+                self.digest.take(their_place);
                 self.next += segments as u64;
                 Ok(())
             }

@@ -27,7 +27,7 @@ use super::{FileError, FileKey, SEALED_SEGMENT_BYTES, SEGMENT_BYTES, blob_len, o
 /// # Ok::<(), kez_core::filecrypt::FileError>(())
 /// ```
 pub struct PartOpener {
-    segments: Segments,
+    segments: Segments<()>,
     blob_range: Range<u64>,
     /// Opened bytes before the part.
     skip: usize,
@@ -49,7 +49,7 @@ impl PartOpener {
         let (first, behind) = if len == 0 { (0, 0) } else { (offset / segment, end.div_ceil(segment)) };
         let sealed = SEALED_SEGMENT_BYTES as u64;
         let blob_range = first * sealed..blob_len.min(behind * sealed);
-        let segments = Segments::new(key, plain_len, first, blob_range.end - blob_range.start);
+        let segments = Segments::new(key, plain_len, first, blob_range.end - blob_range.start, ());
         Ok(Self { segments, blob_range, skip: (offset % segment) as usize, left: len })
     }
 

@@ -1,7 +1,9 @@
 //! Sealing and opening over a [`Read`].
+//!
+//! Both are a [`BufRead`] too, which spares those who can use it a copy.
 
 use std::{
-    io::{self, ErrorKind, Read},
+    io::{self, BufRead, ErrorKind, Read},
     mem,
 };
 
@@ -74,26 +76,39 @@ impl<R: Read> Read for SealingReader<R> {
         if buffer.is_empty() {
             return Ok(0);
         }
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl<R: Read> BufRead for SealingReader<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
         loop {
             match self.outcome {
                 Some(Err(error)) => return Err(error.into()),
                 None if self.blob.is_empty() => {}
-                Some(Ok(_)) | None => return Ok(self.blob.give(buffer)),
+                Some(Ok(_)) | None => break,
             }
             let ended = self.plain.fill(&mut self.inner)?;
             if let Err(error) = self.seal(ended) {
                 self.outcome = Some(Err(error));
             }
         }
+        Ok(self.blob.waiting())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.blob.given(count);
     }
 }
 
 /// Reads a file's plaintext out of its blob.
 ///
 /// It reads the blob to its end, and gives out the last plaintext only when the whole was found complete and to have the
-/// announced hash: who has read as many bytes as were announced has the file, and who has read none is not told of an
-/// end that is not the file's. An error of the blob's reader is passed on, and reading may go on after it;
-/// [`FileError`] comes as the inner error of an [`io::Error`], and again at each further call.
+/// announced hash. So an end is always the file's, and who has as many bytes as were announced has the file. An error of
+/// the blob's reader is passed on, and reading may go on after it; [`FileError`] comes as the inner error of an
+/// [`io::Error`], and again at each further call.
 pub struct OpeningReader<R> {
     inner: R,
     sealed: Input,
@@ -134,18 +149,31 @@ impl<R: Read> Read for OpeningReader<R> {
         if buffer.is_empty() {
             return Ok(0);
         }
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl<R: Read> BufRead for OpeningReader<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
         loop {
             match self.outcome {
                 Some(Err(error)) => return Err(error.into()),
                 // What came last waits until the blob is known to end there, and the whole to be the file.
                 None if self.plain.is_empty() || self.opener.left() == 0 => {}
-                Some(Ok(())) | None => return Ok(self.plain.give(buffer)),
+                Some(Ok(())) | None => break,
             }
             let ended = self.sealed.fill(&mut self.inner)?;
             if let Err(error) = self.open(ended) {
                 self.outcome = Some(Err(error));
             }
         }
+        Ok(self.plain.waiting())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.plain.given(count);
     }
 }
 
@@ -203,11 +231,11 @@ impl Output {
         &mut self.bytes
     }
 
-    fn give(&mut self, buffer: &mut [u8]) -> usize {
-        let waiting = &self.bytes[self.given..];
-        let count = waiting.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&waiting[..count]);
-        self.given += count;
-        count
+    fn waiting(&self) -> &[u8] {
+        &self.bytes[self.given..]
+    }
+
+    fn given(&mut self, count: usize) {
+        self.given = self.bytes.len().min(self.given + count);
     }
 }
