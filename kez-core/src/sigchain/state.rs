@@ -7,6 +7,7 @@ use std::{
 
 use super::{Install, Op};
 use crate::{
+    claim::ClaimText,
     handle::{Handle, Home},
     identity::Signature,
 };
@@ -42,7 +43,7 @@ pub struct SharedFiles {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedClaim {
     /// The claim, such as `dns:chris.com`.
-    pub claim: String,
+    pub claim: ClaimText,
     /// Where its proof lies.
     pub at: Option<String>,
     /// The proof itself.
@@ -58,7 +59,7 @@ pub struct State {
     iroh: Newest<Install, IrohEndpoint>,
     handle: Option<Handle>,
     past_handles: HashSet<Handle>,
-    claims: BTreeMap<String, ListedClaim>,
+    claims: BTreeMap<ClaimText, ListedClaim>,
     shared_files: Option<SharedFiles>,
     retired: bool,
 }
