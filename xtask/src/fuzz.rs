@@ -21,9 +21,9 @@ const CARGO_FUZZ_VERSION: &str = "0.13.2";
 /// What an input may hold of memory and time. The targets' inputs are small, and a parser that needs more is at fault.
 const MEMORY_MIB: u32 = 1024;
 const INPUT_SECONDS: u32 = 10;
-/// The longest input in bytes. Long ones only repeat what short ones say, and are slow;
+/// The longest input in bytes. Long ones only repeat what short ones say, and are slow.
 const MAX_INPUT_BYTES: u32 = 4096;
-/// an event is refused for its length from here on.
+/// The longest event, and so much more that it is refused for its length.
 const MAX_EVENT_INPUT_BYTES: u32 = 20_000;
 
 /// What is fuzzed, and for how long.

@@ -4,6 +4,8 @@
 //! signs; `$SERVER`, `$USER` and `$SIG` stand for that server, for Alice, and for her signature over the home `kez.lat`
 //! and the nonce `abc`.
 
+use std::sync::LazyLock;
+
 use kez_core::{
     broker::{
         LoginNonce,
@@ -81,11 +83,15 @@ pub fn run(data: &[u8]) {
 const HEADER: &str = r#"{"typ":"JWT","alg":"ed25519-nkey"}"#;
 
 fn sign(header: &str, claims: &str) -> String {
-    let home = Home::parse("kez.lat", Policy::Production).unwrap();
-    let nonce = LoginNonce::parse("abc").unwrap();
-    let signature = alice().sign(&Statement::NatsLogin { domain: &home, nonce: &nonce }).to_base64();
-    let server = nkey::encode(Kind::Server, SecretKey::from_seed(SERVER_SEED).primary().as_bytes());
-    let names = [("$SERVER", &*server), ("$USER", &*alice().primary().to_nkey()), ("$SIG", &*signature)];
+    static TEXTS: LazyLock<[String; 3]> = LazyLock::new(|| {
+        let home = Home::parse("kez.lat", Policy::Production).unwrap();
+        let nonce = LoginNonce::parse("abc").unwrap();
+        let signature = alice().sign(&Statement::NatsLogin { domain: &home, nonce: &nonce }).to_base64();
+        let server = nkey::encode(Kind::Server, SecretKey::from_seed(SERVER_SEED).primary().as_bytes());
+        [server, alice().primary().to_nkey(), signature]
+    });
+    let [server, user, signature] = &*TEXTS;
+    let names = [("$SERVER", &**server), ("$USER", user), ("$SIG", signature)];
     jose::sign(&SERVER_SEED, header.as_bytes(), fill_in(claims, &names).as_bytes())
 }
 

@@ -1,6 +1,8 @@
 //! Envelopes with one thing wrong inside, signed and encrypted as if all were well: an attacker who has a sound key of
 //! their own can make each of them. The maker below is written from `docs/PROTOCOL.md` §6, not from the core.
 
+use std::sync::LazyLock;
+
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _, aead::{Aead as _, Payload}};
 use ed25519_dalek::{Signer as _, SigningKey};
 use hkdf::Hkdf;
@@ -40,6 +42,8 @@ const SMALL_ORDER: [[u8; 32]; 5] = {
         minus_one,
     ]
 };
+
+static RECIPIENT_X: LazyLock<[u8; 32]> = LazyLock::new(|| x25519(secret_x(&bob()), X25519_BASEPOINT_BYTES));
 
 /// What goes into an envelope, each part free to be wrong.
 struct Maker {
@@ -96,7 +100,7 @@ impl Maker {
     }
 
     fn make(&self) -> Vec<u8> {
-        let recipient_x = x25519(secret_x(&bob()), X25519_BASEPOINT_BYTES);
+        let recipient_x = *RECIPIENT_X;
         let es = x25519(self.secret, recipient_x);
         let ss = x25519(secret_x(&self.signer), recipient_x);
         let salt = [b"kez/envelope/1".as_slice(), &[self.suite], &self.one_time, &recipient_x].concat();

@@ -1,5 +1,7 @@
 //! Reading structure out of a fuzzer's bytes.
 
+use std::sync::LazyLock;
+
 use kez_core::{
     filecrypt::FileKey,
     identity::SecretKey,
@@ -11,17 +13,20 @@ pub type Seed = (&'static str, Vec<u8>);
 
 /// The people of the examples in PROTOCOL.md.
 pub fn alice() -> SecretKey {
-    SecretKey::from_seed([1; 32])
+    static KEY: LazyLock<SecretKey> = LazyLock::new(|| SecretKey::from_seed([1; 32]));
+    KEY.clone()
 }
 
 /// See [`alice`].
 pub fn bob() -> SecretKey {
-    SecretKey::from_seed([2; 32])
+    static KEY: LazyLock<SecretKey> = LazyLock::new(|| SecretKey::from_seed([2; 32]));
+    KEY.clone()
 }
 
 /// Somebody whom nothing is meant for.
 pub fn carol() -> SecretKey {
-    SecretKey::from_seed([3; 32])
+    static KEY: LazyLock<SecretKey> = LazyLock::new(|| SecretKey::from_seed([3; 32]));
+    KEY.clone()
 }
 
 /// Decisions and content, byte by byte; zeros once the bytes are used up.

@@ -60,7 +60,7 @@ fn check(text: &str) {
             let key = mnemonic.secret_key();
             assert_eq!(Mnemonic::of(&key).expose_words(), words);
             assert_eq!(Mnemonic::parse(&words.join(" ")).unwrap().secret_key().primary(), key.primary());
-            assert!(!format!("{mnemonic:?}").contains(words[0]));
+            assert_eq!(format!("{mnemonic:?}"), "Mnemonic(redacted)");
         }
         Err(MnemonicError::WrongCount(count)) => assert_ne!(count, WORDS),
         Err(MnemonicError::UnknownWord(position)) => assert!((1..=WORDS).contains(&position)),

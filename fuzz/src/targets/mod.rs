@@ -31,6 +31,7 @@ pub struct Target {
 
 targets! {
     callout_jwt,
+    claim_proof,
     contact_uri,
     envelope_mutated,
     envelope_open,
