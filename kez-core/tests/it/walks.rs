@@ -197,7 +197,7 @@ fn only_two_sound_events_at_one_place_prove_a_fork() {
 fn a_walk_reads_64_mib_and_the_next_goes_on() {
     let mut own = chain();
     let long = |i: usize| Op::AddClaim {
-        claim: format!("x:{i}"),
+        claim: format!("x:{i}").parse().unwrap(),
         at: Some(format!("https://{}", "a".repeat(1016))),
         sig: None,
     };
