@@ -37,7 +37,7 @@ pub fn run(data: &[u8]) {
             let key = SecretKey::from_seed(input.array());
             let mut words = Mnemonic::of(&key).expose_words();
             let (at, other) = (input.below(WORDS), input.below(WORDS));
-            if input.byte() % 2 == 0 {
+            if input.byte().is_multiple_of(2) {
                 words.swap(at, other);
             } else {
                 words[at] = Mnemonic::of(&SecretKey::from_seed(input.array())).expose_words()[other];
