@@ -168,9 +168,11 @@ pub fn run(data: &[u8]) {
         }
         2 => {
             // Padding of the sender's choosing; the one of its length is sound.
-            let mut padded = [payload, b"\x80"].concat();
-            padded.resize(padded.len() + 16 * usize::from(parameter), 0);
-            Input::new(changes).mutate(&mut padded);
+            let mut padded = maker.padded.clone();
+            padded.resize(padded.len() + 16 * usize::from(parameter % 128), 0);
+            if parameter >= 128 {
+                Input::new(changes).mutate(&mut padded);
+            }
             let content = padded.iter().rposition(|&byte| byte != 0).filter(|&end| padded[end] == 0x80);
             let content = content.map(|end| padded[..end].to_vec());
             let sound = content.clone().filter(|content| pad(content).as_ref() == Some(&padded));
