@@ -1,18 +1,23 @@
 //! Blobs of shared files (`docs/PROTOCOL.md` §9).
 
+use std::io::Read as _;
+
 use kez_core::{
     Code,
-    filecrypt::{FileError, FileKey, Opener, SEGMENT_BYTES, Sealed, Sealer, TAG_BYTES, blob_len},
+    filecrypt::{
+        FileError, FileKey, Opener, OpeningReader, PartOpener, SEGMENT_BYTES, Sealed, Sealer, TAG_BYTES, blob_len,
+    },
 };
 
 use super::input::{Input, Seed};
 
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
-    match input.byte() % 3 {
+    match input.byte() % 4 {
         0 => foreign_bytes(input),
         1 => changed_bytes(input),
-        _ => changed_segments(input),
+        2 => changed_segments(input),
+        _ => changed_part(input),
     }
 }
 
@@ -79,6 +84,43 @@ fn changed_segments(mut input: Input<'_>) {
     }
 }
 
+/// A part of a file of up to four segments, and the whole through a reader, with changes or none.
+fn changed_part(mut input: Input<'_>) {
+    let len = input.below(3 * SEGMENT_BYTES + 64);
+    let (offset, part) = (input.below(4 * SEGMENT_BYTES) as u64, input.below(4 * SEGMENT_BYTES) as u64);
+    let piece = 1 + input.below(2 * SEGMENT_BYTES);
+    let plain: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+    let (sound, sealed) = seal(&plain, usize::MAX);
+    let mut blob = sound.clone();
+    if input.byte() % 2 == 1 {
+        input.mutate(&mut blob);
+    }
+
+    let mut read = Vec::new();
+    let reading = OpeningReader::new(&key(), sealed.plain_len, &sealed.plain_hash, blob.as_slice());
+    let outcome = reading.unwrap().read_to_end(&mut read);
+    assert_eq!(outcome.is_ok(), blob == sound, "{outcome:?}");
+    assert!(outcome.is_err() || read == plain);
+
+    let mut opener = match PartOpener::new(&key(), sealed.plain_len, offset, part) {
+        Ok(opener) => opener,
+        Err(error) => {
+            assert!(offset + part > sealed.plain_len && error.code() == Code::BadLength);
+            return;
+        }
+    };
+    let range = opener.blob_range();
+    let range = range.start as usize..range.end as usize;
+    let fetched = &blob[range.start.min(blob.len())..range.end.min(blob.len())];
+    let mut opened = Vec::new();
+    let outcome = fetched.chunks(piece).try_for_each(|piece| opener.update(piece, &mut opened));
+    let outcome = outcome.and_then(|()| opener.finish());
+    // Only the part's own segments count.
+    assert_eq!(outcome.is_ok(), fetched == &sound[range], "{outcome:?}");
+    let wanted = &plain[offset as usize..(offset + part) as usize];
+    assert!(if outcome.is_ok() { opened == wanted } else { wanted.starts_with(&opened) });
+}
+
 fn seal(plain: &[u8], piece: usize) -> (Vec<u8>, Sealed) {
     let mut sealer = Sealer::new(&key());
     let mut blob = Vec::new();
@@ -102,7 +144,8 @@ fn open(blob: &[u8], plain_len: u64, sealed: Option<&Sealed>, piece: usize) -> R
 
 pub fn seeds() -> Vec<Seed> {
     let foreign = |plain: &[u8]| [&[0], &(plain.len() as u64).to_le_bytes()[..], &seal(plain, 100).0].concat();
-    let changed = |changes: &[u8]| [&[1, 9, 0, 0, 0, 9, 0, 0, 0], changes, &[0; 24][changes.len()..], b"hello"].concat();
+    let changed =
+        |changes: &[u8]| [&[1, 9, 0, 0, 0, 9, 0, 0, 0], changes, &[0; 24][changes.len()..], b"hello"].concat();
     vec![
         ("foreign", foreign(b"hello world")),
         ("foreign-empty", foreign(b"")),
@@ -110,6 +153,12 @@ pub fn seeds() -> Vec<Seed> {
         ("flipped-bit", changed(&[0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 3])),
         ("cut", changed(&[0, 2, 10])),
         ("appended", changed(&[0, 3, 21, 0, 0, 0, 0, 0, 0, 0, 2, 9, 9])),
+        ("part", [3, 0x10, 0, 2, 0, 0xff, 0xff, 0, 0, 9, 0, 1, 0, 0, 1, 0, 0].to_vec()),
+        (
+            "part-changed",
+            [3, 0x10, 0, 2, 0, 0, 0, 1, 0, 9, 0, 0, 0, 0, 9, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 3].to_vec(),
+        ),
+        ("part-beyond", [3, 9, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0].to_vec()),
         ("segments", vec![2, 5, 0, 0, 0, 1, 3, 0, 0, 0, 0, 1, 0, 0, 0, 2]),
         ("segments-swapped", vec![2, 5, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0]),
         ("segments-full", vec![2, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0]),
