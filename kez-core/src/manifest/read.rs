@@ -176,11 +176,12 @@ impl<'a> Sealed<'a> {
             _ => return Err(bad("flags")),
         };
         let len = u32::from_le_bytes(reader.array()?) as usize;
+        let details = reader.bytes(len)?;
         let steps = len.checked_sub(AEAD_TAG_BYTES).filter(|padded| padded % DETAILS_STEP == 0);
         if !steps.is_some_and(|padded| (1..=MAX_DETAILS_STEPS).contains(&(padded / DETAILS_STEP))) {
             return Err(bad("details' length"));
         }
-        Ok(Self { access, details: reader.bytes(len)? })
+        Ok(Self { access, details })
     }
 }
 
@@ -303,7 +304,8 @@ mod tests {
         assert_eq!(with(flags + 1, 3), Code::BadManifest, "not a power of two");
         assert_eq!(with(flags + 3, 0xff), Code::BadManifest, "tags out of order");
         let length = flags + 3 + 2 * WRAP_BYTES;
-        assert_eq!(with(length, good[length] ^ 1), Code::BadManifest);
+        assert_eq!(with(length, good[length] - 1), Code::BadManifest);
+        assert_eq!(with(length, good[length] + 1), Code::Truncated, "what nothing backs is cut, whatever its form");
         for len in 0..good.len() {
             assert_eq!(code(&good[..len]), Code::Truncated, "{len}");
         }
