@@ -88,6 +88,11 @@ impl State {
         self.past_handles.contains(handle)
     }
 
+    /// Lists every handle that the owner names or once named, in no particular order.
+    pub fn past_handles(&self) -> impl ExactSizeIterator<Item = &Handle> {
+        self.past_handles.iter()
+    }
+
     /// Lists the claims, sorted by their text.
     pub fn claims(&self) -> impl ExactSizeIterator<Item = &ListedClaim> {
         self.claims.values()
