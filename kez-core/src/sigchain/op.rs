@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     broker::subject,
+    claim::ClaimText,
     handle::{Handle, Home, Policy},
     identity::{PrimaryKey, Signature},
 };
@@ -107,7 +108,7 @@ pub enum Op {
     /// Claims another identity, such as `github:chris` (§10).
     AddClaim {
         /// The claim.
-        claim: String,
+        claim: ClaimText,
         /// Where its proof lies, for schemes that need to be told.
         at: Option<String>,
         /// The proof itself, for schemes that carry it here.
@@ -116,7 +117,7 @@ pub enum Op {
     /// Takes a claim back.
     RemoveClaim {
         /// The claim as it was added.
-        claim: String,
+        claim: ClaimText,
     },
     /// Ends the chain for good.
     Retire,
@@ -246,11 +247,11 @@ impl Op {
             ],
             Self::AddClaim { claim, at, sig } => vec![
                 ("type", text("add_claim")),
-                ("claim", text(claim)),
+                ("claim", text(claim.as_str())),
                 ("at", at.as_deref().and_then(text)),
                 ("sig", sig.and_then(|sig| text(&sig.to_base64()))),
             ],
-            Self::RemoveClaim { claim } => vec![("type", text("remove_claim")), ("claim", text(claim))],
+            Self::RemoveClaim { claim } => vec![("type", text("remove_claim")), ("claim", text(claim.as_str()))],
             Self::Retire => vec![("type", text("retire"))],
             Self::Unknown { kind, ignorable } => {
                 vec![("type", text(kind)), ("ignorable", ignorable.then_some(Value::Bool(true)))]
@@ -289,19 +290,14 @@ impl<'a> Members<'a> {
     fn url(&self, member: &'static str, schemes: &[&str]) -> Result<String, ChainError> {
         let url = self.text(member)?;
         let rest = schemes.iter().find_map(|scheme| url.strip_prefix(scheme)?.strip_prefix("://"));
-        let sound = rest.is_some_and(|rest| !rest.is_empty()) && is_printable(url, MAX_URL_CHARS);
+        let sound = rest.is_some_and(|rest| !rest.is_empty())
+            && url.len() <= MAX_URL_CHARS
+            && url.bytes().all(|byte| byte.is_ascii_graphic());
         if sound { Ok(url.to_owned()) } else { Err(ChainError::BadEvent { member }) }
     }
 
-    fn claim(&self) -> Result<String, ChainError> {
-        let claim = self.text("claim")?;
-        let sound = claim.split_once(':').is_some_and(|(scheme, subject)| {
-            scheme.starts_with(|first: char| first.is_ascii_lowercase())
-                && scheme.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-                && !subject.is_empty()
-                && is_printable(subject, 255)
-        });
-        if sound { Ok(claim.to_owned()) } else { Err(ChainError::BadEvent { member: "claim" }) }
+    fn claim(&self) -> Result<ClaimText, ChainError> {
+        self.text("claim")?.parse().map_err(|_| ChainError::BadEvent { member: "claim" })
     }
 
     fn optional<T>(
@@ -333,11 +329,6 @@ fn nats_schemes(policy: Policy) -> &'static [&'static str] {
         Policy::Production => &["tls", "wss"],
         Policy::Development => &["tls", "wss", "nats", "ws"],
     }
-}
-
-/// Tells whether a text is at most `max` characters of 21–7E.
-fn is_printable(text: &str, max: usize) -> bool {
-    text.len() <= max && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
