@@ -4,4 +4,5 @@
 mod callout;
 mod payloads;
 mod sigchains;
+mod vectors;
 mod walks;
