@@ -35,11 +35,12 @@ impl Pin {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let primary = self.event.primary();
-        let ops = self.state.to_ops().iter().map(|op| Value::Object(op.to_object(primary))).collect();
+        let ops = self.state.to_ops();
+        let ops = ops.iter().map(|op| Value::Object(op.to_object(primary))).collect();
         json::to_canonical(&Value::Object(Object::from([
-            ("event".to_owned(), self.event.jws().into()),
-            ("ops".to_owned(), Value::Array(ops)),
-            ("primary".to_owned(), Value::Text(primary.to_string())),
+            ("event".into(), self.event.jws().into()),
+            ("ops".into(), Value::Array(ops)),
+            ("primary".into(), primary.to_string().into()),
         ])))
     }
 
@@ -51,7 +52,7 @@ impl Pin {
         let bad = |member| ChainError::BadEvent { member };
         let Value::Object(members) = json::parse(bytes)? else { return Err(bad("pin")) };
         let text = |member| match members.get(member) {
-            Some(Value::Text(text)) => Ok(text.as_str()),
+            Some(Value::Text(text)) => Ok(text.as_ref()),
             _ => Err(bad(member)),
         };
         let primary: PrimaryKey = text("primary")?.parse().map_err(|_| bad("primary"))?;

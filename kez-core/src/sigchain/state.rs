@@ -143,21 +143,26 @@ impl State {
 
     /// Applies a checked operation; unknown ones do nothing.
     pub(super) fn apply(&mut self, op: &Op) {
-        match op.clone() {
-            Op::AddNatsEndpoint { home, url } => self.nats.add(url.clone(), NatsEndpoint { home, url }),
-            Op::AddIrohEndpoint { install, relay_url } => self.iroh.add(install, IrohEndpoint { install, relay_url }),
-            Op::RemoveNatsEndpoint { url } => self.nats.remove(&url),
-            Op::RemoveIrohEndpoint { install } => self.iroh.remove(&install),
+        match op {
+            Op::AddNatsEndpoint { home, url } => {
+                self.nats.add(url.clone(), NatsEndpoint { home: home.clone(), url: url.clone() });
+            }
+            Op::AddIrohEndpoint { install, relay_url } => {
+                self.iroh.add(*install, IrohEndpoint { install: *install, relay_url: relay_url.clone() });
+            }
+            Op::RemoveNatsEndpoint { url } => self.nats.remove(url),
+            Op::RemoveIrohEndpoint { install } => self.iroh.remove(install),
             Op::SetHandle(handle) => {
                 self.past_handles.extend(handle.clone());
-                self.handle = handle;
+                self.handle.clone_from(handle);
             }
-            Op::SetSharedFiles { manifest, version } => self.shared_files = Some(SharedFiles { manifest, version }),
+            &Op::SetSharedFiles { manifest, version } => self.shared_files = Some(SharedFiles { manifest, version }),
             Op::AddClaim { claim, at, sig } => {
-                self.claims.insert(claim.clone(), ListedClaim { claim, at, sig });
+                let listed = ListedClaim { claim: claim.clone(), at: at.clone(), sig: *sig };
+                self.claims.insert(claim.clone(), listed);
             }
             Op::RemoveClaim { claim } => {
-                self.claims.remove(&claim);
+                self.claims.remove(claim);
             }
             Op::Retire => {
                 *self = Self { retired: true, past_handles: std::mem::take(&mut self.past_handles), ..Self::default() };

@@ -37,8 +37,10 @@ const MIN_EVENTS_A_THREAD: usize = 32;
 #[derive(Debug)]
 pub struct Walk<'a> {
     chain: &'a mut Chain,
-    /// The place of the event that the first page has to begin with.
-    pinned: Option<u64>,
+    /// The place where the walk began, 0 for the start of a chain.
+    pin: u64,
+    /// Whether the server has yet to show the event at the pin.
+    pin_unseen: bool,
     bytes_left: usize,
 }
 
@@ -49,7 +51,7 @@ pub enum Progress {
     More,
     /// This is the chain's end.
     Done,
-    /// The server says that it has more, and gave nothing: it counts as out of reach.
+    /// The page had nothing where there must have been something: the server counts as out of reach.
     Stalled,
 }
 
@@ -68,15 +70,15 @@ pub struct Stopped {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(chain: &'a mut Chain) -> Self {
-        let pinned = chain.events().last().map(Event::seq);
-        Self { chain, pinned, bytes_left: MAX_WALK_BYTES }
+        let pin = chain.tip().seq();
+        Self { chain, pin, pin_unseen: pin > 0, bytes_left: MAX_WALK_BYTES }
     }
 
     /// Returns what the server is asked for: events after this place. At first that brings the pinned event again, so that
     /// a history that was changed or cut is noticed.
     #[must_use]
     pub fn after(&self) -> u64 {
-        self.pinned.map_or(self.chain.tip().seq(), |pinned| pinned - 1)
+        if self.pin_unseen { self.pin - 1 } else { self.chain.tip().seq() }
     }
 
     /// Takes a page: its events, and the place where the server's chain ends.
@@ -87,14 +89,12 @@ impl<'a> Walk<'a> {
     /// the server's chain ends before it, [`ChainError::TooLong`] above 64 MiB.
     pub fn take<S: AsRef<str> + Sync>(&mut self, events: &[S], server_seq: u64) -> Result<Progress, Stopped> {
         if events.is_empty() {
-            return match self.pinned {
-                Some(pinned) if server_seq < pinned => {
-                    let error = ChainError::Rollback { pinned, found: server_seq };
-                    Err(Stopped { error, refused: None, fork: None })
-                }
-                Some(_) => Ok(Progress::Stalled),
-                None if self.chain.tip().seq() < server_seq => Ok(Progress::Stalled),
-                None => Ok(Progress::Done),
+            let error = ChainError::Rollback { pinned: self.pin, found: server_seq };
+            return match (self.chain.tip().seq(), server_seq) {
+                _ if server_seq < self.pin => Err(Stopped { error, refused: None, fork: None }),
+                // Nobody has written on this chain yet.
+                (0, 0) => Ok(Progress::Done),
+                _ => Ok(Progress::Stalled),
             };
         }
         for batch in events.chunks(BATCH_EVENTS) {
@@ -118,14 +118,16 @@ impl<'a> Walk<'a> {
 
     fn step(&mut self, event: Result<Event, ChainError>) -> Result<(), ChainError> {
         let event = event?;
-        let Some(pinned) = self.pinned else { return self.chain.push_parsed(event).map(drop) };
-        if event.seq() != pinned {
-            return Err(ChainError::Gap { expected: pinned, found: event.seq() });
+        if !self.pin_unseen {
+            return self.chain.push_parsed(event).map(drop);
+        }
+        if event.seq() != self.pin {
+            return Err(ChainError::Gap { expected: self.pin, found: event.seq() });
         }
         if self.chain.tip().head() != Some(event.head()) {
-            return Err(ChainError::Fork { seq: pinned });
+            return Err(ChainError::Fork { seq: self.pin });
         }
-        self.pinned = None;
+        self.pin_unseen = false;
         Ok(())
     }
 

@@ -69,6 +69,21 @@ fn an_unknown_or_empty_chain_is_done_and_a_page_without_promised_events_is_not()
     let mut seen = chain();
     assert_eq!(seen.walk().take(&nothing, 0).unwrap(), Progress::Done);
     assert_eq!(seen.walk().take(&nothing, 3).unwrap(), Progress::Stalled);
+
+    // A page that promises more is followed by an empty one.
+    let events = renamings(&mut chain(), 3);
+    for end in [1, 3, 4] {
+        let mut seen = chain();
+        let mut walk = seen.walk();
+        assert_eq!(walk.take(&events, 10).unwrap(), Progress::More);
+        assert_eq!(walk.take(&nothing, end).unwrap(), Progress::Stalled);
+    }
+    let mut seen = chain();
+    assert_eq!(seen.walk().take(&events, 3).unwrap(), Progress::Done);
+    let mut walk = seen.walk();
+    assert_eq!(walk.take(&events[2..], 10).unwrap(), Progress::More);
+    assert_eq!(code(walk.take(&nothing, 2)), Code::Rollback);
+    assert_eq!(walk.take(&nothing, 3).unwrap(), Progress::Stalled);
 }
 
 #[test]
@@ -188,9 +203,17 @@ fn only_two_sound_events_at_one_place_prove_a_fork() {
     let mut theirs = Chain::new(stranger.primary(), Policy::Production);
     let theirs = theirs.sign_next(&stranger, Op::Retire, &Timestamp::from_unix_ms(0)).unwrap();
     assert_eq!(fault(&events[0], theirs.jws()), Code::BadSignature, "another key");
-    for text in ["", "x", "x\ny", "a.b.c\nd.e.f"] {
-        assert!(text.parse::<ForkProof>().is_err(), "{text:?}");
+    let [header, payload, _] = *contrary.split('.').collect::<Vec<_>>() else { panic!() };
+    for (first, expected) in [
+        ("", Code::BadJws),
+        ("a.b!.c.d", Code::BadJws),
+        ("x.e30.AA", Code::BadJwsHeader),
+        (&format!("{header}.ew.!"), Code::BadBase64),
+        (&format!("{header}.{payload}.AA"), Code::BadSignature),
+    ] {
+        assert_eq!(fault(first, &contrary), expected, "{first}");
     }
+    assert_eq!("no line feed".parse::<ForkProof>().unwrap_err().code(), Code::BadJws);
 }
 
 #[test]
