@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: stages, their times, and what came of them.
 
 use std::{
-    fs,
+    env, fs,
     io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::{Command, ExitCode, Stdio},
@@ -31,6 +31,7 @@ const DOCS: Caps = Caps { cold: 3, warm: 1 };
 const BUILD: Caps = Caps { cold: 18, warm: 4 };
 const FETCH: Caps = Caps { cold: 3, warm: 3 };
 const EXAMPLES: Caps = Caps { cold: 4, warm: 4 };
+const FUZZ: Caps = Caps { cold: 6, warm: 5 };
 
 /// Tests that run as one stage.
 struct Suite {
@@ -85,6 +86,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
         ci.cargo("doc examples", EXAMPLES, |c| {
             c.args(["test", "--workspace", "--doc"]);
         })?;
+        ci.own("fuzz smoke", FUZZ, &["fuzz", "--seconds", "10"])?;
     }
     Ok(ci.finish())
 }
@@ -131,6 +133,19 @@ impl<'a> Ci<'a> {
             configure(command);
             command.stdout(Stdio::piped());
         })?;
+        let outcome = self.watch(child, &stage)?;
+        self.end(stage, outcome);
+        Ok(())
+    }
+
+    /// Runs another task of this program as a stage.
+    fn own(&mut self, name: &'static str, caps: Caps, arguments: &[&str]) -> Result<()> {
+        let stage = self.begin(name, caps);
+        let program = env::current_exe().context("this program's own place can't be told")?;
+        let child = Guarded::spawn(&program, |command| {
+            command.args(arguments).stdout(Stdio::piped());
+        })
+        .with_context(|| format!("{} can't be started", program.display()))?;
         let outcome = self.watch(child, &stage)?;
         self.end(stage, outcome);
         Ok(())

@@ -12,6 +12,7 @@ use zeroize::Zeroize;
 use super::{
     LoginError, Permissions, login,
     nkey::{self, Kind},
+    object::Object,
 };
 use crate::{
     error::Code,
@@ -78,31 +79,32 @@ impl CalloutRequest {
             return Err(bad("its three parts"));
         };
 
-        let Header { typ, alg } =
+        let Object(Header { typ, alg }) =
             serde_json::from_slice(&decode(header, "the header")?).map_err(|_| bad("the header"))?;
         if !typ.eq_ignore_ascii_case("jwt") || alg != ALGORITHM {
             return Err(bad("the header"));
         }
-        let claims: RequestClaims =
+        let Object(RequestClaims { iss, nats: Object(nats) }) =
             serde_json::from_slice(&decode(claims, "the claims")?).map_err(|_| bad("the claims"))?;
-        let server = match nkey::decode(&claims.iss) {
+        let server = match nkey::decode(&iss) {
             Ok((Kind::Server, key)) => PrimaryKey::from_bytes(&key).map_err(|_| bad("the issuer"))?,
             _ => return Err(bad("the issuer")),
         };
         let signature = Signature::from_base64(signature).map_err(|_| bad("the signature"))?;
         let signed = jwt.rsplit_once('.').map_or("", |(signed, _)| signed);
         server.verify_bytes(signed.as_bytes(), &signature).map_err(|_| bad("the signature"))?;
-        if claims.nats.kind != REQUEST_TYPE {
+        if nats.kind != REQUEST_TYPE {
             return Err(bad("the type"));
         }
-        if !matches!(nkey::decode(&claims.nats.user_nkey), Ok((Kind::User, _))) {
+        if !matches!(nkey::decode(&nats.user_nkey), Ok((Kind::User, _))) {
             return Err(bad("the user nkey"));
         }
         let present = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let RequestBody { server_id, user_nkey, client_info, connect_opts, .. } = claims.nats;
+        let RequestBody { server_id: Object(server_id), user_nkey, .. } = nats;
+        let (Object(client_info), Object(connect_opts)) = (nats.client_info, nats.connect_opts);
         Ok(Self {
             server_id: server_id.id,
-            server_key: claims.iss,
+            server_key: iss,
             user_nkey,
             client_nkey: present(connect_opts.nkey),
             client_sig: present(connect_opts.sig),
@@ -130,15 +132,15 @@ struct Header {
 #[derive(Deserialize)]
 struct RequestClaims {
     iss: String,
-    nats: RequestBody,
+    nats: Object<RequestBody>,
 }
 
 #[derive(Deserialize)]
 struct RequestBody {
-    server_id: ServerId,
+    server_id: Object<ServerId>,
     user_nkey: String,
-    client_info: ClientInfo,
-    connect_opts: ConnectOpts,
+    client_info: Object<ClientInfo>,
+    connect_opts: Object<ConnectOpts>,
     #[serde(rename = "type")]
     kind: String,
 }

@@ -4,6 +4,7 @@ pub mod callout;
 mod frame;
 mod login;
 pub mod nkey;
+mod object;
 mod permissions;
 mod route;
 pub mod subject;

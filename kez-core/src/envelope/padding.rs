@@ -60,6 +60,18 @@ mod tests {
     }
 
     #[test]
+    fn few_buckets_hold_all_lengths() {
+        let buckets: Vec<usize> = (0..MAX_PADDED_BYTES).map(|len| padded_len(len).unwrap()).collect();
+        assert!(buckets.is_sorted());
+        assert!(buckets.iter().enumerate().all(|(len, &padded)| len < padded));
+        // At most 12 % more than what is padded, beyond the smallest bucket.
+        assert!((256..).zip(&buckets[256..]).all(|(len, &padded)| (padded - len - 1) * 100 <= (len + 1) * 12));
+        let mut distinct = buckets;
+        distinct.dedup();
+        assert_eq!(distinct.len(), 1 + 7 * 16 + 15, "sixteen an octave, the last one cut short");
+    }
+
+    #[test]
     fn only_exact_padding_is_taken() {
         assert_eq!(unpad(&pad(b"abc\x80\0").unwrap()), Some(b"abc\x80\0".as_slice()));
         let mut short = vec![0; 256];

@@ -6,8 +6,9 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::{
-    AEAD_TAG_BYTES, DETAILS_STEP, Details, EntryId, EntryKey, Frame, MAGIC, MAX_DETAILS_STEPS, MAX_ENTRIES,
-    MAX_MANIFEST_BYTES, MAX_READERS, ManifestError, PUBLIC, READER_TAG_BYTES, VERSION, WRAPPED_BYTES, wrap::ReaderKey,
+    AEAD_TAG_BYTES, DETAILS_STEP, Details, EntryId, EntryKey, MAGIC, MAX_DETAILS_BYTES, MAX_ENTRIES,
+    MAX_MANIFEST_BYTES, MAX_READERS, ManifestError, PAIR_BYTES, PUBLIC, READER_TAG_BYTES, VERSION,
+    wrap::{Frame, ReaderKey},
 };
 use crate::{
     codec::{MAX_INTEGER, put_varint},
@@ -47,6 +48,15 @@ pub fn build(
     entries: &[Draft],
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<u8>, ManifestError> {
+    build_from(owner, version, entries.iter(), rng)
+}
+
+pub(super) fn build_from<'a>(
+    owner: &SecretKey,
+    version: u64,
+    entries: impl ExactSizeIterator<Item = &'a Draft>,
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<u8>, ManifestError> {
     let bad = |field| ManifestError::BadField { field };
     if entries.len() > MAX_ENTRIES {
         return Err(bad("number of entries"));
@@ -56,9 +66,10 @@ pub fn build(
     }
     let mut salt = [0; 32];
     rng.fill_bytes(&mut salt);
-    let frame = Frame { owner: owner.primary(), version, salt };
+    let frame = Frame::new(owner.primary(), version, &salt);
     let mut keys = ReaderKeys { owner, frame: &frame, known: HashMap::new() };
     let mut ids = HashSet::new();
+    let mut padded = Zeroizing::new(Vec::with_capacity(MAX_DETAILS_BYTES));
 
     let mut out = Vec::new();
     out.extend_from_slice(MAGIC);
@@ -80,9 +91,12 @@ pub fn build(
             Access::Public => out.extend_from_slice(key.as_slice()),
             Access::Readers(readers) => write_wraps(&mut out, &mut keys, draft.id, &key, readers, rng)?,
         }
-        let sealed = frame.seal_details(&key, &draft.id, public, &pad(&draft.details)?);
-        out.extend_from_slice(&u32::try_from(sealed.len()).map_err(|_| bad("details"))?.to_le_bytes());
-        out.extend_from_slice(&sealed);
+        pad(&draft.details, &mut padded)?;
+        let len = padded.len() + AEAD_TAG_BYTES;
+        out.extend_from_slice(&u32::try_from(len).map_err(|_| bad("details"))?.to_le_bytes());
+        let start = out.len();
+        out.resize(start + len, 0);
+        frame.seal_details(&key, &draft.id, public, &padded, &mut out[start..]);
         if out.len() > MAX_MANIFEST_BYTES {
             return Err(bad("length"));
         }
@@ -113,58 +127,68 @@ fn write_wraps(
     readers: &[PrimaryKey],
     rng: &mut impl CryptoRng,
 ) -> Result<(), ManifestError> {
-    if readers.len() > MAX_READERS {
-        return Err(ManifestError::BadField { field: "number of readers" });
-    }
-    let mut wraps = Vec::with_capacity(readers.len().next_power_of_two());
-    let mut named = HashSet::new();
+    check_readers(readers)?;
+    let count = readers.len().next_power_of_two();
+    let mut pairs = Vec::with_capacity(count);
     let frame = keys.frame;
     for reader in readers {
-        if !named.insert(reader) {
-            return Err(ManifestError::BadField { field: "list of readers" });
-        }
         let reader = keys.of(reader);
-        wraps.push((reader.tag(&id), frame.wrap(reader, &id, key)));
+        let mut pair = [0; PAIR_BYTES];
+        pair[..READER_TAG_BYTES].copy_from_slice(&reader.tag(&id));
+        frame.wrap(reader, &id, key, &mut pair[READER_TAG_BYTES..]);
+        pairs.push(pair);
     }
-    while wraps.len() < readers.len().next_power_of_two() {
-        let (mut tag, mut wrapped) = ([0; READER_TAG_BYTES], vec![0; WRAPPED_BYTES]);
-        rng.fill_bytes(&mut tag);
-        rng.fill_bytes(&mut wrapped);
-        wraps.push((tag, wrapped));
-    }
-    wraps.sort_unstable();
-    let count = u16::try_from(wraps.len()).map_err(|_| ManifestError::BadField { field: "number of readers" })?;
+    pairs.resize_with(count, || {
+        let mut pair = [0; PAIR_BYTES];
+        let (tag, wrapped) = pair.split_at_mut(READER_TAG_BYTES);
+        rng.fill_bytes(tag);
+        rng.fill_bytes(wrapped);
+        pair
+    });
+    pairs.sort_unstable();
+    let count = u16::try_from(count).map_err(|_| ManifestError::BadField { field: "number of readers" })?;
     out.extend_from_slice(&count.to_le_bytes());
-    for (tag, wrapped) in wraps {
-        out.extend_from_slice(&tag);
-        out.extend_from_slice(&wrapped);
-    }
+    out.extend_from_slice(pairs.as_flattened());
     Ok(())
 }
 
-fn pad(details: &Details) -> Result<Zeroizing<Vec<u8>>, ManifestError> {
-    // Room for the largest from the start: growing would leave copies of keys behind.
-    let mut out = Zeroizing::new(Vec::with_capacity(DETAILS_STEP * MAX_DETAILS_STEPS + AEAD_TAG_BYTES));
-    details.file.write(&mut out)?;
+/// Refuses a list of readers that is too long or names one twice.
+pub(super) fn check_readers(readers: &[PrimaryKey]) -> Result<(), ManifestError> {
+    if readers.len() > MAX_READERS {
+        return Err(ManifestError::BadField { field: "number of readers" });
+    }
+    let mut named = HashSet::with_capacity(readers.len());
+    if readers.iter().all(|reader| named.insert(reader)) {
+        Ok(())
+    } else {
+        Err(ManifestError::BadField { field: "list of readers" })
+    }
+}
+
+/// Writes details, padded, in place of what was there. `out` has room for the largest: growing would leave copies of
+/// keys behind.
+pub(super) fn pad(details: &Details, out: &mut Vec<u8>) -> Result<(), ManifestError> {
+    out.clear();
+    details.file.write(out)?;
     if details.shared_at_ms > MAX_INTEGER {
         return Err(ManifestError::BadField { field: "shared_at" });
     }
-    put_varint(&mut out, details.shared_at_ms);
+    put_varint(out, details.shared_at_ms);
     match &details.thumbnail {
         None => out.push(0),
         Some(thumbnail) => {
             out.push(1);
             out.extend_from_slice(&thumbnail.blob_hash);
             filecrypt::blob_len(thumbnail.plain_len).map_err(PayloadError::from)?;
-            put_varint(&mut out, thumbnail.plain_len);
+            put_varint(out, thumbnail.plain_len);
             out.extend_from_slice(thumbnail.key.expose_bytes());
         }
     }
     out.push(0x80);
     let padded = out.len().next_multiple_of(DETAILS_STEP);
-    if padded > DETAILS_STEP * MAX_DETAILS_STEPS {
+    if padded > MAX_DETAILS_BYTES {
         return Err(ManifestError::BadField { field: "details" });
     }
     out.resize(padded, 0);
-    Ok(out)
+    Ok(())
 }

@@ -3,10 +3,19 @@
 //! A manifest is a blob whose hash stands on its owner's signed chain, so it carries no signature. Each entry has a key
 //! of its own, wrapped for each reader under tags that only owner and reader can compute: others see how many entries
 //! there are and, by a power of two, how many readers each has.
+//!
+//! An owner keeps a [`Collection`] and publishes it again whenever it changes; [`Collection::recover`] makes one from
+//! what is published, for a device that has nothing but the owner's key and contacts. A reader checks what they fetched
+//! with [`Manifest::parse`] and opens what is for them.
 
 mod build;
+mod collection;
 mod read;
+mod recover;
 mod wrap;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -18,12 +27,13 @@ use crate::{
     codec::CodecError,
     error::Code,
     filecrypt::FileKey,
-    identity::PrimaryKey,
     payload::{FileEntry, PayloadError},
 };
 
 pub use build::{Access, Draft, build};
+pub use collection::Collection;
 pub use read::{Manifest, Published};
+pub use recover::Recovered;
 
 /// The most bytes of a manifest.
 pub const MAX_MANIFEST_BYTES: usize = 64 << 20;
@@ -38,9 +48,12 @@ const PUBLIC: u8 = 1;
 const AEAD_TAG_BYTES: usize = 16;
 const READER_TAG_BYTES: usize = 16;
 const WRAPPED_BYTES: usize = 32 + AEAD_TAG_BYTES;
+/// What a reader takes in an entry: a tag to find, and the entry's key wrapped for them.
+const PAIR_BYTES: usize = READER_TAG_BYTES + WRAPPED_BYTES;
 /// Details are padded to a multiple of this many bytes, so that their length tells little.
 const DETAILS_STEP: usize = 256;
 const MAX_DETAILS_STEPS: usize = 16;
+const MAX_DETAILS_BYTES: usize = DETAILS_STEP * MAX_DETAILS_STEPS;
 
 /// Says why a manifest was refused, could not be made, or an entry of it not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -134,13 +147,6 @@ pub struct Thumbnail {
     pub plain_len: u64,
     /// The key that opens the blob.
     pub key: FileKey,
-}
-
-/// What ties everything in a manifest to its place: owner, version and salt.
-struct Frame {
-    owner: PrimaryKey,
-    version: u64,
-    salt: [u8; 32],
 }
 
 /// The key of one entry.

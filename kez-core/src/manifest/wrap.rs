@@ -4,64 +4,85 @@ use hmac::{Hmac, KeyInit as _, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{EntryId, EntryKey, Frame, PUBLIC, READER_TAG_BYTES};
+use super::{EntryId, EntryKey, PUBLIC, READER_TAG_BYTES, WRAPPED_BYTES};
 use crate::{
     aead,
     identity::{PrimaryKey, SharedSecret},
-    kdf::hkdf,
+    kdf::Salted,
 };
 
+/// What ties everything in a manifest to its place: owner, version and salt.
+pub(super) struct Frame {
+    pub(super) owner: PrimaryKey,
+    pub(super) version: u64,
+    salted: Salted,
+}
+
 impl Frame {
+    pub(super) fn new(owner: PrimaryKey, version: u64, salt: &[u8; 32]) -> Self {
+        let salted = Salted::new(&[b"kez/manifest/1".as_slice(), salt].concat());
+        Self { owner, version, salted }
+    }
+
     /// Derives what owner and reader share for this publication.
     pub(super) fn reader_key(&self, shared: &SharedSecret, reader: &PrimaryKey) -> ReaderKey {
         let info = [b"reader".as_slice(), self.owner.as_bytes(), reader.as_bytes()];
-        ReaderKey(hkdf(&self.kdf_salt(), shared.as_bytes(), &info))
+        let key: Zeroizing<[u8; 32]> = self.salted.hkdf(shared.as_bytes(), &info);
+        match Hmac::new_from_slice(key.as_slice()) {
+            Ok(mac) => ReaderKey(mac),
+            Err(_) => unreachable!("HMAC takes a key of any length"),
+        }
     }
 
-    pub(super) fn wrap(&self, reader: &ReaderKey, id: &EntryId, key: &EntryKey) -> Vec<u8> {
-        aead::seal_once(&reader.mac(b"wrap", id), key.as_slice(), &self.place_of(id))
+    pub(super) fn wrap(&self, reader: &ReaderKey, id: &EntryId, key: &EntryKey, wrapped: &mut [u8]) {
+        aead::seal_once_into(&reader.mac(b"wrap", id), key.as_slice(), &self.place_of(id), wrapped);
     }
 
-    pub(super) fn unwrap(&self, reader: &ReaderKey, id: &EntryId, wrapped: &[u8]) -> Option<EntryKey> {
-        let key = aead::open_once(&reader.mac(b"wrap", id), wrapped, &self.place_of(id))?;
-        key.as_slice().try_into().ok().map(Zeroizing::new)
+    pub(super) fn unwrap(&self, reader: &ReaderKey, id: &EntryId, wrapped: &[u8; WRAPPED_BYTES]) -> Option<EntryKey> {
+        let mut key = EntryKey::default();
+        aead::open_once_into(&reader.mac(b"wrap", id), wrapped, &self.place_of(id), key.as_mut_slice())?;
+        Some(key)
     }
 
-    pub(super) fn seal_details(&self, key: &EntryKey, id: &EntryId, public: bool, padded: &[u8]) -> Vec<u8> {
-        aead::seal_once(&self.details_key(key, id), padded, &self.details_place(id, public))
+    /// Seals details into a place that is a tag longer.
+    pub(super) fn seal_details(&self, key: &EntryKey, id: &EntryId, public: bool, padded: &[u8], sealed: &mut [u8]) {
+        aead::seal_once_into(&self.details_key(key, id), padded, &self.details_place(id, public), sealed);
     }
 
+    /// Opens details into a place that is a tag shorter.
     pub(super) fn open_details(
         &self,
         key: &EntryKey,
         id: &EntryId,
         public: bool,
         sealed: &[u8],
-    ) -> Option<Zeroizing<Vec<u8>>> {
-        aead::open_once(&self.details_key(key, id), sealed, &self.details_place(id, public))
+        padded: &mut [u8],
+    ) -> Option<()> {
+        aead::open_once_into(&self.details_key(key, id), sealed, &self.details_place(id, public), padded)
     }
 
     fn details_key(&self, key: &EntryKey, id: &EntryId) -> Zeroizing<[u8; 32]> {
-        hkdf(&self.kdf_salt(), key.as_slice(), &[b"details", &id.0])
+        self.salted.hkdf(key.as_slice(), &[b"details", &id.0])
     }
 
-    fn kdf_salt(&self) -> Vec<u8> {
-        [b"kez/manifest/1".as_slice(), &self.salt].concat()
+    fn place_of(&self, id: &EntryId) -> [u8; 56] {
+        let mut place = [0; 56];
+        place[..32].copy_from_slice(self.owner.as_bytes());
+        place[32..40].copy_from_slice(&self.version.to_le_bytes());
+        place[40..].copy_from_slice(&id.0);
+        place
     }
 
-    fn place_of(&self, id: &EntryId) -> Vec<u8> {
-        [self.owner.as_bytes().as_slice(), &self.version.to_le_bytes(), &id.0].concat()
-    }
-
-    fn details_place(&self, id: &EntryId, public: bool) -> Vec<u8> {
-        let mut place = self.place_of(id);
-        place.push(if public { PUBLIC } else { 0 });
+    fn details_place(&self, id: &EntryId, public: bool) -> [u8; 57] {
+        let mut place = [0; 57];
+        place[..56].copy_from_slice(&self.place_of(id));
+        place[56] = if public { PUBLIC } else { 0 };
         place
     }
 }
 
-/// What owner and reader share for one publication.
-pub(super) struct ReaderKey(Zeroizing<[u8; 32]>);
+/// What owner and reader share for one publication: HMAC that has taken in their key.
+pub(super) struct ReaderKey(Hmac<Sha256>);
 
 impl ReaderKey {
     /// Returns the tag by which the reader finds their wrap of an entry, and nobody else does.
@@ -72,9 +93,7 @@ impl ReaderKey {
     }
 
     fn mac(&self, purpose: &[u8], id: &EntryId) -> Zeroizing<[u8; 32]> {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.0.as_slice()) else {
-            unreachable!("HMAC takes a key of any length")
-        };
+        let mut mac = self.0.clone();
         mac.update(purpose);
         mac.update(&id.0);
         Zeroizing::new(mac.finalize().into_bytes().into())

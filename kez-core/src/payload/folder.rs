@@ -46,8 +46,9 @@ impl FolderList {
             return Err(PayloadError::BadField { field: "entries" });
         }
         let entries = (0..count).map(|_| FileEntry::read(&mut reader)).collect::<Result<Vec<_>, _>>()?;
+        let list = Self::new(entries)?;
         reader.finish()?;
-        Self::new(entries)
+        Ok(list)
     }
 
     /// Writes the folder list.
@@ -74,6 +75,8 @@ impl FolderList {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{error::Code, filecrypt::FileKey, payload::SharePath};
 
@@ -100,5 +103,69 @@ mod tests {
         assert_eq!(fault(&[0xff, 0xff, 0xff, 0xff, 0x7f]), Code::Truncated);
         assert_eq!(FolderList::new(vec![entry("a", ""), entry("a/b", "")]).unwrap_err().code(), Code::BadPath);
         assert_eq!(FolderList::new(vec![entry("a", FOLDER_MEDIA_TYPE)]).unwrap_err().code(), Code::BadPayload);
+    }
+
+    #[test]
+    fn a_list_is_as_long_as_it_may_be_and_no_longer() {
+        let bytes_of = |count: usize| {
+            let mut out = Vec::new();
+            put_varint(&mut out, count as u64);
+            (0..count).for_each(|i| entry(&format!("{i}"), "").write(&mut out).unwrap());
+            out
+        };
+        let most = FolderList::decode(&bytes_of(MAX_FOLDER_FILES)).unwrap();
+        assert_eq!(most.entries().len(), MAX_FOLDER_FILES);
+        let over = bytes_of(MAX_FOLDER_FILES + 1);
+        assert_eq!(FolderList::decode(&over).unwrap_err().code(), Code::BadPayload);
+        let mut entries = most.entries().to_vec();
+        entries.push(entry("more", ""));
+        assert_eq!(FolderList::new(entries).unwrap_err().code(), Code::BadPayload);
+        // A count is held against the bytes before it is held against the limit.
+        assert_eq!(FolderList::decode(&over[..1000]).unwrap_err().code(), Code::Truncated);
+    }
+
+    #[test]
+    fn faults_are_named_in_the_order_of_the_bytes() {
+        let list = |entries: &[FileEntry], rest: &[u8]| {
+            let mut out = Vec::new();
+            put_varint(&mut out, entries.len() as u64);
+            entries.iter().for_each(|entry| entry.write(&mut out).unwrap());
+            out.extend_from_slice(rest);
+            FolderList::decode(&out).unwrap_err().code()
+        };
+        assert_eq!(list(&[entry("a", ""), entry("a", "")], &[0]), Code::BadPath);
+        assert_eq!(list(&[entry("a", FOLDER_MEDIA_TYPE), entry("a", "")], &[]), Code::BadPayload);
+        assert_eq!(list(&[entry("a", "")], &[0]), Code::TrailingBytes);
+    }
+
+    proptest! {
+        #[test]
+        fn decode_undoes_encode(
+            files in prop::collection::btree_map("[a-zä日 ]{1,40}", ("[!-~]{0,127}", any::<[[u8; 32]; 3]>(), 0..=1u64 << 48), 0..40),
+            folder in "(d{1,200}/){0,4}",
+        ) {
+            let entries = files.into_iter().map(|(name, (media_type, [blob_hash, key, plain_hash], plain_len))| FileEntry {
+                path: SharePath::parse(&format!("{folder}{name}")).unwrap(),
+                media_type,
+                blob_hash,
+                key: FileKey::from_bytes(key),
+                plain_hash,
+                plain_len,
+            });
+            let list = FolderList::new(entries.collect()).unwrap();
+            let bytes = list.encode().unwrap();
+            prop_assert_eq!(FolderList::decode(&bytes).unwrap(), list);
+        }
+
+        #[test]
+        fn what_decodes_encodes_to_the_same_bytes(at: prop::sample::Index, byte: u8) {
+            let list = FolderList::new((0..3).map(|i| entry(&format!("a/{i}"), "x")).collect()).unwrap();
+            let mut bytes = list.encode().unwrap();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Ok(list) = FolderList::decode(&bytes) {
+                prop_assert_eq!(list.encode().unwrap(), bytes);
+            }
+        }
     }
 }

@@ -93,6 +93,7 @@ fn only_a_nats_server_asks() {
         assert_eq!(fault(bad), Code::BadJwt, "{bad}");
     }
     assert_eq!(fault(&jwt(&json!({"typ": "JWT", "alg": "none"}), &sound)), Code::BadJwt);
+    assert_eq!(fault(&jwt(&json!(["JWT", "ed25519-nkey"]), &sound)), Code::BadJwt);
     let user = nkey::encode(Kind::User, SigningKey::from_bytes(&SERVER_SEED).verifying_key().as_bytes());
     let other = nkey::encode(Kind::Server, SigningKey::from_bytes(&[12; 32]).verifying_key().as_bytes());
     for (pointer, value) in [
@@ -103,6 +104,10 @@ fn only_a_nats_server_asks() {
         ("/nats/user_nkey", json!("U")),
         ("/nats/server_id", Value::Null),
         ("/nats/client_info/nonce", json!(7)),
+        // The members' values alone, as an array.
+        ("/nats/client_info", json!(["abc", null])),
+        ("/nats/connect_opts", json!([null, null, null])),
+        ("/nats/server_id", json!(["id"])),
     ] {
         let mut changed = sound.clone();
         *changed.pointer_mut(pointer).unwrap() = value;

@@ -1,0 +1,3 @@
+//! Fuzz targets for kez-core: `cargo xtask fuzz`.
+
+pub mod targets;

@@ -1,0 +1,48 @@
+//! What each fuzz target does with its input, and the seeds that it starts from.
+//!
+//! These bodies depend on kez-core alone, so that its ordinary tests replay the corpus through them too. A body that
+//! returns found nothing; one that panics found a fault. Each says more than "does not panic": what was decoded
+//! encodes to the same bytes, what was shown reads back, what was changed is refused.
+
+mod input;
+mod jose;
+
+use input::Seed;
+
+macro_rules! targets {
+    ($($name:ident),+ $(,)?) => {
+        $(pub mod $name;)+
+
+        /// Every target.
+        pub const TARGETS: &[Target] =
+            &[$(Target { name: stringify!($name), run: $name::run, seeds: $name::seeds }),+];
+    };
+}
+
+/// A fuzz target.
+pub struct Target {
+    /// Its name: that of its binary and of its folder in `fuzz/corpus`.
+    pub name: &'static str,
+    /// Takes an input; panics on a fault.
+    pub run: fn(&[u8]),
+    /// Makes its first inputs, each with a name.
+    pub seeds: fn() -> Vec<Seed>,
+}
+
+targets! {
+    callout_jwt,
+    claim_proof,
+    contact_uri,
+    envelope_mutated,
+    envelope_open,
+    event_jws,
+    file_open,
+    folder_list,
+    frame,
+    handle,
+    manifest,
+    mnemonic,
+    nkey_text,
+    payload,
+    sigchain_walk,
+}
