@@ -1,7 +1,7 @@
 //! Blobs, paths and folder lists.
 
 use kez_core::{
-    filecrypt::{FileKey, Opener, Sealer, blob_len},
+    filecrypt::{FileKey, Opener, PartOpener, Sealer, blob_len},
     payload::{FolderList, SharePath},
 };
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ pub(in super::super) fn run(op: &str, input: &Value) -> Outcome {
     match op {
         "file.seal" => seal(input),
         "file.open" => open(input),
+        "file.open_at" => open_at(input),
         "blob.len" => {
             let [plain_len] = members(input, ["plain_len"]);
             Ok(json!({"blob_len": blob_len(number(plain_len))?}))
@@ -66,4 +67,16 @@ fn open(input: &Value) -> Outcome {
     opener.update(&blob, &mut Vec::new())?;
     opener.finish(&array(plain_hash))?;
     Ok(json!({}))
+}
+
+fn open_at(input: &Value) -> Outcome {
+    let [key, plain_len, blob, offset, len] = members(input, ["key", "plain_len", "blob", "offset", "len"]);
+    let (plain_len, blob) = (number(plain_len), bytes(blob));
+    let mut opener = PartOpener::new(&FileKey::from_bytes(array(key)), plain_len, number(offset), number(len))?;
+    let range = opener.blob_range();
+    let at = |place: u64| usize::try_from(place).unwrap().min(blob.len());
+    let mut part = Vec::new();
+    opener.update(&blob[at(range.start)..at(range.end)], &mut part)?;
+    opener.finish()?;
+    Ok(json!({"plain_hash": hex(blake3::hash(&part).as_bytes())}))
 }

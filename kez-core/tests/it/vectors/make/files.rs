@@ -26,6 +26,7 @@ pub(in super::super) fn make() -> File {
     opens(&mut file);
     wrong_segments(&mut file);
     wrong_lengths(&mut file);
+    parts(&mut file);
     blob_lengths(&mut file);
     paths(&mut file);
     folders(&mut file);
@@ -164,6 +165,76 @@ fn wrong_lengths(file: &mut File) {
     let mut huge = input(KEY, 0, json!(""));
     huge["plain_len"] = json!((1_u64 << 48) + 1);
     file.refused("a file that is too large", "file.open", huge, Code::TooLarge);
+}
+
+fn parts(file: &mut File) {
+    let whole = 3 * SEGMENT + 5;
+    let input = |blob: Value, offset: u64, len: u64| json!({"key": plain(KEY), "plain_len": whole, "blob": blob, "offset": offset, "len": len});
+    let plain_bytes = bytes(&content(whole));
+    for (name, offset, len) in [
+        ("the whole", 0, whole),
+        ("the first byte", 0, 1),
+        ("the last byte", whole - 1, 1),
+        ("a part of the first segment", 100, 200),
+        ("the first segment", 0, SEGMENT),
+        ("the second segment", SEGMENT, SEGMENT),
+        ("the last segment", 3 * SEGMENT, 5),
+        ("the last byte of a segment", SEGMENT - 1, 1),
+        ("the first byte of a segment", 2 * SEGMENT, 1),
+        ("two bytes of two segments", SEGMENT - 1, 2),
+        ("a part over all segments", 1, whole - 2),
+        ("a part up to the end", 2 * SEGMENT + 9, SEGMENT - 4),
+        ("nothing at the beginning", 0, 0),
+        ("nothing in the middle", SEGMENT, 0),
+        ("nothing at the end", whole, 0),
+    ] {
+        let out = json!({"plain_hash": plain(blake3::hash(&plain_bytes[offset..offset + len]).as_bytes())});
+        file.gives(name, "file.open_at", input(blob(whole), offset as u64, len as u64), out);
+    }
+    let end = whole as u64;
+    for (name, offset, len) in [
+        ("a part beyond the end", end - 5, 6),
+        ("a part behind the end", end + 1, 1),
+        ("a byte at the end", end, 1),
+        ("nothing behind the end", end + 1, 0),
+        ("a part longer than all numbers", u64::MAX, u64::MAX),
+    ] {
+        file.refused(name, "file.open_at", input(blob(whole), offset, len), Code::BadLength);
+    }
+    let sealed_len = whole + 4 * 16;
+    let [first, second, third, last] = [0, 1, 2, 3].map(|index| piece(whole, index));
+    let swapped = concat(&[first.clone(), third.clone(), second.clone(), last.clone()]);
+    let repeated = concat(&[first.clone(), first, third, last]);
+    let bad_tag = flipped(whole, 2 * SEALED - 1);
+    let segment = SEGMENT as u64;
+    for (name, blob, offset) in [
+        ("a part of a changed segment", bad_tag.clone(), segment),
+        ("a part of a segment that was moved", swapped.clone(), segment + 7),
+        ("a part of a segment that was repeated", repeated, segment),
+        ("a part of the last segment, changed", flipped(whole, sealed_len - 1), 3 * segment),
+    ] {
+        file.refused(name, "file.open_at", input(blob, offset, 1), Code::BadSegment);
+    }
+    let mut other_key = input(blob(whole), 0, 1);
+    other_key["key"] = plain(OTHER_KEY);
+    file.refused("a part under another key", "file.open_at", other_key, Code::BadSegment);
+    // Only the segments that a part lies in are looked at.
+    for (name, blob, offset) in
+        [("beside a changed segment", bad_tag, 2 * segment), ("beside moved segments", swapped, 0)]
+    {
+        let at = usize::try_from(offset).unwrap();
+        let out = json!({"plain_hash": plain(blake3::hash(&plain_bytes[at..at + 9]).as_bytes())});
+        file.gives(&format!("a part {name}"), "file.open_at", input(blob, offset, 9), out);
+    }
+    let cut = part(&blob(whole), 0, SEALED + 9);
+    file.refused("a part of a blob that ends before it", "file.open_at", input(cut, segment, 1), Code::Truncated);
+    // A file of another length has its last segment elsewhere.
+    let mut shorter = input(blob(whole), 0, 1);
+    shorter["plain_len"] = json!(SEGMENT);
+    file.refused("a part of a file that goes on", "file.open_at", shorter, Code::BadSegment);
+    let mut huge = input(json!(""), 0, 0);
+    huge["plain_len"] = json!((1_u64 << 48) + 1);
+    file.refused("a part of a file that is too large", "file.open_at", huge, Code::TooLarge);
 }
 
 fn blob_lengths(file: &mut File) {
