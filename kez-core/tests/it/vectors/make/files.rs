@@ -226,12 +226,6 @@ fn parts(file: &mut File) {
         let out = json!({"plain_hash": plain(blake3::hash(&plain_bytes[at..at + 9]).as_bytes())});
         file.gives(&format!("a part {name}"), "file.open_at", input(blob, offset, 9), out);
     }
-    let cut = part(&blob(whole), 0, SEALED + 9);
-    file.refused("a part of a blob that ends before it", "file.open_at", input(cut, segment, 1), Code::Truncated);
-    // A file of another length has its last segment elsewhere.
-    let mut shorter = input(blob(whole), 0, 1);
-    shorter["plain_len"] = json!(SEGMENT);
-    file.refused("a part of a file that goes on", "file.open_at", shorter, Code::BadSegment);
     let mut huge = input(json!(""), 0, 0);
     huge["plain_len"] = json!((1_u64 << 48) + 1);
     file.refused("a part of a file that is too large", "file.open_at", huge, Code::TooLarge);
