@@ -139,6 +139,8 @@ fn shares(file: &mut File) {
         &Raw::of(2, 1, &[list(from_ref(&one)), vec![0, 0]].concat()),
         Code::TrailingBytes,
     );
+    let not_utf8 = [&[1, 1, 0xff, 0], &[0; 97][..], &[0]].concat();
+    bad(file, "a path that is not UTF-8", &Raw::of(2, 1, &not_utf8), Code::BadPayload);
     bad(file, "half an entry", &Raw::of(2, 1, &list(from_ref(&one))[..80]), Code::Truncated);
     bad(file, "64 files in ten bytes", &Raw::of(2, 1, &[64, 0, 0, 0, 0, 0, 0, 0, 0, 0]), Code::Truncated);
     let small = |count: u64, bytes: usize| {

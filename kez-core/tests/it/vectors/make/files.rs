@@ -343,6 +343,12 @@ fn folders(file: &mut File) {
         ("a list of 2^53 − 1 files", varint((1 << 53) - 1), Code::Truncated),
         ("a folder in a folder", list(&[Entry::new("a"), folder]), Code::BadPayload),
         ("a path twice in a list", list(&["a", "b", "a"].map(Entry::new)), Code::BadPath),
+        (
+            "a path twice in a list, and a byte after it",
+            [list(&["a", "a"].map(Entry::new)), vec![0]].concat(),
+            Code::BadPath,
+        ),
+        ("a path in a list that is not UTF-8", [&[1, 1, 0xff, 0], &[0; 97][..]].concat(), Code::BadPayload),
         ("a directory in a list", list(&["a/b", "a"].map(Entry::new)), Code::BadPath),
         ("a path outside a list", list(&["a", "../b"].map(Entry::new)), Code::BadPath),
         ("a large file in a list", list(&[Entry { plain_len: (1 << 48) + 1, ..Entry::new("a") }]), Code::TooLarge),

@@ -58,6 +58,7 @@ fn op() -> Value {
 fn wire(file: &mut File) {
     let body = payload(&[], op()).to_string();
     let good = event(&body);
+    assert_eq!(base64(HEADER), "eyJhbGciOiJFZDI1NTE5IiwidHlwIjoia2V6LWV2ZW50K2p3cyJ9", "the header that §4 gives");
     let [header, encoded, signature] = *good.split('.').collect::<Vec<_>>() else { panic!() };
     let mut bad = |name: &str, event: String, code| first_refused(file, name, event, code);
 
@@ -308,5 +309,4 @@ fn members(file: &mut File) {
     }
     let odd = payload(&[], op()).to_string().replacen("2026-11-23T00:00:00Z", "9999-99-99T99:99:99Z", 1);
     file.ok("a ts that is no date but has its shape", "chain.walk", walk(&[event(odd)], "production"));
-    assert!(HEADER.len() == 39, "the header is the one that §4 gives");
 }
