@@ -1,6 +1,11 @@
 //! Calling cargo, and finding what it has built.
 
-use std::{env, ffi::OsString, path::PathBuf, process::Command};
+use std::{
+    env,
+    ffi::OsString,
+    path::{self, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -53,6 +58,17 @@ impl Workspace {
         ensure!(status.is_some_and(|status| status.success()), "cargo failed, see above");
         Ok(())
     }
+}
+
+/// Returns the folder for what is fetched or learned: that of kez-testbed, which this crate does not depend on.
+pub(crate) fn cache_folder() -> Result<PathBuf> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder = set("KEZ_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").map(|folder| folder.join("kez-chat")))
+        .or_else(|| set("HOME").map(|folder| folder.join(".cache/kez-chat")))
+        .context("there is no folder to keep downloads in: set KEZ_CACHE")?;
+    // Who uses it may work in another folder than this program.
+    path::absolute(folder).context("the current folder can't be told")
 }
 
 /// Adds what builds the two programs that the demo needs, with the features that the whole workspace gives them.

@@ -31,6 +31,7 @@ const DOCS: Caps = Caps { cold: 3, warm: 1 };
 const BUILD: Caps = Caps { cold: 18, warm: 4 };
 const FETCH: Caps = Caps { cold: 3, warm: 3 };
 const EXAMPLES: Caps = Caps { cold: 4, warm: 4 };
+const READER: Caps = Caps { cold: 2, warm: 1 };
 const FUZZ: Caps = Caps { cold: 6, warm: 5 };
 
 /// Tests that run as one stage.
@@ -86,6 +87,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
         ci.cargo("doc examples", EXAMPLES, |c| {
             c.args(["test", "--workspace", "--doc"]);
         })?;
+        ci.own("python reader", READER, &["vectors", "--reader"])?;
         ci.own("fuzz smoke", FUZZ, &["fuzz", "--seconds", "10"])?;
     }
     Ok(ci.finish())

@@ -4,7 +4,6 @@
 //! in `fuzz/artifacts`, libFuzzer's own words in `fuzz/logs`. The tree's `fuzz/corpus` is read and never written.
 
 use std::{
-    env,
     ffi::OsString,
     fs::{self, File},
     io::Write as _,
@@ -15,7 +14,10 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 
-use crate::{cargo::Workspace, guard::Guarded};
+use crate::{
+    cargo::{Workspace, cache_folder},
+    guard::Guarded,
+};
 
 const CARGO_FUZZ_VERSION: &str = "0.13.2";
 /// What an input may hold of memory and time. The targets' inputs are small, and a parser that needs more is at fault.
@@ -48,7 +50,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         });
     }
     let targets = choose(all_targets(workspace)?, &options.targets)?;
-    let cache = cache_folder().context("there is no folder to keep cargo-fuzz and what it finds in: set KEZ_CACHE")?;
+    let cache = cache_folder()?;
     let programs = build(workspace, &cargo_fuzz(workspace, &cache)?)?;
 
     let mut outcomes = Vec::new();
@@ -89,14 +91,6 @@ fn choose(all: Vec<String>, named: &[String]) -> Result<Vec<String>> {
         bail!("there is no target {unknown}; there are {}", all.join(", "));
     }
     Ok(if named.is_empty() { all } else { named.to_vec() })
-}
-
-/// Returns the folder that downloads and finds are kept in: the one that `kez-testbed` uses too.
-fn cache_folder() -> Option<PathBuf> {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("KEZ_CACHE")
-        .or_else(|| set("XDG_CACHE_HOME").map(|folder| folder.join("kez-chat")))
-        .or_else(|| set("HOME").map(|folder| folder.join(".cache/kez-chat")))
 }
 
 /// Finds cargo-fuzz, or installs it into the cache.

@@ -4,18 +4,20 @@
 //! `requirements.txt`.
 
 use std::{
-    env,
     ffi::OsStr,
     fs::{self, File},
     hash::{DefaultHasher, Hash as _, Hasher as _},
     io::{self, Read as _, Write as _},
-    path::{self, Path, PathBuf},
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::{cargo::Workspace, guard::Guarded};
+use crate::{
+    cargo::{Workspace, cache_folder},
+    guard::Guarded,
+};
 
 const PYTHON: &str = "python3";
 const NO_PYTHON: &str =
@@ -26,9 +28,7 @@ const IDENTIFY: &str = "import sys; print(sys.version_info >= (3, 9), sys.execut
 /// Has the Python reader compute PROTOCOL.md's examples and check every vector.
 pub(crate) fn read_vectors(workspace: &Workspace) -> Result<()> {
     let reader = workspace.root.join("docs/interop");
-    // The reader runs in its own folder, so the way to its Python must not depend on this one.
-    let cache = path::absolute(cache_folder()?).context("the current folder can't be told")?;
-    let python = environment(&cache, &reader.join("requirements.txt"))?;
+    let python = environment(&cache_folder()?, &reader.join("requirements.txt"))?;
     run(&python, |command| {
         command.args(["-B", "-m", "unittest", "test_examples"]).current_dir(&reader);
     })
@@ -114,15 +114,6 @@ fn run(program: impl AsRef<OsStr>, configure: impl FnOnce(&mut Command)) -> Resu
 /// Keeps the surroundings' modules away.
 fn isolate(command: &mut Command) -> &mut Command {
     command.env_remove("PYTHONPATH").env_remove("PYTHONHOME")
-}
-
-/// Returns the same cache as kez-testbed's, which this crate does not depend on.
-fn cache_folder() -> Result<PathBuf> {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("KEZ_CACHE")
-        .or_else(|| set("XDG_CACHE_HOME").map(|folder| folder.join("kez-chat")))
-        .or_else(|| set("HOME").map(|folder| folder.join(".cache/kez-chat")))
-        .context("there is no folder to keep Python packages in: set KEZ_CACHE")
 }
 
 /// Waits for a lock of its own in the cache, which the operating system frees when its holder ends in whatever way.

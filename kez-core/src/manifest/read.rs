@@ -1,6 +1,6 @@
 //! Reading a manifest.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
@@ -34,7 +34,9 @@ pub struct Published {
 /// A manifest whose form was checked, and that it is the one the chain names.
 pub struct Manifest<'a> {
     pub(super) frame: Frame,
-    pub(super) entries: BTreeMap<EntryId, Sealed<'a>>,
+    /// In the manifest's own order, in which they are judged.
+    pub(super) entries: Vec<(EntryId, Sealed<'a>)>,
+    places: BTreeMap<EntryId, usize>,
 }
 
 pub(super) struct Sealed<'a> {
@@ -83,22 +85,22 @@ impl<'a> Manifest<'a> {
         if count > MAX_ENTRIES {
             return Err(bad("number of entries"));
         }
-        let mut entries = BTreeMap::new();
-        for _ in 0..count {
+        let (mut entries, mut places) = (Vec::with_capacity(count), BTreeMap::new());
+        for place in 0..count {
             let id = EntryId(reader.array()?);
-            match entries.entry(id) {
-                Entry::Vacant(place) => place.insert(Sealed::read(&mut reader)?),
-                Entry::Occupied(_) => return Err(ManifestError::DuplicateId(id)),
-            };
+            if places.insert(id, place).is_some() {
+                return Err(ManifestError::DuplicateId(id));
+            }
+            entries.push((id, Sealed::read(&mut reader)?));
         }
         reader.finish()?;
-        Ok(Self { frame, entries })
+        Ok(Self { frame, entries, places })
     }
 
-    /// Opens every entry that is public or for this reader; the others are left out.
+    /// Opens every entry that is public or for this reader, in the manifest's order; the others are left out.
     ///
     /// # Errors
-    /// [`ManifestError`] if an entry for this reader is damaged: the whole manifest is refused.
+    /// [`ManifestError`] for the first entry of this reader's that is damaged: the whole manifest is refused.
     pub fn open_all(&self, reader: &SecretKey) -> Result<Vec<(EntryId, Details)>, ManifestError> {
         let (key, mut padded) = (self.reader_key(reader), Padded::new());
         let mut opened = Vec::new();
@@ -117,7 +119,8 @@ impl<'a> Manifest<'a> {
     /// # Errors
     /// [`ManifestError::NotAReader`] if it is not there or not for this reader.
     pub fn open(&self, id: &EntryId, reader: &SecretKey) -> Result<Details, ManifestError> {
-        let entry = self.entries.get(id).ok_or(ManifestError::NotAReader)?;
+        let place = self.places.get(id).ok_or(ManifestError::NotAReader)?;
+        let (_, entry) = &self.entries[*place];
         let key = self.entry_key(&self.reader_key(reader), id, entry)?;
         self.details(&key, id, entry, &mut Padded::new())
     }
@@ -137,7 +140,7 @@ impl<'a> Manifest<'a> {
     /// Tells whether some entry is public, and so the manifest itself (§9).
     #[must_use]
     pub fn has_public_entry(&self) -> bool {
-        self.entries.values().any(|entry| matches!(entry.access, SealedAccess::Public(_)))
+        self.entries.iter().any(|(_, entry)| matches!(entry.access, SealedAccess::Public(_)))
     }
 
     fn reader_key(&self, reader: &SecretKey) -> ReaderKey {

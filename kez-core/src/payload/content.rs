@@ -1,6 +1,9 @@
 //! The kinds of messages.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 use super::{FileEntry, MessageId, MessageRef};
 
@@ -13,8 +16,8 @@ pub(super) const MAX_PRESENCE_TTL_S: u64 = 600;
 /// The longest reaction, in bytes of UTF-8.
 pub(super) const MAX_REACTION_BYTES: usize = 32;
 
-/// What a message says, by kind.
-#[derive(Clone, Debug, PartialEq)]
+/// What a message says, by kind. `Debug` tells the kind and how much it says, not what.
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Content {
     /// Kind 1: a text, not empty.
@@ -66,6 +69,21 @@ impl Content {
             Self::Reaction { .. } => 6,
             Self::Presence(_) => 64,
             Self::Unsupported(UnsupportedReason::Kind(kind) | UnsupportedReason::Extension { kind, .. }) => *kind,
+        }
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "Text({} bytes, redacted)", text.len()),
+            Self::FileShare(share) => write!(f, "FileShare({} files, redacted)", share.entries.len()),
+            Self::Receipt { status, ids } => write!(f, "Receipt({status:?}, {} messages)", ids.len()),
+            Self::Edit { id, text } => write!(f, "Edit({id}, {} bytes, redacted)", text.len()),
+            Self::Delete { id } => write!(f, "Delete({id})"),
+            Self::Reaction { target, .. } => write!(f, "Reaction({}, redacted)", target.id),
+            Self::Presence(presence) => write!(f, "Presence({:?}, redacted)", presence.state),
+            Self::Unsupported(reason) => write!(f, "Unsupported({reason:?})"),
         }
     }
 }
@@ -204,6 +222,16 @@ mod tests {
             &long,
         ] {
             assert!(parse(other).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_a_message_says_is_not_printed() {
+        let id = MessageId([0; 16]);
+        let text = "meet at eight".to_owned();
+        for content in [Content::Text(text.clone()), Content::Edit { id, text }] {
+            let printed = format!("{content:?}");
+            assert!(printed.contains("13 bytes") && !printed.contains("eight"), "{printed}");
         }
     }
 

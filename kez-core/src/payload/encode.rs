@@ -3,8 +3,8 @@
 use zeroize::Zeroizing;
 
 use super::{
-    Addresses, Content, FileShare, MAX_RECEIPT_IDS, MAX_SHARED_FILES, MessageRef, Payload, PayloadError, Presence,
-    PresenceState, ReceiptStatus, SeenHead, VERSION,
+    Addresses, Content, FileEntry, FileShare, MAX_RECEIPT_IDS, MAX_SHARED_FILES, MessageRef, Payload, PayloadError,
+    Presence, PresenceState, ReceiptStatus, SeenHead, VERSION,
     content::{MAX_PRESENCE_TTL_S, MAX_REACTION_BYTES},
     decode::check_text,
     file_entry::check_paths,
@@ -13,6 +13,9 @@ use crate::{
     codec::{MAX_INTEGER, put_blob, put_str, put_varint},
     handle::Handle,
 };
+
+/// More than all fields but the content take, two handles of 286 bytes among them.
+const ROOM_AROUND_CONTENT_BYTES: usize = 1024;
 
 impl Payload {
     /// Writes the payload, refusing whatever a reader would refuse.
@@ -31,7 +34,9 @@ impl Payload {
         if [self.own_head, self.peer_head].iter().flatten().any(|seen| seen.seq > MAX_INTEGER) {
             return Err(PayloadError::BadField { field: "head" });
         }
-        let mut out = Zeroizing::new(vec![VERSION]);
+        let content = write_content(&self.content)?;
+        let mut out = Zeroizing::new(Vec::with_capacity(ROOM_AROUND_CONTENT_BYTES + content.len()));
+        out.push(VERSION);
         out.extend_from_slice(&self.id.0);
         out.extend_from_slice(&self.install.to_bytes());
         put_varint(&mut out, self.seq);
@@ -40,7 +45,7 @@ impl Payload {
             put_str(&mut out, &handle.as_ref().map(Handle::to_string).unwrap_or_default());
         }
         put_varint(&mut out, self.content.kind());
-        put_blob(&mut out, &write_content(&self.content)?);
+        put_blob(&mut out, &content);
 
         let extensions = [
             (2, self.own_head.map(head_bytes)),
@@ -58,7 +63,7 @@ impl Payload {
 }
 
 fn write_content(content: &Content) -> Result<Zeroizing<Vec<u8>>, PayloadError> {
-    let mut out = Zeroizing::new(Vec::new());
+    let mut out = Zeroizing::new(Vec::with_capacity(room_for(content)));
     match content {
         Content::Text(text) => {
             check_text(text)?;
@@ -93,6 +98,22 @@ fn write_content(content: &Content) -> Result<Zeroizing<Vec<u8>>, PayloadError> 
         Content::Unsupported(_) => return Err(PayloadError::BadField { field: "kind" }),
     }
     Ok(out)
+}
+
+/// Returns at least as many bytes as the content takes: growing would leave copies of texts and keys behind.
+fn room_for(content: &Content) -> usize {
+    let addresses = |addresses: &Addresses| addresses.0.iter().map(|text| 2 + text.len()).sum::<usize>();
+    let variable = match content {
+        Content::Text(text) | Content::Edit { text, .. } => text.len(),
+        Content::FileShare(share) => {
+            share.entries.iter().map(FileEntry::room_bytes).sum::<usize>() + addresses(&share.addresses)
+        }
+        Content::Receipt { ids, .. } => 16 * ids.len(),
+        Content::Reaction { emoji, .. } => emoji.len(),
+        Content::Presence(presence) => addresses(&presence.addresses),
+        Content::Delete { .. } | Content::Unsupported(_) => 0,
+    };
+    64 + variable
 }
 
 fn write_file_share(out: &mut Vec<u8>, share: &FileShare) -> Result<(), PayloadError> {

@@ -47,6 +47,12 @@ impl FileEntry {
         Ok(Self { path, media_type, blob_hash, key, plain_hash, plain_len })
     }
 
+    /// Returns at least as many bytes as the entry takes.
+    pub(super) fn room_bytes(&self) -> usize {
+        // Media type, hashes, key and lengths take less than this.
+        256 + self.path.as_str().len()
+    }
+
     pub(crate) fn write(&self, out: &mut Vec<u8>) -> Result<(), PayloadError> {
         if !is_media_type(&self.media_type) {
             return Err(PayloadError::BadField { field: "media" });
@@ -68,13 +74,20 @@ fn is_media_type(text: &str) -> bool {
 
 /// Refuses a list in which a path occurs twice or is a directory of another.
 pub(super) fn check_paths(entries: &[FileEntry]) -> Result<(), PayloadError> {
-    // Ordered part by part, a directory stands right before what lies in it.
-    let mut paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
-    paths.sort_unstable_by(|one, other| one.split('/').cmp(other.split('/')));
-    let clash =
-        |pair: &&[&str]| pair[1].strip_prefix(pair[0]).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    // With the lowest byte for `/`, which no path has, plain order puts a directory right before what lies in it. Paths
+    // are compared as a whole and not part by part: a foreign list may be long, and its paths alike for most of theirs.
+    const SEPARATOR: u8 = 0;
+    let key = |entry: &FileEntry| -> Vec<u8> {
+        entry.path.as_str().bytes().map(|byte| if byte == b'/' { SEPARATOR } else { byte }).collect()
+    };
+    let mut paths: Vec<(Vec<u8>, &SharePath)> = entries.iter().map(|entry| (key(entry), &entry.path)).collect();
+    paths.sort_unstable();
+    let clash = |pair: &&[(Vec<u8>, &SharePath)]| {
+        let rest = pair[1].0.strip_prefix(pair[0].0.as_slice());
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(&SEPARATOR)))
+    };
     match paths.windows(2).find(clash) {
-        Some(pair) => Err(PayloadError::BadPath(pair[1].to_owned())),
+        Some(pair) => Err(PayloadError::BadPath(pair[1].1.as_str().to_owned())),
         None => Ok(()),
     }
 }

@@ -10,8 +10,6 @@ use crate::codec::{Reader, put_varint};
 
 /// The media type of an entry whose content is a folder list.
 pub const FOLDER_MEDIA_TYPE: &str = "application/vnd.kez.folder";
-/// More than an entry takes beside its path: media type, hashes, key and lengths.
-const ENTRY_OVERHEAD: usize = 256;
 /// The most files in a folder list.
 pub const MAX_FOLDER_FILES: usize = 100_000;
 
@@ -57,7 +55,7 @@ impl FolderList {
     /// [`PayloadError`] for an entry that no reader would take.
     pub fn encode(&self) -> Result<Zeroizing<Vec<u8>>, PayloadError> {
         // Room for all from the start: growing would leave copies of the files' keys behind.
-        let bytes: usize = self.0.iter().map(|entry| ENTRY_OVERHEAD + entry.path.as_str().len()).sum();
+        let bytes: usize = self.0.iter().map(FileEntry::room_bytes).sum();
         let mut out = Zeroizing::new(Vec::with_capacity(8 + bytes));
         put_varint(&mut out, self.0.len() as u64);
         for entry in &self.0 {

@@ -49,10 +49,11 @@ fn read(input: &Value) -> Outcome {
     let owner: PrimaryKey = key(owner)?;
     let (bytes, reader) = (bytes(manifest), seed(reader));
     let manifest = Manifest::parse(&bytes, &Published { owner, manifest: array(hash), version: number(version) })?;
-    let opened = match optional(id, array) {
+    let mut opened = match optional(id, array) {
         Some(id) => vec![(EntryId(id), manifest.open(&EntryId(id), &reader)?)],
         None => manifest.open_all(&reader)?,
     };
+    opened.sort_unstable_by_key(|(id, _)| *id);
     let shown = |(id, details): &(EntryId, Details)| json!({"id": id.to_string(), "details": shown_details(details)});
     Ok(json!({"entries": opened.iter().map(shown).collect::<Vec<_>>()}))
 }

@@ -168,6 +168,9 @@ fn homes(file: &mut File) {
         file.gives(&format!("home {text}"), "home.parse", input(text, "production"), json!({"home": home}));
     }
     file.gives("a home of 253 characters", "home.parse", input(&longest, "production"), json!({"home": longest}));
+    let ported = format!("{longest}:65535");
+    let out = json!({"home": ported});
+    file.gives("a home of 253 characters and a port", "home.parse", input(&ported, "development"), out);
     let out = json!({"home": "kez.lat:80"});
     file.gives("a home with a port under development", "home.parse", input("kez.lat:80", "development"), out);
 

@@ -181,6 +181,10 @@ fn sealed(file: &mut File) {
     let out = json!({"entries": [{"id": plain([6; 16]), "details": details_of(&Entry::new("a"))}]});
     file.gives("one's own entry beside a damaged one", "manifest.read", input(&mixed, BOB, Some([6; 16])), out);
     bad(file, "a listing with a damaged entry", &mixed, Code::BadManifest);
+    // A listing judges entries where they stand, not by their ids.
+    let badly_padded = for_bob([9; 16], &vec![0; 256]);
+    let two = manifest(&[badly_padded, entry(ID, &[pair_at(&here, &ENTRY_KEY)], &damaged)]);
+    bad(file, "a listing with two bad entries", &two, Code::BadPadding);
 }
 
 fn paddings(file: &mut File) {

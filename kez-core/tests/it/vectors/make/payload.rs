@@ -285,6 +285,9 @@ fn addressees(file: &mut File) {
     let mut to_nobody = out();
     to_nobody["to"] = json!(null);
     file.gives("to no handle", "payload.decode", with(&nobody, &["bob@kez.lat"]), to_nobody);
+    let unknown = fields(9, 1, json!({"unsupported_kind": 9}));
+    let input_of = with(&Raw::of(9, 1, b""), &[]);
+    file.marked("an unknown kind to another", "payload.decode", input_of, Code::Unsupported, unknown);
     let empty = Raw { body: blob(&[0]), ..Raw::text() };
     file.refused("to another, and empty", "payload.decode", with(&empty, &[]), Code::BadPayload);
     // The number of a text's bytes is judged before whether it is counted, which is judged before the addressee.
