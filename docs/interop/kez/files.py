@@ -55,7 +55,7 @@ def open_file(key: bytes, plain_len: int, plain_hash: bytes, blob: bytes, stream
 def open_part(key: bytes, plain_len: int, blob: bytes, offset: int, length: int) -> bytes:
     """Returns a part of a file, opening only the segments that hold it (§9, "Blobs")."""
     require(len(blob) == blob_len(plain_len), "BadLength")
-    require(offset + length <= plain_len, "Truncated")
+    require(offset + length <= plain_len, "BadLength")
     first = offset // SEGMENT_BYTES
     wanted = range(first, -(-(offset + length) // SEGMENT_BYTES) if length else first)
     start = offset - first * SEGMENT_BYTES

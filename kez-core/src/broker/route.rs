@@ -42,6 +42,12 @@ impl fmt::Display for Day {
 pub struct Route([u8; 16]);
 
 impl Route {
+    /// Takes the 16 bytes of a route that was derived earlier.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// Derives the route of `sender` for a day from what they and the home's server key agree on.
     #[must_use]
     pub fn derive(shared: &SharedSecret, day: Day, sender: &PrimaryKey, server: &PrimaryKey) -> Self {

@@ -138,8 +138,9 @@ impl PrimaryKey {
         self.0.verify_strict(message, &signature.to_dalek()).map_err(|_| SignatureError::BadSignature)
     }
 
-    /// Returns the X25519 public key that belongs to this key: `u = (1+y)/(1−y)`.
-    pub(crate) fn to_x25519(self) -> [u8; 32] {
+    /// Returns the X25519 public key that belongs to this key: `u = (1+y)/(1−y)`, little-endian (§1).
+    #[must_use]
+    pub fn to_x25519(self) -> [u8; 32] {
         self.0.to_montgomery().to_bytes()
     }
 

@@ -5,4 +5,5 @@ mod callout;
 mod corpus;
 mod payloads;
 mod sigchains;
+mod vectors;
 mod walks;
