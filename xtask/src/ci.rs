@@ -30,6 +30,7 @@ const CLIPPY: Caps = Caps { cold: 8, warm: 2 };
 const DOCS: Caps = Caps { cold: 3, warm: 1 };
 const BUILD: Caps = Caps { cold: 18, warm: 4 };
 const FETCH: Caps = Caps { cold: 3, warm: 3 };
+const CORE_AWS_LC: Caps = Caps { cold: 8, warm: 2 };
 const EXAMPLES: Caps = Caps { cold: 4, warm: 4 };
 
 /// Tests that run as one stage.
@@ -84,6 +85,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
         }
         ci.cargo("doc examples", EXAMPLES, |c| {
             c.args(["test", "--workspace", "--doc"]);
+        })?;
+        // The workspace's own build never has this feature, see `tests/it/arrows.rs`.
+        ci.cargo("core with AWS-LC", CORE_AWS_LC, |c| {
+            c.args(["test", "--package", "kez-core", "--lib", "--features", "aws-lc-rs"]);
         })?;
     }
     Ok(ci.finish())
