@@ -1,0 +1,82 @@
+//! Walking a sigchain, beside the signature checks that it cannot do without.
+
+use std::thread;
+
+use criterion::Criterion;
+use ed25519_dalek::{Signature, VerifyingKey};
+use kez_core::{
+    handle::{Handle, Policy},
+    identity::SecretKey,
+    sigchain::{Chain, Op, Timestamp},
+};
+
+use crate::measure::{Comparison, Ratio, Work};
+
+/// A chain of this length, as a server hands it out.
+fn chain(events: usize) -> Chain {
+    let key = SecretKey::from_seed([1; 32]);
+    let mut chain = Chain::new(key.primary(), Policy::Production);
+    let handle = Handle::from_qualified("alice@kez.lat", Policy::Production).unwrap();
+    for event in 0..events {
+        let ts = Timestamp::from_unix_ms(1_700_000_000_000 + event as u64);
+        chain.sign_next(&key, Op::SetHandle(Some(handle.clone())), &ts).unwrap();
+    }
+    chain
+}
+
+fn walk_on(mut chain: Chain, events: &[String]) -> Chain {
+    for event in events {
+        chain.push(event).unwrap();
+    }
+    chain
+}
+
+fn jws(chain: &Chain) -> Vec<String> {
+    chain.events().iter().map(|event| event.jws().to_owned()).collect()
+}
+
+/// 10,000 events; the peer does nothing but `verify_strict`, one after the other.
+pub(crate) fn walk(criterion: &mut Criterion) -> Ratio {
+    let made = chain(10_000);
+    let events = jws(&made);
+    let primary = *made.primary();
+    let verifying = VerifyingKey::from_bytes(primary.as_bytes()).unwrap();
+    let signed: Vec<_> = made
+        .events()
+        .iter()
+        .map(|event| {
+            let (message, signature) = event.jws().rsplit_once('.').unwrap();
+            let signature = kez_core::identity::Signature::from_base64(signature).unwrap();
+            (message.to_owned(), Signature::from_bytes(&signature.to_bytes()))
+        })
+        .collect();
+    let mut both = Comparison {
+        ours: Work::new(|| walk_on(Chain::new(primary, Policy::Production), &events)),
+        peer: Work::new(|| {
+            for (message, signature) in &signed {
+                verifying.verify_strict(message.as_bytes(), signature).unwrap();
+            }
+        }),
+    };
+    both.ours.measure(criterion, "chain_10k", "walk");
+    both.peer.measure(criterion, "chain_10k", "verify_strict");
+    let cores = thread::available_parallelism().unwrap().get() as f64;
+    // Rates: the inverse of times. The peer could do as much on each core.
+    ("chain_walk_10k_vs_verify_strict", 1.0 / (both.ratio() * cores))
+}
+
+/// 100 new events on a chain of 9,900 that was walked already, beside a chain of only 100 events.
+pub(crate) fn resume(criterion: &mut Criterion) -> Ratio {
+    let events = jws(&chain(10_000));
+    let (old, new) = events.split_at(9_900);
+    let first = &events[..100];
+    let empty = Chain::new(SecretKey::from_seed([1; 32]).primary(), Policy::Production);
+    let walked = walk_on(empty.clone(), old);
+    let mut both = Comparison {
+        ours: Work::prepared(|| walked.clone(), |walked| walk_on(walked, new)),
+        peer: Work::prepared(|| empty.clone(), |empty| walk_on(empty, first)),
+    };
+    both.ours.measure(criterion, "chain_100_events", "resumed_after_9900");
+    both.peer.measure(criterion, "chain_100_events", "from_the_start");
+    ("chain_resume_100_of_10k_vs_walk_100", both.ratio())
+}
