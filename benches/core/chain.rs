@@ -7,7 +7,7 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use kez_core::{
     handle::{Handle, Policy},
     identity::SecretKey,
-    sigchain::{Chain, Op, Timestamp},
+    sigchain::{Chain, Op, Progress, Timestamp},
 };
 
 use crate::measure::{Comparison, Ratio, Work};
@@ -24,10 +24,9 @@ fn chain(events: usize) -> Chain {
     chain
 }
 
-fn walk_on(mut chain: Chain, events: &[String]) -> Chain {
-    for event in events {
-        chain.push(event).unwrap();
-    }
+/// Reads on to the chain's end, all in one page.
+fn walk_on(mut chain: Chain, page: &[String], server_seq: u64) -> Chain {
+    assert_eq!(chain.walk().take(page, server_seq).unwrap(), Progress::Done);
     chain
 }
 
@@ -51,7 +50,7 @@ pub(crate) fn walk(criterion: &mut Criterion) -> Ratio {
         })
         .collect();
     let mut both = Comparison {
-        ours: Work::new(|| walk_on(Chain::new(primary, Policy::Production), &events)),
+        ours: Work::new(|| walk_on(Chain::new(primary, Policy::Production), &events, 10_000)),
         peer: Work::new(|| {
             for (message, signature) in &signed {
                 verifying.verify_strict(message.as_bytes(), signature).unwrap();
@@ -65,16 +64,16 @@ pub(crate) fn walk(criterion: &mut Criterion) -> Ratio {
     ("chain_walk_10k_vs_verify_strict", 1.0 / (both.ratio() * cores))
 }
 
-/// 100 new events on a chain of 9,900 that was walked already, beside a chain of only 100 events.
+/// 100 new events on a chain of 9,900 that was walked before, beside a chain of only 100 events.
 pub(crate) fn resume(criterion: &mut Criterion) -> Ratio {
     let events = jws(&chain(10_000));
-    let (old, new) = events.split_at(9_900);
-    let first = &events[..100];
     let empty = Chain::new(SecretKey::from_seed([1; 32]).primary(), Policy::Production);
-    let walked = walk_on(empty.clone(), old);
+    let pin = walk_on(empty.clone(), &events[..9_900], 9_900).pin().unwrap();
+    // The server shows the pinned event again, before the new ones.
+    let (page, first) = (&events[9_899..], &events[..100]);
     let mut both = Comparison {
-        ours: Work::prepared(|| walked.clone(), |walked| walk_on(walked, new)),
-        peer: Work::prepared(|| empty.clone(), |empty| walk_on(empty, first)),
+        ours: Work::prepared(|| pin.clone(), |pin| walk_on(Chain::resume(pin), page, 10_000)),
+        peer: Work::prepared(|| empty.clone(), |empty| walk_on(empty, first, 100)),
     };
     both.ours.measure(criterion, "chain_100_events", "resumed_after_9900");
     both.peer.measure(criterion, "chain_100_events", "from_the_start");

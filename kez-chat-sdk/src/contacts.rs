@@ -205,11 +205,11 @@ impl<'a> Contacts<'a> {
         let shared = self.shared;
         let mut chain = shared.store.chain(owner, shared.policy).await?;
         let (new_events, outcome) = SigchainClient::new(shared.http.clone(), &base).walk(&mut chain).await;
-        if let Err(WalkError::Chain { source, jws }) = outcome {
+        if let Err(WalkError::Chain { source, evidence }) = outcome {
             // A fork ends by the person's word; the rest ends when the chain is found sound again.
             let lasting = matches!(source, ChainError::Fork { .. });
             let error = ContactError::Chain { who: handle.to_string(), source };
-            let trouble = Trouble { lasting, text: error.to_string(), evidence: jws };
+            let trouble = Trouble { lasting, text: error.to_string(), evidence };
             shared.store.set_trouble(owner, trouble, new_events).await?;
             return Err(error);
         }

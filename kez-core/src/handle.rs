@@ -76,13 +76,19 @@ pub enum HandleError {
     /// The handle names no home and none was given to complete it.
     #[error("{0:?} does not say which home it belongs to: write name@home")]
     NoHome(String),
+    /// The name is one of [`RESERVED_NAMES`].
+    #[error("{0:?} is reserved at every home; choose another name")]
+    Reserved(String),
 }
 
 impl HandleError {
     /// Returns the stable code of §13.
     #[must_use]
     pub fn code(&self) -> Code {
-        Code::BadHandle
+        match self {
+            Self::BadName(_) | Self::BadHome(_) | Self::NoHome(_) => Code::BadHandle,
+            Self::Reserved(_) => Code::ReservedHandle,
+        }
     }
 }
 
@@ -208,10 +214,17 @@ impl Handle {
         if self.home == *own { format!("@{}", self.name) } else { format!("@{self}") }
     }
 
-    /// Tells whether the name is one of [`RESERVED_NAMES`].
-    #[must_use]
-    pub fn is_reserved(&self) -> bool {
-        RESERVED_NAMES.contains(&self.name.as_str())
+    /// Checks that a home may give the handle away. A reserved one is well formed all the same: chains and payloads
+    /// that carry it are valid.
+    ///
+    /// # Errors
+    /// [`HandleError::Reserved`] if the name is one of [`RESERVED_NAMES`].
+    pub fn check_free(&self) -> Result<(), HandleError> {
+        if RESERVED_NAMES.contains(&self.name.as_str()) {
+            Err(HandleError::Reserved(self.name.clone()))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -332,5 +345,20 @@ mod tests {
     fn reserved_names_are_names_in_order() {
         assert!(RESERVED_NAMES.iter().all(|name| is_name(name)));
         assert!(RESERVED_NAMES.is_sorted());
+    }
+
+    #[test]
+    fn reserved_names_are_not_given_away() {
+        let free = |text: &str| {
+            let handle = Handle::parse(text, None, Policy::Production).unwrap();
+            handle.check_free().map_err(|error| error.code())
+        };
+        for name in RESERVED_NAMES {
+            assert_eq!(free(&format!("{name}@kez.lat")), Err(Code::ReservedHandle), "{name}");
+        }
+        assert_eq!(free("Admin@any.example"), Err(Code::ReservedHandle), "at every home, in any case");
+        for name in ["alice", "admin1", "kez-chat2", "administrato"] {
+            assert_eq!(free(&format!("{name}@kez.lat")), Ok(()), "{name}");
+        }
     }
 }

@@ -5,14 +5,15 @@
 //!
 //! Read it in the order of a message's life: [`identity`] holds the keys and the short list of statements
 //! that a key signs, [`handle`] the names, [`sigchain`] the signed history that ties a name to a place,
-//! [`payload`] what a message says, [`envelope`] how it is sealed, [`broker`] where it goes, and
-//! [`filecrypt`] how the bytes of a shared file are protected.
+//! [`claim`] who the person also is elsewhere, [`payload`] what a message says, [`envelope`] how it is sealed,
+//! [`broker`] where it goes, and [`filecrypt`] how the bytes of a shared file are protected.
 //!
 //! The feature `aws-lc-rs`, off by default, has AWS-LC do X25519 and sign. It changes no result, only how soon it is
 //! there (`benches/RESULTS.md`).
 
 mod aead;
 pub mod broker;
+pub mod claim;
 mod codec;
 pub mod contact_uri;
 pub mod envelope;

@@ -87,9 +87,9 @@ impl Mnemonic {
     pub fn secret_key(&self) -> SecretKey {
         let (entropy, _) = self.0.to_entropy_array();
         let entropy = Zeroizing::new(entropy);
-        let mut seed = [0; 32];
+        let mut seed = Zeroizing::new([0; 32]);
         seed.copy_from_slice(&entropy[..32]);
-        SecretKey::from_seed(seed)
+        SecretKey::from_seed(*seed)
     }
 
     /// Shows the words, to be written down on paper and nowhere else.

@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use kez_core::{
     identity::PrimaryKey,
-    sigchain::{Chain, ChainError, Event},
+    sigchain::{Chain, ChainError, Event, Progress, Stopped},
 };
 use serde::Deserialize;
 use thiserror::Error;
 
 use super::{Http, NetError, guard::bad_answer};
 
-/// The most that one walk reads, and for how long it goes on.
-const MAX_WALK_CHARS: usize = 64 << 20;
+/// For how long a walk goes on; how much it reads is the core's to limit.
 const MAX_WALK_TIME: Duration = Duration::from_secs(300);
 /// How many events are asked for at a time: at their longest, what a slow line carries before the request times out.
 const PAGE_EVENTS: u64 = 100;
@@ -44,14 +43,14 @@ pub(crate) enum WalkError {
     Chain {
         /// What is wrong.
         source: ChainError,
-        /// The event that is wrong: for a fork, one half of its proof.
-        jws: Option<String>,
+        /// What shows it: for a fork its proof, else the event that was refused.
+        evidence: Option<String>,
     },
 }
 
-impl From<ChainError> for WalkError {
-    fn from(source: ChainError) -> Self {
-        Self::Chain { source, jws: None }
+impl From<Stopped> for WalkError {
+    fn from(Stopped { error, refused, fork }: Stopped) -> Self {
+        Self::Chain { source: error, evidence: fork.map(|proof| proof.to_string()).or(refused) }
     }
 }
 
@@ -89,41 +88,16 @@ impl SigchainClient {
     }
 
     async fn walk_pages(&self, chain: &mut Chain) -> Result<(), WalkError> {
-        let pinned = chain.tip().seq();
-        let mut after = pinned.saturating_sub(1);
-        let mut read = 0;
+        let chain_url = Self::chain_url(&self.base, chain.primary());
+        let mut walk = chain.walk();
         loop {
-            let url = format!("{}?after={after}&limit={PAGE_EVENTS}", Self::chain_url(&self.base, chain.primary()));
+            let url = format!("{chain_url}?after={}&limit={PAGE_EVENTS}", walk.after());
             let page: Page = self.http.get(&url).await?;
-            if page.seq < pinned {
-                // A server that shows less than was seen before is not believed.
-                return Err(ChainError::Rollback { pinned, found: page.seq }.into());
+            match walk.take(&page.events, page.seq)? {
+                Progress::More => {}
+                Progress::Done => return Ok(()),
+                Progress::Stalled => return Err(bad_answer(&url, "a page that leads no further").into()),
             }
-            let before = after;
-            for jws in page.events {
-                read += jws.len();
-                if read > MAX_WALK_CHARS {
-                    return Err(ChainError::TooLong.into());
-                }
-                after = self.step(chain, &jws).map_err(|source| WalkError::Chain { source, jws: Some(jws) })?;
-            }
-            if after >= page.seq {
-                return Ok(());
-            }
-            if after <= before {
-                return Err(bad_answer(&url, "a page that leads no further").into());
-            }
-        }
-    }
-
-    /// Takes one event of a page: the pinned one again, or the next.
-    fn step(&self, chain: &mut Chain, jws: &str) -> Result<u64, ChainError> {
-        let tip = chain.tip().clone();
-        match chain.push(jws) {
-            Ok(event) => Ok(event.seq()),
-            // The event at the chain's end, seen again: `push` has found it to be the same one, or it is a fork.
-            Err(ChainError::Gap { found, .. }) if found == tip.seq() => Ok(found),
-            Err(error) => Err(error),
         }
     }
 

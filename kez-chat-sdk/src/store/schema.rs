@@ -43,7 +43,7 @@ const MIGRATIONS: &[&str] = &[
         reachable INTEGER NOT NULL,         -- 1: not retired, and their inbox is at our own home
         trouble TEXT,                       -- why sending stopped, if it did
         trouble_lasts INTEGER NOT NULL DEFAULT 0, -- 1: until the person removes the contact
-        evidence TEXT                       -- the event that raised it
+        evidence TEXT                       -- what shows it: the refused event, or both of a fork
      ) STRICT, WITHOUT ROWID;
 
      -- The number of our last message to somebody. It outlives the contact: numbers never come twice.

@@ -75,10 +75,9 @@ fn verify(app: &App, registration: &Registration) -> Result<(Handle, PrimaryKey)
     }
     let primary: PrimaryKey = registration.primary.parse().map_err(|error: KeyError| malformed(error.code(), error))?;
     let signature = Signature::from_base64(&registration.registration_sig).map_err(refused)?;
-    if handle.is_reserved() {
-        let detail = "this name is reserved; choose another one";
-        return Err(Problem::new(StatusCode::FORBIDDEN, Code::ReservedHandle.as_str(), detail));
-    }
+    handle
+        .check_free()
+        .map_err(|error| Problem::new(StatusCode::FORBIDDEN, error.code().as_str(), error.to_string()))?;
     let statement = Statement::Register { handle: &handle, primary: &primary };
     primary.verify(&statement, &signature).map_err(refused)?;
     Ok((handle, primary))

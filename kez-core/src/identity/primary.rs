@@ -96,6 +96,13 @@ impl PrimaryKey {
         Self::from_bytes(&bytes)
     }
 
+    /// Tells whether a text is this key's, which is much sooner told than whether it is some sound key's.
+    pub(crate) fn is_written(&self, text: &str) -> bool {
+        let mut bytes = [0; 32];
+        let hex = text.strip_prefix(TEXT_PREFIX).filter(|hex| hex.len() == 64);
+        hex.is_some_and(|hex| HEXLOWER.decode_mut(hex.as_bytes(), &mut bytes).is_ok()) && bytes == *self.as_bytes()
+    }
+
     /// Writes the key as 64 lower-case hex digits.
     #[must_use]
     pub fn to_hex(&self) -> String {

@@ -44,7 +44,7 @@ impl SecretKey {
     pub fn from_seed(mut seed: [u8; 32]) -> Self {
         let signing = SigningKey::from_bytes(&seed);
         let mut hash = Zeroizing::new([0; 64]);
-        hash.copy_from_slice(&Sha512::digest(seed));
+        Sha512::new().chain_update(seed).finalize_into((&mut *hash).into());
         seed.zeroize();
         let mut scalar = Zeroizing::new([0; 32]);
         scalar.copy_from_slice(&hash[..32]);

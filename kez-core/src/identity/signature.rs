@@ -31,6 +31,8 @@ impl SignatureError {
 }
 
 /// An ed25519 signature (RFC 8032): 64 bytes, 86 characters of base64url.
+///
+/// A `nostr:` claim carries a BIP-340 signature in the same form (§10).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Signature([u8; 64]);
 

@@ -1,90 +1,15 @@
-//! Walking from event to event.
+//! A chain, event by event.
 
-use super::{ChainError, Event, Head, MAX_CHAIN_EVENTS, Op, State, Timestamp};
+use super::{ChainError, Event, MAX_CHAIN_EVENTS, Op, Pin, State, Timestamp, Tip, Walk};
 use crate::{
     handle::Policy,
     identity::{PrimaryKey, SecretKey},
 };
 
-/// What must be known of a chain to judge its next event. Small enough for a row of a server's table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tip {
-    seq: u64,
-    head: Option<Head>,
-    retired: bool,
-    shared_version: Option<u64>,
-}
-
-impl Tip {
-    /// Returns the tip of a chain without events.
-    #[must_use]
-    pub fn empty() -> Self {
-        Self::default()
-    }
-
-    /// Puts a stored tip together again.
-    #[must_use]
-    pub fn from_parts(seq: u64, head: Option<Head>, retired: bool, shared_version: Option<u64>) -> Self {
-        Self { seq, head, retired, shared_version }
-    }
-
-    /// Returns the last event's place; 0 for an empty chain.
-    #[must_use]
-    pub fn seq(&self) -> u64 {
-        self.seq
-    }
-
-    /// Returns the last event's name.
-    #[must_use]
-    pub fn head(&self) -> Option<Head> {
-        self.head
-    }
-
-    /// Tells whether the chain ended with a `retire`.
-    #[must_use]
-    pub fn retired(&self) -> bool {
-        self.retired
-    }
-
-    /// Returns the highest `version` of a `set_shared_files` so far.
-    #[must_use]
-    pub fn shared_version(&self) -> Option<u64> {
-        self.shared_version
-    }
-
-    /// Checks that an event follows, and returns the tip after it. A well-formed unknown operation follows too:
-    /// whether a reader may step over it is the reader's question.
-    ///
-    /// # Errors
-    /// [`ChainError`]: `Gap`, `WrongPrev`, `Retired`, then whatever is wrong with the operation.
-    pub fn check_next(&self, event: &Event) -> Result<Self, ChainError> {
-        let expected = self.seq + 1;
-        if event.seq() != expected {
-            return Err(ChainError::Gap { expected, found: event.seq() });
-        }
-        if event.prev() != self.head {
-            return Err(ChainError::WrongPrev { seq: event.seq(), head: self.head });
-        }
-        if self.retired {
-            return Err(ChainError::Retired);
-        }
-        let op = event.op().map_err(Clone::clone)?;
-        let mut next = Self { seq: event.seq(), head: Some(event.head()), ..self.clone() };
-        match op {
-            Op::SetSharedFiles { version, .. } => {
-                if self.shared_version.is_some_and(|before| *version <= before) {
-                    return Err(ChainError::BadEvent { member: "version" });
-                }
-                next.shared_version = Some(*version);
-            }
-            Op::Retire => next.retired = true,
-            _ => {}
-        }
-        Ok(next)
-    }
-}
-
 /// A person's chain as far as it was walked.
+///
+/// [`Chain::walk`] reads it from a sigchain server's pages, [`Chain::pin`] keeps where it ended, and [`Chain::resume`]
+/// goes on from there without walking again.
 ///
 /// ```
 /// use kez_core::{
@@ -109,14 +34,36 @@ pub struct Chain {
     policy: Policy,
     tip: Tip,
     state: State,
+    /// The walked events from the pin on, the last one at the tip.
     events: Vec<Event>,
 }
 
 impl Chain {
-    /// Begins a walk at the start of a person's chain.
+    /// Takes a person's chain before its first event.
     #[must_use]
     pub fn new(primary: PrimaryKey, policy: Policy) -> Self {
         Self { primary, policy, tip: Tip::empty(), state: State::default(), events: Vec::new() }
+    }
+
+    /// Goes on from where an earlier walk ended.
+    #[must_use]
+    pub fn resume(pin: Pin) -> Self {
+        let Pin { event, state, policy } = pin;
+        let shared_version = state.shared_files().map(|shared| shared.version);
+        let tip = Tip::from_parts(event.seq(), Some(event.head()), state.is_retired(), shared_version);
+        Self { primary: *event.primary(), policy, tip, state, events: vec![event] }
+    }
+
+    /// Returns what is kept of the walk so far; `None` if there was no event yet.
+    #[must_use]
+    pub fn pin(&self) -> Option<Pin> {
+        let event = self.events.last()?.clone();
+        Some(Pin { event, state: self.state.clone(), policy: self.policy })
+    }
+
+    /// Begins to read on from a sigchain server, from the chain's last event or its start.
+    pub fn walk(&mut self) -> Walk<'_> {
+        Walk::new(self)
     }
 
     /// Walks one event further. On an error the chain is what it was before.
@@ -125,7 +72,10 @@ impl Chain {
     /// [`ChainError`], the first failed check of §13's order; [`ChainError::Fork`] for a second event at a place
     /// that was walked already, [`ChainError::UnknownOp`] for an operation that may not be stepped over.
     pub fn push(&mut self, jws: &str) -> Result<&Event, ChainError> {
-        let event = Event::parse(jws, &self.primary, self.policy)?;
+        self.push_parsed(Event::parse(jws, &self.primary, self.policy)?)
+    }
+
+    pub(super) fn push_parsed(&mut self, event: Event) -> Result<&Event, ChainError> {
         if self.at(event.seq()).is_some_and(|walked| walked.head() != event.head()) {
             return Err(ChainError::Fork { seq: event.seq() });
         }
@@ -148,10 +98,10 @@ impl Chain {
         if key.primary() != self.primary {
             return Err(ChainError::WrongPrimary);
         }
-        if self.tip.seq == MAX_CHAIN_EVENTS {
+        if self.tip.seq() == MAX_CHAIN_EVENTS {
             return Err(ChainError::TooLong);
         }
-        let event = Event::sign(key, self.tip.seq + 1, self.tip.head, ts, op);
+        let event = Event::sign(key, self.tip.seq() + 1, self.tip.head(), ts, op);
         // An operation built by hand may hold what no reader would take: read it back as they will.
         let event = Event::parse(event.jws(), &self.primary, self.policy)?;
         let tip = self.tip.check_next(&event)?;
@@ -165,6 +115,10 @@ impl Chain {
         self.tip = tip;
         self.events.push(event);
         &self.events[self.events.len() - 1]
+    }
+
+    pub(super) fn policy(&self) -> Policy {
+        self.policy
     }
 
     /// Returns the chain's owner.
@@ -185,15 +139,16 @@ impl Chain {
         &self.tip
     }
 
-    /// Returns the walked events, oldest first.
+    /// Returns the walked events, oldest first: all from the first one on, or from the pin on in a resumed chain.
     #[must_use]
     pub fn events(&self) -> &[Event] {
         &self.events
     }
 
-    /// Returns the walked event at a place counted from 1.
+    /// Returns the walked event at a place counted from 1; `None` before the pin of a resumed chain.
     #[must_use]
     pub fn at(&self, seq: u64) -> Option<&Event> {
-        self.events.get(usize::try_from(seq.checked_sub(1)?).ok()?)
+        let first = self.events.first()?.seq();
+        self.events.get(usize::try_from(seq.checked_sub(first)?).ok()?)
     }
 }

@@ -48,6 +48,9 @@ pub enum ChainError {
         /// The place that two events claim.
         seq: u64,
     },
+    /// Two events that are no fork: one event twice, or events of different places.
+    #[error("the two events prove no fork: they are the same event, or stand at different places")]
+    NoFork,
     /// The event does not stand at the place after the last one.
     #[error("event {found} cannot follow: event {expected} is next")]
     Gap {
@@ -101,7 +104,7 @@ impl ChainError {
             Self::BadEvent { .. } => Code::BadEvent,
             Self::WrongPrimary => Code::WrongPrimary,
             Self::Fork { .. } => Code::Fork,
-            Self::Gap { .. } => Code::Gap,
+            Self::Gap { .. } | Self::NoFork => Code::Gap,
             Self::WrongPrev { .. } => Code::WrongPrev,
             Self::Retired => Code::Retired,
             Self::UnknownOp { .. } => Code::UnknownOp,

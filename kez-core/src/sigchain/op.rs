@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     broker::subject,
+    claim::ClaimText,
     handle::{Handle, Home, Policy},
     identity::{PrimaryKey, Signature},
 };
@@ -107,7 +108,7 @@ pub enum Op {
     /// Claims another identity, such as `github:chris` (§10).
     AddClaim {
         /// The claim.
-        claim: String,
+        claim: ClaimText,
         /// Where its proof lies, for schemes that need to be told.
         at: Option<String>,
         /// The proof itself, for schemes that carry it here.
@@ -116,7 +117,7 @@ pub enum Op {
     /// Takes a claim back.
     RemoveClaim {
         /// The claim as it was added.
-        claim: String,
+        claim: ClaimText,
     },
     /// Ends the chain for good.
     Retire,
@@ -131,7 +132,7 @@ pub enum Op {
 
 impl Op {
     /// Reads a well-formed `op` object. Unknown members are named before malformed ones.
-    pub(super) fn parse(op: &Object, primary: &PrimaryKey, policy: Policy) -> Result<Self, ChainError> {
+    pub(super) fn parse(op: &Object<'_>, primary: &PrimaryKey, policy: Policy) -> Result<Self, ChainError> {
         let mut members = Members::new(op);
         let kind = members.text("type")?;
         let protocol = match kind {
@@ -198,7 +199,7 @@ impl Op {
     }
 
     /// Takes an operation that this version does not read.
-    pub(super) fn unknown(op: &Object) -> Self {
+    pub(super) fn unknown(op: &Object<'_>) -> Self {
         Self::Unknown {
             kind: op_text(op, "type").unwrap_or_default().to_owned(),
             ignorable: op.get("ignorable") == Some(&Value::Bool(true)),
@@ -206,65 +207,65 @@ impl Op {
     }
 
     /// Writes the `op` object of an event of `primary`.
-    pub(super) fn to_object(&self, primary: &PrimaryKey) -> Object {
-        let text = |text: &str| Some(Value::from(text));
-        let hex_or_null =
-            |hash: &Option<[u8; 32]>| hash.map_or(Value::Null, |hash| Value::Text(HEXLOWER.encode(&hash)));
-        let members: Vec<(&str, Option<Value>)> = match self {
+    pub(super) fn to_object(&self, primary: &PrimaryKey) -> Object<'_> {
+        let written = |text: String| Some(Value::from(text));
+        let members: Vec<(&'static str, Option<Value<'_>>)> = match self {
             Self::AddNatsEndpoint { home, url } => vec![
-                ("type", text("add_endpoint")),
-                ("protocol", text("nats")),
-                ("home", text(&home.to_string())),
-                ("url", text(url)),
-                ("inbox", text(&subject::inbox(primary))),
+                ("type", Some("add_endpoint".into())),
+                ("protocol", Some("nats".into())),
+                ("home", written(home.to_string())),
+                ("url", Some(url.as_str().into())),
+                ("inbox", written(subject::inbox(primary))),
             ],
             Self::AddIrohEndpoint { install, relay_url } => vec![
-                ("type", text("add_endpoint")),
-                ("protocol", text("iroh")),
-                ("node_id", text(&primary.to_hex())),
-                ("install", text(&install.to_string())),
-                ("relay_url", relay_url.as_deref().and_then(text)),
+                ("type", Some("add_endpoint".into())),
+                ("protocol", Some("iroh".into())),
+                ("node_id", written(primary.to_hex())),
+                ("install", written(install.to_string())),
+                ("relay_url", relay_url.as_deref().map(Value::from)),
             ],
-            Self::RemoveNatsEndpoint { url } => {
-                vec![("type", text("remove_endpoint")), ("protocol", text("nats")), ("url", text(url))]
-            }
-            Self::RemoveIrohEndpoint { install } => {
-                vec![
-                    ("type", text("remove_endpoint")),
-                    ("protocol", text("iroh")),
-                    ("install", text(&install.to_string())),
-                ]
-            }
+            Self::RemoveNatsEndpoint { url } => vec![
+                ("type", Some("remove_endpoint".into())),
+                ("protocol", Some("nats".into())),
+                ("url", Some(url.as_str().into())),
+            ],
+            Self::RemoveIrohEndpoint { install } => vec![
+                ("type", Some("remove_endpoint".into())),
+                ("protocol", Some("iroh".into())),
+                ("install", written(install.to_string())),
+            ],
             Self::SetHandle(handle) => {
-                let handle = handle.as_ref().map_or(Value::Null, |handle| Value::Text(handle.to_string()));
-                vec![("type", text("set_handle")), ("handle", Some(handle))]
+                let handle = handle.as_ref().map_or(Value::Null, |handle| handle.to_string().into());
+                vec![("type", Some("set_handle".into())), ("handle", Some(handle))]
             }
             Self::SetSharedFiles { manifest, version } => vec![
-                ("type", text("set_shared_files")),
-                ("manifest", Some(hex_or_null(manifest))),
+                ("type", Some("set_shared_files".into())),
+                ("manifest", Some(manifest.map_or(Value::Null, |hash| HEXLOWER.encode(&hash).into()))),
                 ("version", Some(Value::Integer(*version))),
             ],
             Self::AddClaim { claim, at, sig } => vec![
-                ("type", text("add_claim")),
-                ("claim", text(claim)),
-                ("at", at.as_deref().and_then(text)),
-                ("sig", sig.and_then(|sig| text(&sig.to_base64()))),
+                ("type", Some("add_claim".into())),
+                ("claim", Some(claim.as_str().into())),
+                ("at", at.as_deref().map(Value::from)),
+                ("sig", sig.and_then(|sig| written(sig.to_base64()))),
             ],
-            Self::RemoveClaim { claim } => vec![("type", text("remove_claim")), ("claim", text(claim))],
-            Self::Retire => vec![("type", text("retire"))],
+            Self::RemoveClaim { claim } => {
+                vec![("type", Some("remove_claim".into())), ("claim", Some(claim.as_str().into()))]
+            }
+            Self::Retire => vec![("type", Some("retire".into()))],
             Self::Unknown { kind, ignorable } => {
-                vec![("type", text(kind)), ("ignorable", ignorable.then_some(Value::Bool(true)))]
+                vec![("type", Some(kind.as_str().into())), ("ignorable", ignorable.then_some(Value::Bool(true)))]
             }
         };
-        members.into_iter().filter_map(|(name, value)| value.map(|value| (name.to_owned(), value))).collect()
+        members.into_iter().filter_map(|(name, value)| Some((name.into(), value?))).collect()
     }
 }
 
 /// Reads the members of an `op`, naming the one at fault.
-struct Members<'a>(&'a Object);
+struct Members<'a>(&'a Object<'a>);
 
 impl<'a> Members<'a> {
-    fn new(op: &'a Object) -> Self {
+    fn new(op: &'a Object<'a>) -> Self {
         Self(op)
     }
 
@@ -272,7 +273,7 @@ impl<'a> Members<'a> {
     fn only(&self, names: &[&str]) -> Result<(), ChainError> {
         let endpoint = op_text(self.0, "type").is_some_and(|kind| kind.ends_with("_endpoint"));
         let known = |name: &str| name == "type" || (endpoint && name == "protocol") || names.contains(&name);
-        self.0.keys().find(|name| !known(name)).map_or(Ok(()), |name| Err(ChainError::UnknownMember(name.clone())))
+        self.0.keys().find(|name| !known(name)).map_or(Ok(()), |name| Err(ChainError::UnknownMember(name.to_string())))
     }
 
     fn text(&self, member: &'static str) -> Result<&'a str, ChainError> {
@@ -289,19 +290,14 @@ impl<'a> Members<'a> {
     fn url(&self, member: &'static str, schemes: &[&str]) -> Result<String, ChainError> {
         let url = self.text(member)?;
         let rest = schemes.iter().find_map(|scheme| url.strip_prefix(scheme)?.strip_prefix("://"));
-        let sound = rest.is_some_and(|rest| !rest.is_empty()) && is_printable(url, MAX_URL_CHARS);
+        let sound = rest.is_some_and(|rest| !rest.is_empty())
+            && url.len() <= MAX_URL_CHARS
+            && url.bytes().all(|byte| byte.is_ascii_graphic());
         if sound { Ok(url.to_owned()) } else { Err(ChainError::BadEvent { member }) }
     }
 
-    fn claim(&self) -> Result<String, ChainError> {
-        let claim = self.text("claim")?;
-        let sound = claim.split_once(':').is_some_and(|(scheme, subject)| {
-            scheme.starts_with(|first: char| first.is_ascii_lowercase())
-                && scheme.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-                && !subject.is_empty()
-                && is_printable(subject, 255)
-        });
-        if sound { Ok(claim.to_owned()) } else { Err(ChainError::BadEvent { member: "claim" }) }
+    fn claim(&self) -> Result<ClaimText, ChainError> {
+        self.text("claim")?.parse().map_err(|_| ChainError::BadEvent { member: "claim" })
     }
 
     fn optional<T>(
@@ -321,7 +317,7 @@ impl<'a> Members<'a> {
     }
 }
 
-fn op_text<'a>(op: &'a Object, member: &str) -> Option<&'a str> {
+fn op_text<'a>(op: &'a Object<'_>, member: &str) -> Option<&'a str> {
     match op.get(member) {
         Some(Value::Text(text)) => Some(text),
         _ => None,
@@ -333,11 +329,6 @@ fn nats_schemes(policy: Policy) -> &'static [&'static str] {
         Policy::Production => &["tls", "wss"],
         Policy::Development => &["tls", "wss", "nats", "ws"],
     }
-}
-
-/// Tells whether a text is at most `max` characters of 21–7E.
-fn is_printable(text: &str, max: usize) -> bool {
-    text.len() <= max && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {

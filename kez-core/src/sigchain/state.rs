@@ -7,6 +7,7 @@ use std::{
 
 use super::{Install, Op};
 use crate::{
+    claim::ClaimText,
     handle::{Handle, Home},
     identity::Signature,
 };
@@ -42,7 +43,7 @@ pub struct SharedFiles {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedClaim {
     /// The claim, such as `dns:chris.com`.
-    pub claim: String,
+    pub claim: ClaimText,
     /// Where its proof lies.
     pub at: Option<String>,
     /// The proof itself.
@@ -58,7 +59,7 @@ pub struct State {
     iroh: Newest<Install, IrohEndpoint>,
     handle: Option<Handle>,
     past_handles: HashSet<Handle>,
-    claims: BTreeMap<String, ListedClaim>,
+    claims: BTreeMap<ClaimText, ListedClaim>,
     shared_files: Option<SharedFiles>,
     retired: bool,
 }
@@ -80,6 +81,11 @@ impl State {
     #[must_use]
     pub fn handle(&self) -> Option<&Handle> {
         self.handle.as_ref()
+    }
+
+    /// Lists the handles that the owner names or once named, in no order.
+    pub fn past_handles(&self) -> impl ExactSizeIterator<Item = &Handle> {
+        self.past_handles.iter()
     }
 
     /// Tells whether the owner names or once named this handle.
@@ -105,23 +111,58 @@ impl State {
         self.retired
     }
 
+    /// Lists operations that make this state out of an empty one.
+    pub(super) fn to_ops(&self) -> Vec<Op> {
+        let mut past: Vec<&Handle> =
+            self.past_handles.iter().filter(|past| self.handle.as_ref() != Some(past)).collect();
+        past.sort_unstable();
+        let mut ops: Vec<Op> = past.into_iter().map(|past| Op::SetHandle(Some(past.clone()))).collect();
+        if self.retired {
+            ops.push(Op::Retire);
+            return ops;
+        }
+        if !self.past_handles.is_empty() {
+            ops.push(Op::SetHandle(self.handle.clone()));
+        }
+        ops.extend(self.nats.iter().map(|NatsEndpoint { home, url }| {
+            let (home, url) = (home.clone(), url.clone());
+            Op::AddNatsEndpoint { home, url }
+        }));
+        ops.extend(self.iroh.iter().map(|IrohEndpoint { install, relay_url }| {
+            let (install, relay_url) = (*install, relay_url.clone());
+            Op::AddIrohEndpoint { install, relay_url }
+        }));
+        ops.extend(self.claims.values().map(|ListedClaim { claim, at, sig }| {
+            let (claim, at, sig) = (claim.clone(), at.clone(), *sig);
+            Op::AddClaim { claim, at, sig }
+        }));
+        let shared = self.shared_files.as_ref();
+        ops.extend(shared.map(|&SharedFiles { manifest, version }| Op::SetSharedFiles { manifest, version }));
+        ops
+    }
+
     /// Applies a checked operation; unknown ones do nothing.
     pub(super) fn apply(&mut self, op: &Op) {
-        match op.clone() {
-            Op::AddNatsEndpoint { home, url } => self.nats.add(url.clone(), NatsEndpoint { home, url }),
-            Op::AddIrohEndpoint { install, relay_url } => self.iroh.add(install, IrohEndpoint { install, relay_url }),
-            Op::RemoveNatsEndpoint { url } => self.nats.remove(&url),
-            Op::RemoveIrohEndpoint { install } => self.iroh.remove(&install),
+        match op {
+            Op::AddNatsEndpoint { home, url } => {
+                self.nats.add(url.clone(), NatsEndpoint { home: home.clone(), url: url.clone() });
+            }
+            Op::AddIrohEndpoint { install, relay_url } => {
+                self.iroh.add(*install, IrohEndpoint { install: *install, relay_url: relay_url.clone() });
+            }
+            Op::RemoveNatsEndpoint { url } => self.nats.remove(url),
+            Op::RemoveIrohEndpoint { install } => self.iroh.remove(install),
             Op::SetHandle(handle) => {
                 self.past_handles.extend(handle.clone());
-                self.handle = handle;
+                self.handle.clone_from(handle);
             }
-            Op::SetSharedFiles { manifest, version } => self.shared_files = Some(SharedFiles { manifest, version }),
+            &Op::SetSharedFiles { manifest, version } => self.shared_files = Some(SharedFiles { manifest, version }),
             Op::AddClaim { claim, at, sig } => {
-                self.claims.insert(claim.clone(), ListedClaim { claim, at, sig });
+                let listed = ListedClaim { claim: claim.clone(), at: at.clone(), sig: *sig };
+                self.claims.insert(claim.clone(), listed);
             }
             Op::RemoveClaim { claim } => {
-                self.claims.remove(&claim);
+                self.claims.remove(claim);
             }
             Op::Retire => {
                 *self = Self { retired: true, past_handles: std::mem::take(&mut self.past_handles), ..Self::default() };
@@ -158,6 +199,11 @@ impl<K: Clone + Eq + Hash, V> Newest<K, V> {
         if let Some((place, _)) = self.by_key.remove(key) {
             self.order.remove(&place);
         }
+    }
+
+    /// Lists what is there, the last added last.
+    fn iter(&self) -> impl Iterator<Item = &V> {
+        self.order.values().filter_map(|key| self.by_key.get(key).map(|(_, value)| value))
     }
 
     fn get(&self) -> Option<&V> {

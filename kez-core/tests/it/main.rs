@@ -4,3 +4,4 @@
 mod callout;
 mod payloads;
 mod sigchains;
+mod walks;

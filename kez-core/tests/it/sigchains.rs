@@ -61,7 +61,8 @@ fn a_chain_says_what_its_last_events_say() {
     let home = Home::parse("kez.lat", Policy::Production).unwrap();
     let handle = |text| Handle::from_qualified(text, Policy::Production).unwrap();
     let nats = |url: &str| Op::AddNatsEndpoint { home: home.clone(), url: url.into() };
-    let claim = |at: Option<&str>| Op::AddClaim { claim: "dns:chris.com".into(), at: at.map(Into::into), sig: None };
+    let claim =
+        |at: Option<&str>| Op::AddClaim { claim: "dns:chris.com".parse().unwrap(), at: at.map(Into::into), sig: None };
     let install = |byte| Install::from_bytes([byte; 8]);
     let relay_url = Some("https://relay.example/".to_owned());
     let ops = [
