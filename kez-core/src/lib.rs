@@ -7,6 +7,9 @@
 //! that a key signs, [`handle`] the names, [`sigchain`] the signed history that ties a name to a place,
 //! [`claim`] who the person also is elsewhere, [`payload`] what a message says, [`envelope`] how it is sealed,
 //! [`broker`] where it goes, and [`filecrypt`] how the bytes of a shared file are protected.
+//!
+//! The feature `aws-lc-rs`, off by default, has AWS-LC do X25519 and sign. It changes no result, only how soon it is
+//! there (`benches/RESULTS.md`).
 
 mod aead;
 pub mod broker;

@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: the benchmarks in `benches/`, with peers in the same run.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use crate::cargo::Workspace;
@@ -10,6 +10,9 @@ use crate::cargo::Workspace;
 pub(crate) struct Options {
     /// The suite.
     suite: Suite,
+    /// Builds kez-core with its feature `aws-lc-rs`.
+    #[arg(long)]
+    aws_lc_rs: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -19,6 +22,12 @@ enum Suite {
 }
 
 /// Runs a suite in an optimised build.
-pub(crate) fn run(_workspace: &Workspace, options: &Options) -> Result<()> {
-    bail!("there is no benchmark yet ({:?})", options.suite)
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let Suite::Core = options.suite;
+    workspace.run_cargo(|command| {
+        command.args(["bench", "--package", "kez-benches", "--bench", "core"]);
+        if options.aws_lc_rs {
+            command.args(["--features", "aws-lc-rs"]);
+        }
+    })
 }

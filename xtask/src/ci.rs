@@ -30,6 +30,7 @@ const CLIPPY: Caps = Caps { cold: 8, warm: 2 };
 const DOCS: Caps = Caps { cold: 3, warm: 1 };
 const BUILD: Caps = Caps { cold: 18, warm: 4 };
 const FETCH: Caps = Caps { cold: 3, warm: 3 };
+const CORE_AWS_LC: Caps = Caps { cold: 8, warm: 2 };
 const EXAMPLES: Caps = Caps { cold: 4, warm: 4 };
 const READER: Caps = Caps { cold: 2, warm: 1 };
 const FUZZ: Caps = Caps { cold: 6, warm: 5 };
@@ -89,6 +90,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
         })?;
         ci.own("python reader", READER, &["vectors", "--reader"])?;
         ci.own("fuzz smoke", FUZZ, &["fuzz", "--seconds", "10"])?;
+        // The workspace's own build never has this feature, see `tests/it/arrows.rs`.
+        ci.cargo("core with AWS-LC", CORE_AWS_LC, |c| {
+            c.args(["test", "--package", "kez-core", "--lib", "--features", "aws-lc-rs"]);
+        })?;
     }
     Ok(ci.finish())
 }

@@ -15,7 +15,7 @@ use crate::{
     aead::{TAG_BYTES, open_once, seal_once},
     error::Code,
     identity::{
-        EnvelopeParts, Ephemeral, KeyError, PrimaryKey, SecretKey, SharedSecret, Signature, Statement, WirePublicKey,
+        EnvelopeParts, KeyError, PrimaryKey, SecretKey, SharedSecret, Signature, Statement, X25519Public, X25519Secret,
     },
 };
 use schedule::{MessageKeys, ephemeral_scalar, header_key, sha256};
@@ -107,6 +107,7 @@ impl From<KeyError> for EnvelopeError {
 #[derive(Clone, Debug)]
 pub struct Peer {
     key: PrimaryKey,
+    x25519: X25519Public,
     shared: SharedSecret,
 }
 
@@ -114,7 +115,8 @@ impl Peer {
     /// Agrees with the holder of `key`. Cache it: it is most of an envelope's cost that need not be paid twice.
     #[must_use]
     pub fn new(own: &SecretKey, key: PrimaryKey) -> Self {
-        Self { key, shared: own.agree(&key) }
+        let x25519 = key.x25519();
+        Self { key, shared: own.x25519().agree(&x25519), x25519 }
     }
 
     /// Returns the peer's key.
@@ -147,12 +149,12 @@ impl fmt::Debug for Opened {
 /// [`EnvelopeError::TooLarge`] if the payload does not fit.
 pub fn seal(own: &SecretKey, recipient: &Peer, payload: &[u8], random: &[u8; 32]) -> Result<Vec<u8>, EnvelopeError> {
     let padded = padding::pad(payload).ok_or(EnvelopeError::TooLarge { bytes: payload.len() })?;
-    let ephemeral = Ephemeral::new(ephemeral_scalar(random, own, &recipient.key, payload));
+    let ephemeral = X25519Secret::new(ephemeral_scalar(random, own, &recipient.key, payload));
     let one_time = ephemeral.public();
-    let es = ephemeral.agree(&recipient.key);
-    let recipient_x = recipient.key.to_x25519();
+    let es = ephemeral.agree(&recipient.x25519);
+    let recipient_x = recipient.x25519.as_bytes();
     let keys =
-        MessageKeys::derive(SUITE, &one_time, &recipient_x, &es, &recipient.shared, &own.primary(), &recipient.key);
+        MessageKeys::derive(SUITE, &one_time, recipient_x, &es, &recipient.shared, &own.primary(), &recipient.key);
 
     let mut wire = Vec::with_capacity(OVERHEAD_BYTES + padded.len());
     wire.extend_from_slice(&[VERSION, SUITE]);
@@ -170,7 +172,7 @@ pub fn seal(own: &SecretKey, recipient: &Peer, payload: &[u8], random: &[u8; 32]
     }));
     let header = [own.primary().as_bytes().as_slice(), &signature.to_bytes()].concat();
     let aad = [wire.as_slice(), &body_hash].concat();
-    wire.extend(seal_once(&header_key(SUITE, &one_time, &recipient_x, &es), &header, &aad));
+    wire.extend(seal_once(&header_key(SUITE, &one_time, recipient_x, &es), &header, &aad));
     wire.extend(body);
     Ok(wire)
 }
@@ -206,13 +208,15 @@ pub fn open(
         return Err(EnvelopeError::UnknownKeyId(u32::from_be_bytes(*key_id)));
     }
 
-    let wire_key = WirePublicKey::from_bytes(one_time).ok_or(EnvelopeError::BadKey)?;
-    let es = own.agree_with_wire(&wire_key).ok_or(EnvelopeError::ZeroSecret)?;
+    let es = own.x25519().agree(&X25519Public::from_wire(one_time).ok_or(EnvelopeError::BadKey)?);
+    if es.is_zero() {
+        return Err(EnvelopeError::ZeroSecret);
+    }
     let recipient = own.primary();
-    let own_x = recipient.to_x25519();
+    let own_x = own.x25519_public().as_bytes();
     let body_hash = sha256(body);
     let aad = [prefix.as_slice(), &body_hash].concat();
-    let header = open_once(&header_key(suite, one_time, &own_x, &es), header, &aad).ok_or(EnvelopeError::BadHeader)?;
+    let header = open_once(&header_key(suite, one_time, own_x, &es), header, &aad).ok_or(EnvelopeError::BadHeader)?;
     let (sender, signature) = header.split_first_chunk::<32>().ok_or(EnvelopeError::BadHeader)?;
     let signature = Signature::from_bytes(*signature.first_chunk().ok_or(EnvelopeError::BadHeader)?);
 
@@ -220,7 +224,7 @@ pub fn open(
         Some(peer) => peer,
         None => Peer::new(own, PrimaryKey::from_bytes(sender)?),
     };
-    let keys = MessageKeys::derive(suite, one_time, &own_x, &es, &sender.shared, &sender.key, &recipient);
+    let keys = MessageKeys::derive(suite, one_time, own_x, &es, &sender.shared, &sender.key, &recipient);
     let statement = Statement::Envelope(&EnvelopeParts {
         suite,
         key_id: *key_id,

@@ -40,7 +40,7 @@ pub(super) fn ephemeral_scalar(
     recipient: &PrimaryKey,
     payload: &[u8],
 ) -> Zeroizing<[u8; 32]> {
-    hkdf(random, own.scalar(), &[b"kez/eph/1", recipient.as_bytes(), &sha256(payload)])
+    hkdf(random, own.x25519().as_bytes(), &[b"kez/eph/1", recipient.as_bytes(), &sha256(payload)])
 }
 
 /// Derives the key of the header.

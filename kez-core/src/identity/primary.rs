@@ -2,13 +2,13 @@
 
 use std::{cmp::Ordering, fmt, hash, str::FromStr};
 
-use curve25519_dalek::{EdwardsPoint, edwards::CompressedEdwardsY, traits::IsIdentity};
+use curve25519_dalek::{edwards::CompressedEdwardsY, traits::IsIdentity};
 use data_encoding::HEXLOWER;
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-use super::{Signature, SignatureError, Statement};
+use super::{Signature, SignatureError, Statement, X25519Public};
 use crate::{
     broker::nkey::{self, Kind},
     error::Code,
@@ -141,11 +141,12 @@ impl PrimaryKey {
     /// Returns the X25519 public key that belongs to this key: `u = (1+y)/(1−y)`, little-endian (§1).
     #[must_use]
     pub fn to_x25519(self) -> [u8; 32] {
-        self.0.to_montgomery().to_bytes()
+        *self.x25519().as_bytes()
     }
 
-    pub(super) fn to_point(self) -> EdwardsPoint {
-        self.0.to_edwards()
+    /// Returns the same key, ready for agreements. It takes a division, so keep it.
+    pub(crate) fn x25519(self) -> X25519Public {
+        X25519Public::from_point(self.0.to_edwards())
     }
 }
 
@@ -245,7 +246,7 @@ mod tests {
             .try_into()
             .unwrap();
         // A sound key with a small-order point added to it: right order times eight.
-        let mixed = (SecretKey::from_seed([9; 32]).primary().to_point()
+        let mixed = (SecretKey::from_seed([9; 32]).primary().0.to_edwards()
             + CompressedEdwardsY(order_eight).decompress().unwrap())
         .compress()
         .to_bytes();

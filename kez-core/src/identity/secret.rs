@@ -1,15 +1,18 @@
-//! Secret keys, and the two agreements that they take part in.
+//! Secret keys.
 
 use std::fmt;
 
-use curve25519_dalek::{EdwardsPoint, MontgomeryPoint};
 use ed25519_dalek::{Signer, SigningKey};
 use rand_core::CryptoRng;
 use sha2::{Digest, Sha512};
-use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{PrimaryKey, Signature, Statement};
+#[cfg(feature = "aws-lc-rs")]
+use super::aws_lc;
+use super::{
+    PrimaryKey, Signature, Statement,
+    x25519::{SharedSecret, X25519Public, X25519Secret},
+};
 
 /// A person's secret: the 32-byte seed of their ed25519 key, and what follows from it.
 ///
@@ -17,9 +20,14 @@ use super::{PrimaryKey, Signature, Statement};
 #[derive(Clone)]
 pub struct SecretKey {
     signing: SigningKey,
-    /// The clamped X25519 scalar, `clamp(SHA-512(seed)[0..32])`.
-    scalar: Zeroizing<[u8; 32]>,
+    /// The same key; `None` if the library refused it, which then is done without.
+    #[cfg(feature = "aws-lc-rs")]
+    fast_signing: Option<aws_lc::SigningKey>,
+    /// `clamp(SHA-512(seed)[0..32])`.
+    x25519: X25519Secret,
     primary: PrimaryKey,
+    /// The public half of `x25519`.
+    x25519_public: X25519Public,
 }
 
 impl SecretKey {
@@ -40,9 +48,15 @@ impl SecretKey {
         seed.zeroize();
         let mut scalar = Zeroizing::new([0; 32]);
         scalar.copy_from_slice(&hash[..32]);
-        clamp(&mut scalar);
         let primary = PrimaryKey::from_verifying(signing.verifying_key());
-        Self { signing, scalar, primary }
+        Self {
+            #[cfg(feature = "aws-lc-rs")]
+            fast_signing: aws_lc::SigningKey::new(signing.as_bytes(), primary.as_bytes()),
+            signing,
+            x25519: X25519Secret::new(scalar),
+            primary,
+            x25519_public: primary.x25519(),
+        }
     }
 
     /// Shows the seed to a key store, a mnemonic or Iroh's endpoint; keep no copy that is not zeroized.
@@ -60,7 +74,16 @@ impl SecretKey {
     /// Signs one of the statements of §1. Nothing else can be signed.
     #[must_use]
     pub fn sign(&self, statement: &Statement<'_>) -> Signature {
-        Signature::from_dalek(&self.signing.sign(&statement.to_bytes()))
+        let message = statement.to_bytes();
+        #[cfg(feature = "aws-lc-rs")]
+        if let Some(signature) = self.fast_signing.as_ref().and_then(|key| key.sign(&message)) {
+            return Signature::from_bytes(signature);
+        }
+        self.portable_sign(&message)
+    }
+
+    fn portable_sign(&self, message: &[u8]) -> Signature {
+        Signature::from_dalek(&self.signing.sign(message))
     }
 
     /// Agrees on a secret with the holder of another key: X25519 of the two.
@@ -69,19 +92,17 @@ impl SecretKey {
     #[must_use]
     pub fn agree(&self, other: &PrimaryKey) -> SharedSecret {
         // The point is torsion-free and not the identity, so the result cannot be all zero.
-        SharedSecret::new(other.to_point().mul_clamped(*self.scalar).to_montgomery())
+        self.x25519.agree(&other.x25519())
     }
 
-    /// Agrees with a one-time key that came over the wire; `None` for an all-zero result.
-    pub(crate) fn agree_with_wire(&self, other: &WirePublicKey) -> Option<SharedSecret> {
-        let shared = SharedSecret(Zeroizing::new(x25519_dalek::x25519(*self.scalar, other.0)));
-        let zero = bool::from(shared.0.ct_eq(&[0; 32]));
-        (!zero).then_some(shared)
+    /// Returns the X25519 secret, for what envelopes are sealed and opened with.
+    pub(crate) fn x25519(&self) -> &X25519Secret {
+        &self.x25519
     }
 
-    /// Shows the X25519 scalar to the envelope's derivation of its one-time key.
-    pub(crate) fn scalar(&self) -> &[u8; 32] {
-        &self.scalar
+    /// Returns the public half of [`Self::x25519`].
+    pub(crate) fn x25519_public(&self) -> &X25519Public {
+        &self.x25519_public
     }
 }
 
@@ -91,88 +112,33 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-/// What two keys agree on: 32 bytes that only their holders can compute.
-#[derive(Clone)]
-pub struct SharedSecret(Zeroizing<[u8; 32]>);
-
-impl SharedSecret {
-    fn new(point: MontgomeryPoint) -> Self {
-        Self(Zeroizing::new(point.to_bytes()))
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SharedSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SharedSecret(redacted)")
-    }
-}
-
-/// A sender's one-time X25519 key for one message.
-pub(crate) struct Ephemeral(Zeroizing<[u8; 32]>);
-
-impl Ephemeral {
-    pub(crate) fn new(mut bytes: Zeroizing<[u8; 32]>) -> Self {
-        clamp(&mut bytes);
-        Self(bytes)
-    }
-
-    pub(crate) fn public(&self) -> [u8; 32] {
-        EdwardsPoint::mul_base_clamped(*self.0).to_montgomery().to_bytes()
-    }
-
-    pub(crate) fn agree(&self, other: &PrimaryKey) -> SharedSecret {
-        SharedSecret::new(other.to_point().mul_clamped(*self.0).to_montgomery())
-    }
-}
-
-/// An X25519 public key as it came over the wire: bit 255 clear and below p (§1).
-pub(crate) struct WirePublicKey([u8; 32]);
-
-impl WirePublicKey {
-    pub(crate) fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
-        // p = 2^255 − 19, little-endian: ed ff … ff 7f.
-        let high = bytes[31] == 0x7f && bytes[1..31].iter().all(|&byte| byte == 0xff);
-        let canonical = bytes[31] < 0x80 && !(high && bytes[0] >= 0xed);
-        canonical.then_some(Self(*bytes))
-    }
-}
-
-/// RFC 7748 §5, `decodeScalar25519`.
-fn clamp(scalar: &mut [u8; 32]) {
-    scalar[0] &= 0b1111_1000;
-    scalar[31] &= 0b0111_1111;
-    scalar[31] |= 0b0100_0000;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::SigningInput;
 
     #[test]
     fn agreement_is_mutual_and_is_x25519() {
         let (a, b) = (SecretKey::from_seed([1; 32]), SecretKey::from_seed([2; 32]));
         let ab = a.agree(&b.primary());
         assert_eq!(ab.as_bytes(), b.agree(&a.primary()).as_bytes());
-        assert_eq!(*ab.as_bytes(), x25519_dalek::x25519(*a.scalar(), b.primary().to_x25519()));
-        let own = x25519_dalek::x25519(*a.scalar(), x25519_dalek::X25519_BASEPOINT_BYTES);
-        assert_eq!(a.primary().to_x25519(), own);
+        assert_eq!(*ab.as_bytes(), x25519_dalek::x25519(*a.x25519().as_bytes(), *b.x25519_public().as_bytes()));
+        assert_eq!(*a.x25519_public().as_bytes(), a.x25519().public());
     }
 
+    /// Whatever signs, the signature is the one that RFC 8032 determines.
     #[test]
-    fn wire_keys_have_one_form() {
-        let mut p = [0xff; 32];
-        (p[0], p[31]) = (0xed, 0x7f);
-        assert!(WirePublicKey::from_bytes(&p).is_none());
-        p[0] = 0xec;
-        assert!(WirePublicKey::from_bytes(&p).is_some());
-        p[31] = 0xff;
-        assert!(WirePublicKey::from_bytes(&p).is_none());
-        let zero = WirePublicKey::from_bytes(&[0; 32]).unwrap();
-        assert!(SecretKey::from_seed([1; 32]).agree_with_wire(&zero).is_none());
+    fn signatures_are_those_of_the_portable_way() {
+        for seed in 0..64 {
+            let key = SecretKey::from_seed([seed; 32]);
+            let input = SigningInput::new(&"a".repeat(usize::from(seed) * 3));
+            let statement = Statement::Event(&input);
+            let signature = key.sign(&statement);
+            assert_eq!(signature, key.portable_sign(&statement.to_bytes()));
+            #[cfg(feature = "aws-lc-rs")]
+            assert_eq!(key.fast_signing.as_ref().unwrap().sign(&statement.to_bytes()), Some(signature.to_bytes()));
+            assert!(key.primary().verify(&statement, &signature).is_ok());
+        }
     }
 
     #[test]
