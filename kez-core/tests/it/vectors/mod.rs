@@ -96,6 +96,6 @@ fn are_taken() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
-    // Past the test harness, which keeps what `println!` says for itself.
-    writeln!(std::io::stdout(), "vectors: {ok} ok, {refused} refused as named").unwrap();
+    // Past the test harness, which keeps what `println!` says for itself, and on a line of its own.
+    writeln!(std::io::stdout(), "\nvectors: {ok} ok, {refused} refused as named").unwrap();
 }
