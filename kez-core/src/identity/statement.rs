@@ -4,6 +4,8 @@
 //! constant protected header is its separator. TLS (Iroh) and the relay's challenges, which the seed signs
 //! outside this crate, begin with 64 spaces or are at most 32 bytes long; no statement is or does either.
 
+use std::borrow::Cow;
+
 use sha2::{Digest, Sha256};
 
 use super::PrimaryKey;
@@ -55,7 +57,7 @@ pub enum Statement<'a> {
         primary: &'a PrimaryKey,
     },
     /// A sigchain event (§4); only [`crate::sigchain`] makes one.
-    Event(&'a SigningInput),
+    Event(&'a SigningInput<'a>),
 }
 
 impl Statement<'_> {
@@ -107,12 +109,18 @@ pub struct EnvelopeParts<'a> {
 
 /// A JWS signing input (RFC 7515 §5.1) that begins with the one header of sigchain events.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SigningInput(String);
+pub struct SigningInput<'a>(Cow<'a, str>);
 
-impl SigningInput {
+impl<'a> SigningInput<'a> {
     /// Joins the constant header and an encoded payload.
     pub(crate) fn new(payload_base64: &str) -> Self {
-        Self(format!("{JWS_HEADER}.{payload_base64}"))
+        Self(Cow::Owned(format!("{JWS_HEADER}.{payload_base64}")))
+    }
+
+    /// Takes what stands before a JWS' second dot, and returns the encoded payload beside it; `None` for another header.
+    pub(crate) fn parse(text: &'a str) -> Option<(Self, &'a str)> {
+        let payload = text.strip_prefix(JWS_HEADER)?.strip_prefix('.')?;
+        Some((Self(Cow::Borrowed(text)), payload))
     }
 
     pub(crate) fn as_str(&self) -> &str {

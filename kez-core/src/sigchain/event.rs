@@ -3,7 +3,7 @@
 use data_encoding::BASE64URL_NOPAD;
 
 use super::{
-    ChainError, Head, JWS_HEADER, MAX_CHAIN_EVENTS, MAX_EVENT_CHARS, Op, Timestamp,
+    ChainError, Head, MAX_CHAIN_EVENTS, MAX_EVENT_CHARS, Op, Timestamp,
     json::{self, Object, Value},
 };
 use crate::{
@@ -33,18 +33,17 @@ impl Event {
     /// [`ChainError`], the first failed check of §13's order.
     pub fn parse(jws: &str, primary: &PrimaryKey, policy: Policy) -> Result<Self, ChainError> {
         let parts = Parts::split(jws)?;
-        let input = SigningInput::new(parts.payload);
-        primary.verify(&Statement::Event(&input), &parts.signature)?;
+        primary.verify(&Statement::Event(&parts.input), &parts.signature)?;
 
         let Value::Object(members) = json::parse(&parts.bytes)? else {
             return Err(ChainError::BadEvent { member: "payload" });
         };
-        Self::from_members(jws, &input, &members, primary, policy)
+        Self::from_members(jws, &parts.input, &members, primary, policy)
     }
 
     fn from_members(
         jws: &str,
-        input: &SigningInput,
+        input: &SigningInput<'_>,
         members: &Object<'_>,
         primary: &PrimaryKey,
         policy: Policy,
@@ -165,7 +164,7 @@ impl Event {
 
 /// A compact JWS with the one header, decoded and not verified.
 struct Parts<'a> {
-    payload: &'a str,
+    input: SigningInput<'a>,
     bytes: Vec<u8>,
     signature: Signature,
 }
@@ -175,17 +174,13 @@ impl<'a> Parts<'a> {
         if jws.len() > MAX_EVENT_CHARS {
             return Err(ChainError::TooLong);
         }
-        let mut parts = jws.split('.');
-        let (Some(header), Some(payload), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
+        let (2, Some((signed, signature))) = (jws.bytes().filter(|&byte| byte == b'.').count(), jws.rsplit_once('.'))
         else {
             return Err(ChainError::BadJws);
         };
-        if header != JWS_HEADER {
-            return Err(ChainError::BadJwsHeader);
-        }
+        let (input, payload) = SigningInput::parse(signed).ok_or(ChainError::BadJwsHeader)?;
         let bytes = BASE64URL_NOPAD.decode(payload.as_bytes()).map_err(|_| ChainError::BadBase64)?;
-        Ok(Self { payload, bytes, signature: Signature::from_base64(signature)? })
+        Ok(Self { input, bytes, signature: Signature::from_base64(signature)? })
     }
 }
 

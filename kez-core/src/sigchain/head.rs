@@ -26,7 +26,7 @@ impl Head {
         &self.0
     }
 
-    pub(super) fn of(input: &SigningInput) -> Self {
+    pub(super) fn of(input: &SigningInput<'_>) -> Self {
         Self(Sha256::digest(input.as_str()).into())
     }
 }
