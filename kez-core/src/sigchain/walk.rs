@@ -1,15 +1,22 @@
 //! Reading a chain from a sigchain server, page by page.
 
-use std::{num::NonZero, panic, thread};
+use std::{
+    collections::BTreeMap,
+    num::NonZero,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+};
 
 use thiserror::Error;
 
 use super::{Chain, ChainError, Event, ForkProof, MAX_WALK_BYTES};
 
-/// How many events are checked before the next are looked at, so that a chain that breaks off early costs little.
-const BATCH_EVENTS: usize = 2048;
-/// Below this many events a second thread costs more than it brings.
-const MIN_EVENTS_A_THREAD: usize = 32;
+/// How many events a thread parses at a time: few enough that a chain that breaks off early costs little, and so many that
+/// handing them over does not show.
+const EVENTS_A_PART: usize = 64;
 
 /// Reads a chain on from its last event, or its start: ask the server for what comes after [`Walk::after`], hand its page
 /// to [`Walk::take`], and go on until that says [`Progress::Done`].
@@ -97,26 +104,19 @@ impl<'a> Walk<'a> {
                 _ => Ok(Progress::Stalled),
             };
         }
-        for batch in events.chunks(BATCH_EVENTS) {
-            let affordable = batch.iter().take_while(|jws| self.afford(jws.as_ref())).count();
-            let (batch, beyond) = batch.split_at(affordable);
-            for (event, jws) in parse_all(batch, self.chain).into_iter().zip(batch) {
-                self.step(event).map_err(|error| self.stopped(error, jws.as_ref()))?;
-            }
-            if let Some(jws) = beyond.first() {
-                return Err(self.stopped(ChainError::TooLong, jws.as_ref()));
-            }
-        }
+        let (primary, policy) = (*self.chain.primary(), self.chain.policy());
+        let parse = |jws: &S| Event::parse(jws.as_ref(), &primary, policy);
+        for_each_parsed(events, parse, |jws, event| {
+            let jws = jws.as_ref();
+            self.step(jws, event).map_err(|error| self.stopped(error, jws))
+        })?;
         Ok(if self.chain.tip().seq() < server_seq { Progress::More } else { Progress::Done })
     }
 
-    fn afford(&mut self, jws: &str) -> bool {
+    fn step(&mut self, jws: &str, event: Result<Event, ChainError>) -> Result<(), ChainError> {
         let left = self.bytes_left.checked_sub(jws.len());
         self.bytes_left = left.unwrap_or(0);
-        left.is_some()
-    }
-
-    fn step(&mut self, event: Result<Event, ChainError>) -> Result<(), ChainError> {
+        left.ok_or(ChainError::TooLong)?;
         let event = event?;
         if !self.pin_unseen {
             return self.chain.push_parsed(event).map(drop);
@@ -142,31 +142,50 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Checks what each event says of itself, on all processors: it is nearly all of a walk's work, and the order does not
-/// matter for it.
-fn parse_all<S: AsRef<str> + Sync>(events: &[S], chain: &Chain) -> Vec<Result<Event, ChainError>> {
-    let parse = |part: &[S]| -> Vec<_> {
-        part.iter().map(|jws| Event::parse(jws.as_ref(), chain.primary(), chain.policy())).collect()
-    };
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(events.len() / MIN_EVENTS_A_THREAD);
-    if threads < 2 {
-        return parse(events);
-    }
-    let (own, others) = events.split_at(events.len().div_ceil(threads));
+/// Parses events on all processors, which is nearly all of a walk's work, and has `take` go through them in their order,
+/// up to the first that it refuses.
+fn for_each_parsed<S: Sync, T: Send, E>(
+    events: &[S],
+    parse: impl Fn(&S) -> T + Sync,
+    mut take: impl FnMut(&S, T) -> Result<(), E>,
+) -> Result<(), E> {
+    let parts: Vec<&[S]> = events.chunks(EVENTS_A_PART).collect();
+    let parse_all = |part: &[S]| -> Vec<T> { part.iter().map(&parse).collect() };
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = if parts.len() < 2 { 0 } else { threads.min(parts.len()) };
+    let next = AtomicUsize::new(0);
+    let (send, receive) = mpsc::sync_channel(threads);
     thread::scope(|scope| {
-        let others: Vec<_> = others
-            .chunks(events.len().div_ceil(threads))
-            .map(|part| thread::Builder::new().spawn_scoped(scope, move || parse(part)).map_err(|_| part))
-            .collect();
-        let mut parsed = parse(own);
-        for other in others {
-            parsed.extend(match other.map(thread::ScopedJoinHandle::join) {
-                Ok(Ok(part)) => part,
-                Ok(Err(panicked)) => panic::resume_unwind(panicked),
-                // No thread could be had: it takes longer, that is all.
-                Err(part) => parse(part),
-            });
+        for _ in 0..threads {
+            let (send, next, parts, parse_all) = (send.clone(), &next, &parts, &parse_all);
+            let work = move || {
+                let mine = || Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, *parts.get(at)?)));
+                while let Some((at, part)) = mine() {
+                    if send.send((at, parse_all(part))).is_err() {
+                        break; // Nobody wants the rest.
+                    }
+                }
+            };
+            if thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                break; // It takes longer, that is all.
+            }
         }
-        parsed
+        drop(send);
+        // Gone with this closure, whatever ends it, so that nobody waits for us to take more.
+        let receive = receive;
+        let mut early = BTreeMap::new();
+        for (at, part) in parts.iter().enumerate() {
+            let parsed = loop {
+                if let Some(parsed) = early.remove(&at) {
+                    break parsed;
+                }
+                match receive.recv() {
+                    Ok((at, parsed)) => drop(early.insert(at, parsed)),
+                    Err(_) => break parse_all(part),
+                }
+            };
+            part.iter().zip(parsed).try_for_each(|(event, parsed)| take(event, parsed))?;
+        }
+        Ok(())
     })
 }

@@ -1,11 +1,15 @@
 //! Walks over a server's pages, pins, and proofs of a fork (`docs/PROTOCOL.md` §4).
 
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use ed25519_dalek::{Signer, SigningKey};
 use kez_core::{
     Code,
     handle::{Handle, Home, Policy},
     identity::SecretKey,
     sigchain::{Chain, ChainError, ForkProof, Install, Op, Pin, Progress, Stopped, Timestamp},
 };
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 fn key() -> SecretKey {
     SecretKey::from_seed([7; 32])
@@ -216,22 +220,44 @@ fn only_two_sound_events_at_one_place_prove_a_fork() {
     assert_eq!("no line feed".parse::<ForkProof>().unwrap_err().code(), Code::BadJws);
 }
 
+/// Signs so many events of nearly the greatest length, each an operation of a later version that may be stepped over.
+fn long_events(count: usize) -> Vec<String> {
+    let header = BASE64URL_NOPAD.encode(br#"{"alg":"Ed25519","typ":"kez-event+jws"}"#);
+    let (key, pad) = (SigningKey::from_bytes(key().expose_seed()), "a".repeat(11_900));
+    let mut prev = Value::Null;
+    let sign = |seq: usize| {
+        let op = json!({"ignorable": true, "pad": pad, "type": "later"});
+        let primary = SecretKey::from_seed([7; 32]).primary().to_string();
+        let event =
+            json!({"op": op, "prev": prev, "primary": primary, "seq": seq, "ts": "2026-11-23T00:00:00Z", "v": 1});
+        let input = format!("{header}.{}", BASE64URL_NOPAD.encode(event.to_string().as_bytes()));
+        prev = HEXLOWER.encode(&Sha256::digest(&input)).into();
+        format!("{input}.{}", BASE64URL_NOPAD.encode(&key.sign(input.as_bytes()).to_bytes()))
+    };
+    (1..=count).map(sign).collect()
+}
+
 #[test]
 fn a_walk_reads_64_mib_and_the_next_goes_on() {
-    let mut own = chain();
-    let long = |i: usize| Op::AddClaim {
-        claim: format!("x:{i}").parse().unwrap(),
-        at: Some(format!("https://{}", "a".repeat(1016))),
-        sig: None,
-    };
-    let (one, next) = (sign(&mut own, long(0)), sign(&mut own, long(1)));
-    // Signing tens of thousands of events takes long, and what is refused counts too.
-    let junk = vec!["x".repeat(16_000); 1000];
+    let mut events = long_events(4200);
+    let mut bytes = 0;
+    let affordable =
+        events.iter().take_while(|jws| (bytes + jws.len() <= 64 << 20).then(|| bytes += jws.len()).is_some());
+    let affordable = affordable.count();
+    assert!((4100..4200).contains(&affordable), "{affordable}");
+    // Whatever else is wrong with the event that goes beyond, it is not looked at.
+    let beyond = std::mem::replace(&mut events[affordable], "x".repeat(16_000));
+
     let mut seen = chain();
     let mut walk = seen.walk();
-    assert_eq!(walk.take(&[&one], 2).unwrap(), Progress::More);
-    let pages = (1..10).find(|_| code(walk.take(&junk, 2)) == Code::TooLong);
-    assert_eq!(pages, Some((64 << 20) / 16_000_000 + 2));
-    assert_eq!(code(walk.take(&[&next], 2)), Code::TooLong, "this walk is over");
-    assert_eq!(seen.walk().take(&[&one, &next], 2).unwrap(), Progress::Done, "the next goes on from the pin");
+    let (first, rest) = events.split_at(3000);
+    assert_eq!(walk.take(first, 4200).unwrap(), Progress::More);
+    let stopped = walk.take(rest, 4200).unwrap_err();
+    assert_eq!((stopped.error, stopped.refused), (ChainError::TooLong, Some(events[affordable].clone())));
+    assert_eq!(code(walk.take(&[&beyond], 4200)), Code::TooLong, "this walk is over");
+    assert_eq!(seen.tip().seq(), affordable as u64);
+
+    events[affordable] = beyond;
+    assert_eq!(seen.walk().take(&events[affordable - 1..], 4200).unwrap(), Progress::Done, "the next goes on");
+    assert_eq!(seen.tip().seq(), 4200);
 }
