@@ -93,7 +93,14 @@ impl SigchainClient {
         loop {
             let url = format!("{chain_url}?after={}&limit={PAGE_EVENTS}", walk.after());
             let page: Page = self.http.get(&url).await?;
-            match walk.take(&page.events, page.seq)? {
+            let progress = match walk.take(&page.events, page.seq) {
+                // No fault of the chain's: it is as if the server had given up, and the next walk goes on.
+                Err(Stopped { error: error @ ChainError::WalkTooLong, .. }) => {
+                    return Err(bad_answer(&url, &error.to_string()).into());
+                }
+                progress => progress?,
+            };
+            match progress {
                 Progress::More => {}
                 Progress::Done => return Ok(()),
                 Progress::Stalled => return Err(bad_answer(&url, "a page that leads no further").into()),

@@ -23,7 +23,8 @@ impl Claim {
         Ok(join(claim, &primary.to_hex(), &sig))
     }
 
-    /// Checks one line, without its end, as the proof that the holder of `primary` makes this claim.
+    /// Checks one line, without its end, as the proof that the holder of `primary` makes this claim. Whether the line stood
+    /// at the claim's own place is for the caller to know; for a gist that means its owner, see [`Claim::verify_gist`].
     ///
     /// # Errors
     /// [`ClaimError`], the first failed check of §10's order.

@@ -22,6 +22,7 @@ mod tests;
 use std::{fmt, io};
 
 use rand_core::CryptoRng;
+use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -118,14 +119,16 @@ impl From<FileError> for io::Error {
 }
 
 /// The content key of one file: 32 bytes, fresh for each, wiped on drop and never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct FileKey(Zeroizing<[u8; 32]>);
+///
+/// They stay at one place in memory, so that a list of files that grows or moves leaves no copy behind.
+#[derive(Clone)]
+pub struct FileKey(Box<Zeroizing<[u8; 32]>>);
 
 impl FileKey {
     /// Makes a fresh key.
     #[must_use]
     pub fn generate(rng: &mut impl CryptoRng) -> Self {
-        let mut bytes = Zeroizing::new([0; 32]);
+        let mut bytes = Box::new(Zeroizing::new([0; 32]));
         rng.fill_bytes(bytes.as_mut_slice());
         Self(bytes)
     }
@@ -133,7 +136,7 @@ impl FileKey {
     /// Takes the 32 bytes that a `file_share` carries.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self(Box::new(Zeroizing::new(bytes)))
     }
 
     /// Shows the key to the store or the message that carries it.
@@ -142,6 +145,14 @@ impl FileKey {
         &self.0
     }
 }
+
+impl PartialEq for FileKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_slice().ct_eq(other.0.as_slice()).into()
+    }
+}
+
+impl Eq for FileKey {}
 
 impl fmt::Debug for FileKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -33,7 +33,8 @@ pub struct Sealer {
     next: u64,
     /// A segment is held back until more follows: only then is it known not to be the last.
     held: Zeroizing<Vec<u8>>,
-    hasher: blake3::Hasher,
+    /// It holds the last block of plaintext.
+    hasher: Zeroizing<blake3::Hasher>,
     plain_len: u64,
 }
 
@@ -51,13 +52,13 @@ impl Sealer {
     #[must_use]
     pub fn new(key: &FileKey) -> Self {
         let held = Zeroizing::new(Vec::with_capacity(SEGMENT_BYTES));
-        Self { cipher: Cipher::new(key), next: 0, held, hasher: blake3::Hasher::new(), plain_len: 0 }
+        Self { cipher: Cipher::new(key), next: 0, held, hasher: Zeroizing::new(blake3::Hasher::new()), plain_len: 0 }
     }
 
     /// Takes the next plaintext bytes and appends every segment that is now complete to `out`.
     ///
     /// # Errors
-    /// [`FileError::TooLarge`] above 2^32 segments.
+    /// [`FileError::TooLarge`] above 2^32 segments. Nothing of this piece was taken then; give the file up.
     pub fn update(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), FileError> {
         let plain_len = self.plain_len.saturating_add(plain.len() as u64);
         blob_len(plain_len)?;

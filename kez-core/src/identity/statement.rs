@@ -4,7 +4,7 @@
 //! constant protected header is its separator. TLS (Iroh) and the relay's challenges, which the seed signs
 //! outside this crate, begin with 64 spaces or are at most 32 bytes long; no statement is or does either.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use sha2::{Digest, Sha256};
 
@@ -96,8 +96,7 @@ fn naming(context: &[u8], subject: &str, primary: &PrimaryKey) -> Vec<u8> {
     [context, subject.as_bytes(), b"\0", primary.to_string().as_bytes(), b"\0"].concat()
 }
 
-/// What the signature of an envelope covers, in order (§6).
-#[derive(Debug)]
+/// What the signature of an envelope covers, in order (§6). `Debug` does not show it.
 pub struct EnvelopeParts<'a> {
     pub(crate) suite: u8,
     pub(crate) key_id: [u8; 4],
@@ -105,6 +104,12 @@ pub struct EnvelopeParts<'a> {
     pub(crate) ephemeral: &'a [u8; 32],
     pub(crate) commitment: &'a [u8; 32],
     pub(crate) body_hash: &'a [u8; 32],
+}
+
+impl fmt::Debug for EnvelopeParts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EnvelopeParts(redacted)")
+    }
 }
 
 /// A JWS signing input (RFC 7515 §5.1) that begins with the one header of sigchain events.

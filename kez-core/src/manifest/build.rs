@@ -108,13 +108,14 @@ pub(super) fn build_from<'a>(
 struct ReaderKeys<'a> {
     owner: &'a SecretKey,
     frame: &'a Frame,
-    known: HashMap<PrimaryKey, ReaderKey>,
+    /// Boxed: a table that grows leaves copies of what lies in it.
+    known: HashMap<PrimaryKey, Box<ReaderKey>>,
 }
 
 impl ReaderKeys<'_> {
     fn of(&mut self, reader: &PrimaryKey) -> &ReaderKey {
         let (owner, frame) = (self.owner, self.frame);
-        self.known.entry(*reader).or_insert_with(|| frame.reader_key(&owner.agree(reader), reader))
+        self.known.entry(*reader).or_insert_with(|| Box::new(frame.reader_key(&owner.agree(reader), reader)))
     }
 }
 

@@ -198,6 +198,7 @@ fn parse(text: &str) -> Option<Address> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{filecrypt::FileKey, payload::SharePath};
 
     #[test]
     fn addresses_have_one_spelling() {
@@ -229,9 +230,26 @@ mod tests {
     fn what_a_message_says_is_not_printed() {
         let id = MessageId([0; 16]);
         let text = "meet at eight".to_owned();
-        for content in [Content::Text(text.clone()), Content::Edit { id, text }] {
-            let printed = format!("{content:?}");
-            assert!(printed.contains("13 bytes") && !printed.contains("eight"), "{printed}");
+        let addresses = Addresses::new([Address::Relay("https://eight.example".to_owned())]);
+        let target = MessageRef { author: [0; 32], id };
+        let entry = FileEntry {
+            path: SharePath::parse("eight.txt").unwrap(),
+            media_type: "eight/eight".to_owned(),
+            blob_hash: [0; 32],
+            key: FileKey::from_bytes([8; 32]),
+            plain_hash: [0; 32],
+            plain_len: 8,
+        };
+        let presence =
+            Presence { state: PresenceState::Online, ttl_s: 1, is_answer: false, addresses: addresses.clone() };
+        for (content, expected) in [
+            (Content::Text(text.clone()), "Text(13 bytes, redacted)"),
+            (Content::Edit { id, text: text.clone() }, "Edit(00000000000000000000000000000000, 13 bytes, redacted)"),
+            (Content::Reaction { target, emoji: text }, "Reaction(00000000000000000000000000000000, redacted)"),
+            (Content::FileShare(FileShare { entries: vec![entry], addresses }), "FileShare(1 files, redacted)"),
+            (Content::Presence(presence), "Presence(Online, redacted)"),
+        ] {
+            assert_eq!(format!("{content:?}"), expected);
         }
     }
 

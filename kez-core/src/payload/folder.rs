@@ -26,9 +26,7 @@ impl FolderList {
         if entries.len() > MAX_FOLDER_FILES {
             return Err(PayloadError::BadField { field: "entries" });
         }
-        if entries.iter().any(|entry| entry.media_type == FOLDER_MEDIA_TYPE) {
-            return Err(PayloadError::BadField { field: "media" });
-        }
+        entries.iter().try_for_each(check_is_file)?;
         check_paths(&entries)?;
         Ok(Self(entries))
     }
@@ -43,10 +41,15 @@ impl FolderList {
         if count > MAX_FOLDER_FILES {
             return Err(PayloadError::BadField { field: "entries" });
         }
-        let entries = (0..count).map(|_| FileEntry::read(&mut reader)).collect::<Result<Vec<_>, _>>()?;
-        let list = Self::new(entries)?;
+        let mut entries = Vec::with_capacity(count);
+        for _ in 0..count {
+            let entry = FileEntry::read(&mut reader)?;
+            check_is_file(&entry)?;
+            entries.push(entry);
+        }
+        check_paths(&entries)?;
         reader.finish()?;
-        Ok(list)
+        Ok(Self(entries))
     }
 
     /// Writes the folder list.
@@ -69,6 +72,11 @@ impl FolderList {
     pub fn entries(&self) -> &[FileEntry] {
         &self.0
     }
+}
+
+fn check_is_file(entry: &FileEntry) -> Result<(), PayloadError> {
+    let folder = entry.media_type == FOLDER_MEDIA_TYPE;
+    if folder { Err(PayloadError::BadField { field: "media" }) } else { Ok(()) }
 }
 
 #[cfg(test)]

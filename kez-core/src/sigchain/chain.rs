@@ -93,7 +93,8 @@ impl Chain {
     /// Store it before it is sent: two events at one place are a fork that no one can undo (§4).
     ///
     /// # Errors
-    /// [`ChainError::WrongPrimary`] with another's key; otherwise the check that the new event would fail.
+    /// [`ChainError::WrongPrimary`] with another's key; otherwise the check that readers' walks would fail at, also of an
+    /// operation that they would not know or would take for another one.
     pub fn sign_next(&mut self, key: &SecretKey, op: Op, ts: &Timestamp) -> Result<&Event, ChainError> {
         if key.primary() != self.primary {
             return Err(ChainError::WrongPrimary);
@@ -101,11 +102,13 @@ impl Chain {
         if self.tip.seq() == MAX_CHAIN_EVENTS {
             return Err(ChainError::TooLong);
         }
-        let event = Event::sign(key, self.tip.seq() + 1, self.tip.head(), ts, op);
+        let signed = Event::sign(key, self.tip.seq() + 1, self.tip.head(), ts, op);
         // An operation built by hand may hold what no reader would take: read it back as they will.
-        let event = Event::parse(event.jws(), &self.primary, self.policy)?;
-        let tip = self.tip.check_next(&event)?;
-        Ok(self.append(event, tip))
+        let event = Event::parse(signed.jws(), &self.primary, self.policy)?;
+        if event.op().is_ok() && event.op() != signed.op() {
+            return Err(ChainError::BadEvent { member: "type" });
+        }
+        self.push_parsed(event)
     }
 
     fn append(&mut self, event: Event, tip: Tip) -> &Event {

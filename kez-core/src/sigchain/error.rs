@@ -12,6 +12,9 @@ pub enum ChainError {
     /// The event is above 16,384 characters, or stands beyond the 100,000th place.
     #[error("the event or the chain is longer than the protocol allows")]
     TooLong,
+    /// A walk has read as much as one walk reads. Nothing is wrong: the next one goes on from the pin.
+    #[error("the chain is longer than what is read at a time; walk again to go on")]
+    WalkTooLong,
     /// The event is not three parts joined by dots.
     #[error("the event is no compact JWS (three parts joined by dots)")]
     BadJws,
@@ -93,7 +96,7 @@ impl ChainError {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::TooLong => Code::TooLong,
+            Self::TooLong | Self::WalkTooLong => Code::TooLong,
             Self::BadJws => Code::BadJws,
             Self::BadJwsHeader => Code::BadJwsHeader,
             Self::BadBase64 => Code::BadBase64,

@@ -62,7 +62,8 @@ impl ForkProof {
         self.first.seq()
     }
 
-    /// Returns both events: the one that was known before, and the one that contradicts it.
+    /// Returns both events: the one that was known before, and the one that contradicts it. Their operations were read
+    /// under the production policy.
     #[must_use]
     pub fn events(&self) -> [&Event; 2] {
         [&self.first, &self.second]

@@ -45,7 +45,8 @@ impl From<String> for Value<'_> {
 
 /// Parses a payload and insists on its canonical form.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value<'_>, ChainError> {
-    let value: Value<'_> = serde_json::from_slice(bytes).map_err(|error| ChainError::BadJson(error.to_string()))?;
+    let text = std::str::from_utf8(bytes).map_err(|error| ChainError::BadJson(error.to_string()))?;
+    let value: Value<'_> = serde_json::from_str(text).map_err(|error| ChainError::BadJson(error.to_string()))?;
     if is_canonical(&value, bytes) { Ok(value) } else { Err(ChainError::NotCanonicalJson) }
 }
 

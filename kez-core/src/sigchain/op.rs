@@ -133,7 +133,7 @@ pub enum Op {
 impl Op {
     /// Reads a well-formed `op` object. Unknown members are named before malformed ones.
     pub(super) fn parse(op: &Object<'_>, primary: &PrimaryKey, policy: Policy) -> Result<Self, ChainError> {
-        let mut members = Members::new(op);
+        let members = Members::new(op);
         let kind = members.text("type")?;
         let protocol = match kind {
             "add_endpoint" | "remove_endpoint" => Some(members.text("protocol")?),
@@ -301,7 +301,7 @@ impl<'a> Members<'a> {
     }
 
     fn optional<T>(
-        &mut self,
+        &self,
         member: &'static str,
         read: impl FnOnce(&Self, &'static str) -> Result<T, ChainError>,
     ) -> Result<Option<T>, ChainError> {

@@ -6,11 +6,15 @@ use super::{
 };
 use crate::{handle::Policy, identity::PrimaryKey};
 
+/// Rises when this crate learns operations that it stepped over before.
+const VERSION: u64 = 1;
+
 /// The last event of a walk and what the chain said there: all that is needed to go on without walking again (§4).
 ///
 /// It is a reader's own memory and worth as much as the place where it is kept: only the event's signature is checked
-/// when it is read back, the state beside it is believed. As bytes it is a JSON object of the event, its owner and the
-/// operations that make the state.
+/// when it is read back, the state beside it is believed. As bytes it is a JSON object of the event, its owner, the
+/// operations that make the state, and the version of what is known of operations: a later one, which knows operations
+/// that this one steps over, has to walk from the start.
 #[derive(Clone, Debug)]
 pub struct Pin {
     pub(super) event: Event,
@@ -41,16 +45,24 @@ impl Pin {
             ("event".into(), self.event.jws().into()),
             ("ops".into(), Value::Array(ops)),
             ("primary".into(), primary.to_string().into()),
+            ("v".into(), Value::Integer(VERSION)),
         ])))
     }
 
     /// Reads what [`Pin::to_bytes`] wrote.
     ///
     /// # Errors
-    /// [`ChainError`] if the bytes are damaged, or the event is not its owner's: walk from the start again.
+    /// [`ChainError`] if the bytes are damaged or of another version, or the event is not its owner's: walk from the start
+    /// again.
     pub fn from_bytes(bytes: &[u8], policy: Policy) -> Result<Self, ChainError> {
         let bad = |member| ChainError::BadEvent { member };
         let Value::Object(members) = json::parse(bytes)? else { return Err(bad("pin")) };
+        if members.get("v") != Some(&Value::Integer(VERSION)) {
+            return Err(bad("v"));
+        }
+        if let Some(unknown) = members.keys().find(|name| !["event", "ops", "primary", "v"].contains(&name.as_ref())) {
+            return Err(ChainError::UnknownMember(unknown.to_string()));
+        }
         let text = |member| match members.get(member) {
             Some(Value::Text(text)) => Ok(text.as_ref()),
             _ => Err(bad(member)),
@@ -61,7 +73,10 @@ impl Pin {
         let mut state = State::default();
         for op in ops {
             let Value::Object(op) = op else { return Err(bad("ops")) };
-            state.apply(&Op::parse(op, &primary, policy)?);
+            match Op::parse(op, &primary, policy)? {
+                Op::Unknown { .. } => return Err(bad("ops")),
+                op => state.apply(&op),
+            }
         }
         Ok(Self { event, state, policy })
     }

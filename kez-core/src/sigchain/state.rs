@@ -153,7 +153,9 @@ impl State {
             Op::RemoveNatsEndpoint { url } => self.nats.remove(url),
             Op::RemoveIrohEndpoint { install } => self.iroh.remove(install),
             Op::SetHandle(handle) => {
-                self.past_handles.extend(handle.clone());
+                if let Some(handle) = handle.as_ref().filter(|handle| !self.past_handles.contains(*handle)) {
+                    self.past_handles.insert(handle.clone());
+                }
                 self.handle.clone_from(handle);
             }
             &Op::SetSharedFiles { manifest, version } => self.shared_files = Some(SharedFiles { manifest, version }),

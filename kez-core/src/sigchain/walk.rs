@@ -12,7 +12,7 @@ use std::{
 
 use thiserror::Error;
 
-use super::{Chain, ChainError, Event, ForkProof, MAX_WALK_BYTES};
+use super::{Chain, ChainError, Event, ForkProof, MAX_EVENT_CHARS, MAX_WALK_BYTES};
 
 /// How many events a thread parses at a time: few enough that a chain that breaks off early costs little, and so many that
 /// handing them over does not show.
@@ -64,12 +64,13 @@ pub enum Progress {
 
 /// Says where and why a walk ended before the chain's end. What was sound until there is in the chain.
 #[derive(Clone, Debug, Error)]
-#[error("{error}")]
+#[error("the walk stopped before the chain's end")]
 pub struct Stopped {
     /// What is wrong.
     #[source]
     pub error: ChainError,
-    /// The event that was refused; a rollback has none.
+    /// The event that was refused. There is none for a rollback, for a walk that read its fill, and for what is too long to
+    /// be an event.
     pub refused: Option<String>,
     /// For a fork, both events.
     pub fork: Option<Box<ForkProof>>,
@@ -93,30 +94,38 @@ impl<'a> Walk<'a> {
     /// # Errors
     /// [`Stopped`] with the code of the first event that does not follow: [`ChainError::Fork`] if it contradicts one that
     /// was walked, [`ChainError::Gap`] if the first page does not begin with the pinned event; [`ChainError::Rollback`] if
-    /// the server's chain ends before it, [`ChainError::TooLong`] above 64 MiB.
+    /// the server's chain ends before it, [`ChainError::WalkTooLong`] above 64 MiB.
     pub fn take<S: AsRef<str> + Sync>(&mut self, events: &[S], server_seq: u64) -> Result<Progress, Stopped> {
         if events.is_empty() {
             let error = ChainError::Rollback { pinned: self.pin, found: server_seq };
             return match (self.chain.tip().seq(), server_seq) {
-                _ if server_seq < self.pin => Err(Stopped { error, refused: None, fork: None }),
+                _ if server_seq < self.pin => Err(self.stopped(error, None)),
                 // Nobody has written on this chain yet.
                 (0, 0) => Ok(Progress::Done),
                 _ => Ok(Progress::Stalled),
             };
         }
+        // Cut before anything is checked: a page may be as long as its server likes.
+        let affordable = events.iter().take_while(|jws| self.afford(jws.as_ref())).count();
+        let (events, beyond) = events.split_at(affordable);
         let (primary, policy) = (*self.chain.primary(), self.chain.policy());
         let parse = |jws: &S| Event::parse(jws.as_ref(), &primary, policy);
         for_each_parsed(events, parse, |jws, event| {
-            let jws = jws.as_ref();
-            self.step(jws, event).map_err(|error| self.stopped(error, jws))
+            self.step(event).map_err(|error| self.stopped(error, Some(jws.as_ref())))
         })?;
+        if !beyond.is_empty() {
+            return Err(self.stopped(ChainError::WalkTooLong, None));
+        }
         Ok(if self.chain.tip().seq() < server_seq { Progress::More } else { Progress::Done })
     }
 
-    fn step(&mut self, jws: &str, event: Result<Event, ChainError>) -> Result<(), ChainError> {
+    fn afford(&mut self, jws: &str) -> bool {
         let left = self.bytes_left.checked_sub(jws.len());
         self.bytes_left = left.unwrap_or(0);
-        left.ok_or(ChainError::TooLong)?;
+        left.is_some()
+    }
+
+    fn step(&mut self, event: Result<Event, ChainError>) -> Result<(), ChainError> {
         let event = event?;
         if !self.pin_unseen {
             return self.chain.push_parsed(event).map(drop);
@@ -131,14 +140,14 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn stopped(&self, error: ChainError, jws: &str) -> Stopped {
-        let fork = match error {
-            ChainError::Fork { seq } => {
-                self.chain.at(seq).and_then(|known| ForkProof::check(known.jws(), jws).ok()).map(Box::new)
-            }
+    fn stopped(&self, error: ChainError, refused: Option<&str>) -> Stopped {
+        let refused = refused.filter(|jws| jws.len() <= MAX_EVENT_CHARS);
+        let known = match error {
+            ChainError::Fork { seq } => self.chain.at(seq),
             _ => None,
         };
-        Stopped { error, refused: Some(jws.to_owned()), fork }
+        let fork = known.zip(refused).and_then(|(known, jws)| ForkProof::check(known.jws(), jws).ok());
+        Stopped { error, refused: refused.map(str::to_owned), fork: fork.map(Box::new) }
     }
 }
 

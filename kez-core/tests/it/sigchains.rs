@@ -269,6 +269,10 @@ fn nothing_is_signed_that_no_reader_would_take() {
     let home = Home::parse("kez.lat", Policy::Production).unwrap();
     let plain = Op::AddNatsEndpoint { home, url: "nats://kez.lat".into() };
     assert_eq!(add(&mut chain(), plain).unwrap_err().code(), Code::BadEvent);
+    let unknown = |kind: &str, ignorable| Op::Unknown { kind: kind.into(), ignorable };
+    assert_eq!(add(&mut chain(), unknown("later", false)).unwrap_err().code(), Code::UnknownOp);
+    assert_eq!(add(&mut chain(), unknown("retire", false)).unwrap_err().code(), Code::BadEvent, "it would retire");
+    assert!(add(&mut chain(), unknown("later", true)).is_ok());
     let mut others = Chain::new(SecretKey::from_seed([8; 32]).primary(), Policy::Production);
     assert_eq!(add(&mut others, Op::Retire).unwrap_err(), ChainError::WrongPrimary);
 }

@@ -63,6 +63,8 @@ fn a_walk_keeps_what_was_sound_and_names_what_was_not() {
     let stopped = seen.walk().take(&events, 100).unwrap_err();
     assert_eq!(stopped.error, ChainError::Gap { expected: 71, found: 72 });
     assert_eq!(stopped.refused.as_deref(), Some(events[70].as_str()));
+    let too_long = seen.walk().take(&[&events[69], &"x".repeat(20_000)], 100).unwrap_err();
+    assert_eq!((too_long.error, too_long.refused), (ChainError::TooLong, None), "junk is not kept");
     assert_eq!(seen.tip().seq(), 70);
     assert_eq!(seen.state().handle(), Some(&handle("al-69")));
 }
@@ -147,7 +149,10 @@ fn damaged_pins_are_refused() {
     let other = SecretKey::from_seed([8; 32]).primary().to_string();
     assert_eq!(fault(""), Code::BadJson);
     assert_eq!(fault("[]"), Code::BadEvent);
-    assert_eq!(fault(&text.replacen("\"ops\"", "\"opz\"", 1)), Code::BadEvent);
+    assert_eq!(fault(&text.replacen("\"ops\"", "\"opz\"", 1)), Code::UnknownMember);
+    assert_eq!(fault(&text.replacen("\"v\":1}", "\"v\":2}", 1)), Code::BadEvent);
+    assert_eq!(fault(&text.replacen("\"v\":1}", "\"v\":1,\"w\":1}", 1)), Code::UnknownMember);
+    assert_eq!(fault(&text.replacen("set_handle", "set_nothing", 1)), Code::BadEvent);
     assert_eq!(fault(&text.replacen("al-0@", "al-0", 1)), Code::BadEvent);
     assert_eq!(fault(&text.replacen(&key().primary().to_string(), &other, 1)), Code::BadSignature);
     assert!(Pin::from_bytes(&good[..good.len() - 1], Policy::Production).is_err());
@@ -253,7 +258,7 @@ fn a_walk_reads_64_mib_and_the_next_goes_on() {
     let (first, rest) = events.split_at(3000);
     assert_eq!(walk.take(first, 4200).unwrap(), Progress::More);
     let stopped = walk.take(rest, 4200).unwrap_err();
-    assert_eq!((stopped.error, stopped.refused), (ChainError::TooLong, Some(events[affordable].clone())));
+    assert_eq!((stopped.error, stopped.refused), (ChainError::WalkTooLong, None));
     assert_eq!(code(walk.take(&[&beyond], 4200)), Code::TooLong, "this walk is over");
     assert_eq!(seen.tip().seq(), affordable as u64);
 

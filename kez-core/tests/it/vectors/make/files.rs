@@ -341,7 +341,8 @@ fn folders(file: &mut File) {
         ("a list's number in two bytes", [&[0x83, 0], &good[1..]].concat(), Code::BadVarint),
         ("a list that nothing backs", varint(100_000), Code::Truncated),
         ("a list of 2^53 − 1 files", varint((1 << 53) - 1), Code::Truncated),
-        ("a folder in a folder", list(&[Entry::new("a"), folder]), Code::BadPayload),
+        ("a folder in a folder", list(&[Entry::new("a"), folder.clone()]), Code::BadPayload),
+        ("a folder in a folder, before a path outside", list(&[folder, Entry::new("../b")]), Code::BadPayload),
         ("a path twice in a list", list(&["a", "b", "a"].map(Entry::new)), Code::BadPath),
         (
             "a path twice in a list, and a byte after it",
