@@ -125,7 +125,9 @@ fn decode(hrp: Hrp, text: &str) -> Option<Zeroizing<[u8; 32]>> {
     let mut bytes = Zeroizing::new([0; 32]);
     let mut source = checked.byte_iter();
     bytes.iter_mut().try_for_each(|byte| source.next().map(|next| *byte = next))?;
-    let canonical = Zeroizing::new(bech32::encode::<Bech32>(hrp, bytes.as_slice()).ok()?);
+    // Room for all from the start: growing would leave parts of a secret behind.
+    let mut canonical = Zeroizing::new(String::with_capacity(text.len()));
+    bech32::encode_to_fmt::<Bech32, String>(&mut canonical, hrp, bytes.as_slice()).ok()?;
     (canonical.as_str() == text).then_some(bytes)
 }
 
