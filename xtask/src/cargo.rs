@@ -38,16 +38,7 @@ impl Workspace {
     pub(crate) fn cargo(&self, configure: impl FnOnce(&mut Command)) -> Result<Guarded> {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
         Guarded::spawn(cargo, |command| {
-            command.current_dir(&self.root);
-            // `cargo xtask` describes this package in the environment. Build scripts that watch those variables would
-            // run again, and half of the dependencies be built again, at each change between `cargo` and `cargo xtask`.
-            for (name, _) in env::vars_os() {
-                let text = name.to_string_lossy();
-                if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-                    command.env_remove(name);
-                }
-            }
-            configure(command);
+            configure(without_own_package(command.current_dir(&self.root)));
         })
         .context("cargo can't be started")
     }
@@ -58,6 +49,19 @@ impl Workspace {
         ensure!(status.is_some_and(|status| status.success()), "cargo failed, see above");
         Ok(())
     }
+}
+
+/// Keeps from a command that builds what `cargo xtask` says of this package in the environment. Build scripts that watch
+/// those variables would run again, and half of the dependencies be built again, at each change between `cargo` and
+/// `cargo xtask`.
+pub(crate) fn without_own_package(command: &mut Command) -> &mut Command {
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// Returns the folder for what is fetched or learned: that of kez-testbed, which this crate does not depend on.

@@ -8,21 +8,21 @@ use std::{
     fs::{self, File},
     io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{self, Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 
 use crate::{
-    cargo::{Workspace, cache_folder},
+    cargo::{Workspace, cache_folder, without_own_package},
     guard::Guarded,
 };
 
 const CARGO_FUZZ_VERSION: &str = "0.13.2";
 /// What an input may hold of memory and time. The targets' inputs are small, and a parser that needs more is at fault.
 const MEMORY_MIB: u32 = 1024;
-const INPUT_SECONDS: u32 = 10;
+const INPUT_SECONDS: u32 = 30;
 /// The longest input in bytes. Long ones only repeat what short ones say, and are slow.
 const MAX_INPUT_BYTES: u32 = 4096;
 /// The longest event, and so much more that it is refused for its length.
@@ -116,8 +116,22 @@ fn cargo_fuzz(workspace: &Workspace, cache: &Path) -> Result<OsString> {
 fn build(workspace: &Workspace, cargo_fuzz: &OsString) -> Result<PathBuf> {
     let target_dir = workspace.programs.parent().context("this program lies in no target folder")?.join("fuzz");
     let host = host()?;
+    // The lock file is part of the tree: a change of the core's dependencies has to be in it.
+    workspace
+        .run_cargo(|command| {
+            command.args(["metadata", "--locked", "--format-version", "1", "--manifest-path", "fuzz/Cargo.toml"]);
+            command.stdout(Stdio::null());
+        })
+        .context("fuzz/Cargo.lock is not up to date: run `cargo update --workspace --manifest-path fuzz/Cargo.toml`")?;
     let built = Guarded::spawn(cargo_fuzz, |command| {
-        command.current_dir(&workspace.root).args(["build", "--fuzz-dir", "fuzz", "--target", &host, "--target-dir"]);
+        without_own_package(command).current_dir(&workspace.root).args([
+            "build",
+            "--fuzz-dir",
+            "fuzz",
+            "--target",
+            &host,
+            "--target-dir",
+        ]);
         command.arg(&target_dir);
         // Without a sanitizer it builds on a stable compiler and runs at twice the speed. The core has no unsafe code
         // that one would watch; checks of arithmetic and assertions are on.
@@ -154,7 +168,8 @@ fn fuzz(workspace: &Workspace, programs: &Path, cache: &Path, target: &str, seco
     for folder in [&corpus, &artifacts, &logs] {
         fs::create_dir_all(folder).with_context(|| format!("{} can't be made", folder.display()))?;
     }
-    let log_path = logs.join(format!("{target}.log"));
+    // Another run of the same target may be under way.
+    let log_path = logs.join(format!("{target}-{}.log", process::id()));
     let log = File::create(&log_path).with_context(|| format!("{} can't be written", log_path.display()))?;
     let dictionary = workspace.root.join(format!("fuzz/dictionaries/{target}.dict"));
     let max_bytes = if target == "event_jws" { MAX_EVENT_INPUT_BYTES } else { MAX_INPUT_BYTES };
@@ -184,7 +199,8 @@ fn fuzz(workspace: &Workspace, programs: &Path, cache: &Path, target: &str, seco
                 log_path.display(),
                 last_lines(&said, 40)
             ));
-            let input = said.lines().find_map(|line| line.split_once("Test unit written to ")).map(|(_, path)| path);
+            let input =
+                said.lines().rev().find_map(|line| line.split_once("Test unit written to ")).map(|(_, path)| path);
             Ok(Outcome::Fault(input.unwrap_or("without an input").to_owned()))
         }
     }

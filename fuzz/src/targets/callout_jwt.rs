@@ -52,7 +52,8 @@ pub fn run(data: &[u8]) {
     assert_eq!(nats["server_id"]["id"].as_str(), Some(&*request.server_id));
     assert_eq!(nats["user_nkey"].as_str(), Some(&*request.user_nkey));
     assert!(request.user_nkey.starts_with('U'));
-    for (member, read) in [("nkey", &request.client_nkey), ("sig", &request.client_sig), ("name", &request.client_name)] {
+    for (member, read) in [("nkey", &request.client_nkey), ("sig", &request.client_sig), ("name", &request.client_name)]
+    {
         assert_eq!(nats["connect_opts"][member].as_str().filter(|text| !text.is_empty()), read.as_deref());
     }
 

@@ -45,9 +45,15 @@ pub fn run(data: &[u8]) {
     assert_eq!(proof.is_ok(), by_text);
     let proof = proof.unwrap_or_default();
     let signature = alice().sign(&Statement::Claim { claim: &text, primary: &primary }).to_base64();
-    let by_nostr = nostr.prove(&text, &primary, &mut StdRng::from_seed([9; 32])).map(Signature::to_base64).unwrap_or_default();
-    let names =
-        [("$PROOF", &*proof), ("$SIG", &*signature), ("$KEY", &*primary.to_hex()), ("$NOSTR", &*by_nostr), ("$NPUB", &npub)];
+    let by_nostr =
+        nostr.prove(&text, &primary, &mut StdRng::from_seed([9; 32])).map(Signature::to_base64).unwrap_or_default();
+    let names = [
+        ("$PROOF", &*proof),
+        ("$SIG", &*signature),
+        ("$KEY", &*primary.to_hex()),
+        ("$NOSTR", &*by_nostr),
+        ("$NPUB", &npub),
+    ];
     let found = fill_in(lines.next().unwrap_or_default(), &names);
 
     // Only Alice's own line proves anything, only where it belongs, and only for her.

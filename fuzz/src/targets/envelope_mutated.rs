@@ -3,7 +3,10 @@
 
 use std::sync::LazyLock;
 
-use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _, aead::{Aead as _, Payload}};
+use chacha20poly1305::{
+    ChaCha20Poly1305, KeyInit as _,
+    aead::{Aead as _, Payload},
+};
 use ed25519_dalek::{Signer as _, SigningKey};
 use hkdf::Hkdf;
 use kez_core::{
@@ -18,8 +21,8 @@ use super::input::{Input, Seed, alice, bob, carol};
 
 /// The order of the ed25519 group, little-endian.
 const L: [u8; 32] = [
-    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
 ];
 
 /// u-coordinates of small order in their canonical form (RFC 7748 §6.1): 0, 1, two of order 8, and p − 1.
@@ -325,9 +328,29 @@ fn pad(payload: &[u8]) -> Option<Vec<u8>> {
 
 pub fn seeds() -> Vec<Seed> {
     const NAMES: [&str; 23] = [
-        "sound", "wire", "padding", "version", "suite", "key-id", "not-canonical", "small-order", "other-one-time",
-        "header-key", "header-aad", "other-signer", "other-sender", "forwarded", "signed-suite", "commitment",
-        "body-hash", "signature-bit", "s-plus-l", "small-order-r", "body-key", "body-aad", "no-key",
+        "sound",
+        "wire",
+        "padding",
+        "version",
+        "suite",
+        "key-id",
+        "not-canonical",
+        "small-order",
+        "other-one-time",
+        "header-key",
+        "header-aad",
+        "other-signer",
+        "other-sender",
+        "forwarded",
+        "signed-suite",
+        "commitment",
+        "body-hash",
+        "signature-bit",
+        "s-plus-l",
+        "small-order-r",
+        "body-key",
+        "body-aad",
+        "no-key",
     ];
     let seed = |fault: usize| [&[fault as u8, 3, 9], [0x11; 40].as_slice(), b"hello"].concat();
     NAMES.into_iter().enumerate().map(|(fault, name)| (name, seed(fault))).collect()

@@ -48,10 +48,8 @@ pub fn seeds() -> Vec<Seed> {
     let payload = |seq: u64, op: &str| {
         let prev = if seq == 1 { "null".to_owned() } else { format!("\"{}\"", "5a".repeat(32)) };
         let primary = alice().primary();
-        format!(
-            r#"{{"op":{op},"prev":{prev},"primary":"{primary}","seq":{seq},"ts":"2026-11-23T00:00:00Z","v":1}}"#
-        )
-        .into_bytes()
+        format!(r#"{{"op":{op},"prev":{prev},"primary":"{primary}","seq":{seq},"ts":"2026-11-23T00:00:00Z","v":1}}"#)
+            .into_bytes()
     };
     let sign = |payload: &[u8]| jose::sign(&[1; 32], HEADER, payload);
     let first = sign(&payload(1, r#"{"handle":"alice@kez.lat","type":"set_handle"}"#));

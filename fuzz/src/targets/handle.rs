@@ -31,7 +31,10 @@ pub fn run(data: &[u8]) {
         assert_eq!(Handle::from_qualified(&stored, policy).as_ref(), Ok(&handle));
         assert_eq!(Handle::from_qualified(text, policy).is_ok(), stored == text);
         assert_eq!(Handle::parse(&handle.display_for(&own), Some(&own), policy).as_ref(), Ok(&handle));
-        assert_eq!(Handle::parse(&handle.display_for(handle.home()), Some(handle.home()), policy).as_ref(), Ok(&handle));
+        assert_eq!(
+            Handle::parse(&handle.display_for(handle.home()), Some(handle.home()), policy).as_ref(),
+            Ok(&handle)
+        );
     }
     if let Ok(strict) = Handle::parse(text, None, Policy::Production) {
         assert_eq!(Handle::parse(text, None, Policy::Development), Ok(strict));

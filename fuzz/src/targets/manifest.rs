@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _, aead::{Aead as _, Payload}};
+use chacha20poly1305::{
+    ChaCha20Poly1305, KeyInit as _,
+    aead::{Aead as _, Payload},
+};
 use hkdf::Hkdf;
 use kez_core::{
     filecrypt::FileKey,
@@ -163,8 +166,11 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 
 pub fn seeds() -> Vec<Seed> {
     let people = [alice(), bob(), carol()];
-    let drafts: Vec<Draft> =
-        [2, 7, 8].into_iter().zip(1..).map(|(access, place)| draft(place, &people, &mut Input::new(&[access]))).collect();
+    let drafts: Vec<Draft> = [2, 7, 8]
+        .into_iter()
+        .zip(1..)
+        .map(|(access, place)| draft(place, &people, &mut Input::new(&[access])))
+        .collect();
     let built = |drafts: &[Draft]| build(&alice(), 1, drafts, &mut StdRng::from_seed([1; 32])).unwrap();
     let foreign = |bytes: &[u8]| [&[0], bytes].concat();
     let entry = FolderList::new(vec![file_entry("hello.txt")]).unwrap().encode().unwrap();

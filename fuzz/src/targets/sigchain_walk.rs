@@ -82,12 +82,15 @@ fn step(chain: &mut Chain, jws: &str) {
             }
             // The same event again is not the next one.
             assert_eq!(chain.clone().push(jws).map(drop).unwrap_err().code(), Code::Gap);
-            assert_eq!(Tip::from_parts(
-                chain.tip().seq(),
-                chain.tip().head(),
-                chain.tip().retired(),
-                chain.tip().shared_version(),
-            ), *chain.tip());
+            assert_eq!(
+                Tip::from_parts(
+                    chain.tip().seq(),
+                    chain.tip().head(),
+                    chain.tip().retired(),
+                    chain.tip().shared_version(),
+                ),
+                *chain.tip()
+            );
         }
     }
 }
@@ -166,8 +169,7 @@ fn said(chain: &Chain) -> String {
 }
 
 pub fn seeds() -> Vec<Seed> {
-    const NATS: &str =
-        r#"={"home":"kez.lat","inbox":"kez.inbox.$HEX","protocol":"nats","type":"add_endpoint","url":"tls://nats.kez.lat"}"#;
+    const NATS: &str = r#"={"home":"kez.lat","inbox":"kez.inbox.$HEX","protocol":"nats","type":"add_endpoint","url":"tls://nats.kez.lat"}"#;
     const IROH: &str = r#"={"install":"0011223344556677","node_id":"$HEX","protocol":"iroh","type":"add_endpoint"}"#;
     const HANDLE: &str = r#"={"handle":"alice@kez.lat","type":"set_handle"}"#;
     const RETIRE: &str = r#"={"type":"retire"}"#;
@@ -207,18 +209,38 @@ pub fn seeds() -> Vec<Seed> {
         ("retire", lines(&[HANDLE, r#"={"handle":null,"type":"set_handle"}"#, RETIRE, HANDLE])),
         (
             "unknown",
-            lines(&[r#"={"ignorable":true,"type":"add_device","x":[1,null,"é\n"]}"#, r#"={"type":"set_prekey"}"#, HANDLE]),
+            lines(&[
+                r#"={"ignorable":true,"type":"add_device","x":[1,null,"é\n"]}"#,
+                r#"={"type":"set_prekey"}"#,
+                HANDLE,
+            ]),
         ),
         ("again", lines(&[HANDLE, IROH, "!1", "!2"])),
         (
             "frames",
             lines(&[
-                &frame(r#""op":{"type":"retire"},"prev":null,"primary":"$KEY","seq":1,"ts":"2026-11-23T00:00:00Z","v":2"#),
-                &frame(r#""op":{"type":"retire","ignorable":true},"prev":null,"primary":"$KEY","seq":1,"ts":"2026-11-23T00:00:00Z","v":2"#),
-                &frame(r#""op":{"handle":null,"type":"set_handle"},"prev":$PREV,"primary":"$KEY","seq":$SEQ,"ts":"9999-99-99T99:99:99Z","v":1"#),
-                &frame(r#""op":{"type":"retire"},"prev":null,"primary":"$KEY","seq":1,"ts":"2026-11-23T00:00:00Z","v":1"#),
+                &frame(
+                    r#""op":{"type":"retire"},"prev":null,"primary":"$KEY","seq":1,"ts":"2026-11-23T00:00:00Z","v":2"#,
+                ),
+                &frame(
+                    r#""op":{"type":"retire","ignorable":true},"prev":null,"primary":"$KEY","seq":1,"ts":"2026-11-23T00:00:00Z","v":2"#,
+                ),
+                &frame(
+                    r#""op":{"handle":null,"type":"set_handle"},"prev":$PREV,"primary":"$KEY","seq":$SEQ,"ts":"9999-99-99T99:99:99Z","v":1"#,
+                ),
+                &frame(
+                    r#""op":{"type":"retire"},"prev":null,"primary":"$KEY","seq":1,"ts":"2026-11-23T00:00:00Z","v":1"#,
+                ),
             ]),
         ),
-        ("gap", lines(&[HANDLE, &frame(r#""op":{"type":"retire"},"prev":$PREV,"primary":"$KEY","seq":100001,"ts":"2026-11-23T00:00:00Z","v":1"#)])),
+        (
+            "gap",
+            lines(&[
+                HANDLE,
+                &frame(
+                    r#""op":{"type":"retire"},"prev":$PREV,"primary":"$KEY","seq":100001,"ts":"2026-11-23T00:00:00Z","v":1"#,
+                ),
+            ]),
+        ),
     ]
 }

@@ -1,7 +1,8 @@
 //! The test vectors of `tests/vectors`, whose README describes them: made here, kept as files, and read back from the
 //! files through the core's public API.
 //!
-//! A maker states by hand what every case is to give, or the code that refuses it. Only the bytes are computed.
+//! A maker states by hand the code that refuses a case, and what comes out wherever that can be stated; what only
+//! arithmetic gives is computed here, and computed again by the reader in `docs/interop`.
 
 mod bytes;
 mod case;

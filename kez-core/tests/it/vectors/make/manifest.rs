@@ -162,7 +162,7 @@ pub(super) fn for_bob(id: [u8; 16], padded: &[u8]) -> Vec<u8> {
 }
 
 /// Returns an entry for everyone.
-fn for_everyone(id: [u8; 16], padded: &[u8]) -> Vec<u8> {
+pub(super) fn for_everyone(id: [u8; 16], padded: &[u8]) -> Vec<u8> {
     public_entry(id, &details(id, padded, &place(1, id), 1))
 }
 

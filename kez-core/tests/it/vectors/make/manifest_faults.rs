@@ -13,7 +13,7 @@ use super::{
         },
     },
     contents::Entry,
-    manifest::{ID, content, details_of, for_bob, input, manifest, pad},
+    manifest::{ID, content, details_of, for_bob, for_everyone, input, manifest, pad},
     payload::varint,
 };
 
@@ -171,6 +171,19 @@ fn sealed(file: &mut File) {
         let manifest = manifest(&[entry(ID, &[pairs], &details)]);
         bad(file, name, &manifest, Code::BadManifest);
     }
+    // With another salt or tag the entry is nobody's that is known; who can read it without a pair notices.
+    let flipped = |manifest: &[u8], at: usize| {
+        let mut manifest = manifest.to_vec();
+        manifest[at] ^= 1;
+        manifest
+    };
+    let (salt, head) = (4 + 1 + 32 + 8, Head::new(1).bytes().len());
+    for (name, at) in [("a flipped bit of the salt", salt), ("a flipped bit of a tag", head + 16 + 1 + 2)] {
+        let input = input(&flipped(&good(), at), BOB, Some(ID));
+        file.refused(name, "manifest.read", input, Code::NotAReader);
+    }
+    let public_salt = flipped(&manifest(&[for_everyone(ID, &padded)]), salt);
+    bad(file, "a flipped bit of a public manifest's salt", &public_salt, Code::BadManifest);
     let public = manifest(&[public_entry(ID, &good_details)]);
     bad(file, "a public entry sealed for readers", &public, Code::BadManifest);
     let torn = manifest(&[entry(ID, &[torn], &good_details)]);

@@ -90,6 +90,16 @@ fn wire(file: &mut File) {
     bad("a padded header", good.replacen('.', "==.", 1), Code::BadJwsHeader);
     bad("an unsigned event", format!("{}.{encoded}.", base64(r#"{"alg":"none"}"#)), Code::BadJwsHeader);
 
+    // Each is canonical base64url still: six bits of the payload, or of R or S, changed places.
+    for (name, at) in [
+        ("flipped bits of the payload", header.len() + 10),
+        ("flipped bits at the payload's end", header.len() + encoded.len() - 4),
+        ("flipped bits of R", good.len() - 80),
+        ("flipped bits of S", good.len() - 20),
+    ] {
+        let flipped = format!("{}{}{}", &good[..at], next(&good[..=at]), &good[at + 1..]);
+        bad(name, flipped, Code::BadSignature);
+    }
     for (name, event) in [
         ("a padded payload", format!("{header}.{encoded}=.{signature}")),
         ("a blank in the payload", format!("{header}.{encoded} .{signature}")),
