@@ -73,12 +73,7 @@ impl<R> SealingReader<R> {
 
 impl<R: Read> Read for SealingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        let count = self.fill_buf()?.read(buffer)?;
-        self.consume(count);
-        Ok(count)
+        read_buffered(self, buffer)
     }
 }
 
@@ -146,12 +141,7 @@ impl<R> OpeningReader<R> {
 
 impl<R: Read> Read for OpeningReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        let count = self.fill_buf()?.read(buffer)?;
-        self.consume(count);
-        Ok(count)
+        read_buffered(self, buffer)
     }
 }
 
@@ -175,6 +165,15 @@ impl<R: Read> BufRead for OpeningReader<R> {
     fn consume(&mut self, count: usize) {
         self.plain.given(count);
     }
+}
+
+fn read_buffered(reader: &mut impl BufRead, buffer: &mut [u8]) -> io::Result<usize> {
+    if buffer.is_empty() {
+        return Ok(0);
+    }
+    let count = reader.fill_buf()?.read(buffer)?;
+    reader.consume(count);
+    Ok(count)
 }
 
 /// What was read and not yet worked on. Plaintext may be in it, so it is wiped.

@@ -5,7 +5,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const DOCUMENTS: &[&str] = &["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/SECURITY.md", "docs/PROTOCOL.md"];
+const DOCUMENTS: &[&str] = &[
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/SECURITY.md",
+    "docs/PROTOCOL.md",
+    "docs/interop/README.md",
+    "benches/RESULTS.md",
+    "kez-core/tests/vectors/README.md",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
