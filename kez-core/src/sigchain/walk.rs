@@ -168,8 +168,9 @@ fn for_each_parsed<S: Sync, T: Send, E>(
         for _ in 0..threads {
             let (send, next, parts, parse_all) = (send.clone(), &next, &parts, &parse_all);
             let work = move || {
-                let mine = || Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, *parts.get(at)?)));
-                while let Some((at, part)) = mine() {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(part) = parts.get(at) else { break };
                     if send.send((at, parse_all(part))).is_err() {
                         break; // Nobody wants the rest.
                     }
