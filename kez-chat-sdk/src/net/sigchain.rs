@@ -96,7 +96,7 @@ impl SigchainClient {
             let progress = match walk.take(&page.events, page.seq) {
                 // No fault of the chain's: it is as if the server had given up, and the next walk goes on.
                 Err(Stopped { error: error @ ChainError::WalkTooLong, .. }) => {
-                    return Err(bad_answer(&url, &error.to_string()).into());
+                    return Err(bad_answer(&url, error.to_string()).into());
                 }
                 progress => progress?,
             };

@@ -78,7 +78,8 @@ async fn share_a_file(alice: &Person, bob: &Person) {
     assert!(offer.ends_with(" @alice shared holiday.raw (3.1 MB): kez-chat fetch 1\n"), "{offer}");
     let offers = bob.json(&["offers"]).await;
     assert_eq!((&offers[0]["share_id"], &offers[0]["fetched"]), (&1.into(), &false.into()));
-    let grown = bytes_in(&bob.folder) - before;
+    // A database that tidies up makes the folder smaller.
+    let grown = bytes_in(&bob.folder).saturating_sub(before);
     assert!(grown < 1 << 20, "{grown} bytes came before anybody asked for them");
 
     let fetched = bob.run(&["fetch", "1", "--to", "downloads"]).await.ok();
