@@ -159,39 +159,36 @@ fn for_each_parsed<S: Sync, T: Send, E>(
     mut take: impl FnMut(&S, T) -> Result<(), E>,
 ) -> Result<(), E> {
     let parts: Vec<&[S]> = events.chunks(EVENTS_A_PART).collect();
-    let parse_all = |part: &[S]| -> Vec<T> { part.iter().map(&parse).collect() };
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let threads = if parts.len() < 2 { 0 } else { threads.min(parts.len()) };
     let next = AtomicUsize::new(0);
-    let (send, receive) = mpsc::sync_channel(threads);
+    // Whoever has time parses the next part that nobody has begun.
+    let parse_next = || -> Option<(usize, Vec<T>)> {
+        let at = next.fetch_add(1, Ordering::Relaxed);
+        Some((at, parts.get(at)?.iter().map(&parse).collect()))
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(parts.len());
+    let (send, receive) = mpsc::channel();
     thread::scope(|scope| {
-        for _ in 0..threads {
-            let (send, next, parts, parse_all) = (send.clone(), &next, &parts, &parse_all);
-            let work = move || {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(part) = parts.get(at) else { break };
-                    if send.send((at, parse_all(part))).is_err() {
-                        break; // Nobody wants the rest.
-                    }
-                }
-            };
+        for _ in 1..threads {
+            let (send, parse_next) = (send.clone(), &parse_next);
+            let work = move || while parse_next().is_some_and(|parsed| send.send(parsed).is_ok()) {};
             if thread::Builder::new().spawn_scoped(scope, work).is_err() {
                 break; // It takes longer, that is all.
             }
         }
         drop(send);
-        // Gone with this closure, whatever ends it, so that nobody waits for us to take more.
+        // Gone with this closure, whatever ends it, so that nobody parses what is not wanted any more.
         let receive = receive;
-        let mut early = BTreeMap::new();
+        let mut waiting = BTreeMap::new();
         for (at, part) in parts.iter().enumerate() {
             let parsed = loop {
-                if let Some(parsed) = early.remove(&at) {
+                waiting.extend(receive.try_iter());
+                if let Some(parsed) = waiting.remove(&at) {
                     break parsed;
                 }
-                match receive.recv() {
-                    Ok((at, parsed)) => drop(early.insert(at, parsed)),
-                    Err(_) => break parse_all(part),
+                match parse_next().or_else(|| receive.recv().ok()) {
+                    Some((at, parsed)) => drop(waiting.insert(at, parsed)),
+                    // Only a thread that panicked leaves its part undone; the scope passes that on.
+                    None => return Ok(()),
                 }
             };
             part.iter().zip(parsed).try_for_each(|(event, parsed)| take(event, parsed))?;
