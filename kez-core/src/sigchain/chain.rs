@@ -120,6 +120,11 @@ impl Chain {
         &self.events[self.events.len() - 1]
     }
 
+    /// Makes room for so many more events.
+    pub(super) fn reserve(&mut self, events: usize) {
+        self.events.reserve(events);
+    }
+
     pub(super) fn policy(&self) -> Policy {
         self.policy
     }

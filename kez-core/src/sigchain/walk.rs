@@ -14,6 +14,8 @@ use thiserror::Error;
 
 use super::{Chain, ChainError, Event, ForkProof, MAX_EVENT_CHARS, MAX_WALK_BYTES};
 
+/// For how many events at most room is made at once.
+const MAX_RESERVED_EVENTS: usize = 16_384;
 /// How many events a thread parses at a time: few enough that a chain that breaks off early costs little, and so many that
 /// handing them over does not show.
 const EVENTS_A_PART: usize = 64;
@@ -109,6 +111,8 @@ impl<'a> Walk<'a> {
         let affordable = events.iter().take_while(|jws| self.afford(jws.as_ref())).count();
         let (events, beyond) = events.split_at(affordable);
         let (primary, policy) = (*self.chain.primary(), self.chain.policy());
+        // For no more than a sound page brings, whatever a hostile one looks like.
+        self.chain.reserve(events.len().min(MAX_RESERVED_EVENTS));
         let parse = |jws: &S| Event::parse(jws.as_ref(), &primary, policy);
         for_each_parsed(events, parse, |jws, event| {
             self.step(event).map_err(|error| self.stopped(error, Some(jws.as_ref())))
