@@ -196,12 +196,10 @@ impl<'a> Ci<'a> {
     /// Runs the test binaries of one suite, all of them even if one fails.
     fn suite<'b>(&mut self, suite: &Suite, binaries: impl Iterator<Item = &'b TestBinary>) -> Result<()> {
         let stage = self.begin(suite.name, Caps { cold: suite.cap, warm: suite.cap });
+        let mut binaries = binaries.peekable();
         // A suite without tests would look as if they had passed.
-        let mut worst = Outcome::Failed;
-        for (index, binary) in binaries.enumerate() {
-            if index == 0 {
-                worst = Outcome::Passed;
-            }
+        let mut worst = if binaries.peek().is_some() { Outcome::Passed } else { Outcome::Failed };
+        for binary in binaries {
             say(&format!("{} in {}", binary.program.display(), binary.package.display()));
             // As `cargo test` runs them: in the package's folder, which the environment names too.
             let child = Guarded::spawn(&binary.program, |command| {

@@ -2,6 +2,8 @@
 
 use std::mem;
 
+use zeroize::Zeroizing;
+
 use super::{
     FileError, FileKey, SEALED_SEGMENT_BYTES, SEGMENT_BYTES, TAG_BYTES, blob_len,
     cipher::{Cipher, PARALLEL_SEGMENTS, join},
@@ -11,7 +13,8 @@ use super::{
 /// Opens a blob of known length, piece by piece. Plaintext is given out segment by segment, each authenticated;
 /// it is the whole file only after [`Opener::finish`] said so.
 pub struct Opener {
-    segments: Segments<blake3::Hasher>,
+    /// The hasher holds the last block of plaintext.
+    segments: Segments<Zeroizing<blake3::Hasher>>,
 }
 
 impl Opener {
@@ -24,7 +27,7 @@ impl Opener {
         if found_len != expected {
             return Err(FileError::BadLength { expected, found: found_len });
         }
-        Ok(Self { segments: Segments::new(key, plain_len, 0, expected, blake3::Hasher::new()) })
+        Ok(Self { segments: Segments::new(key, plain_len, 0, expected, Zeroizing::new(blake3::Hasher::new())) })
     }
 
     /// Takes the next bytes of the blob and appends every segment that is now complete, opened, to `out`.
@@ -60,7 +63,7 @@ pub(super) trait Digest {
     fn take(&mut self, plain: &[u8]);
 }
 
-impl Digest for blake3::Hasher {
+impl Digest for Zeroizing<blake3::Hasher> {
     fn take(&mut self, plain: &[u8]) {
         self.update(plain);
     }

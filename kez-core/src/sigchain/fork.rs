@@ -42,10 +42,7 @@ impl ForkProof {
         let primary = Event::named_primary(first)?;
         // What an operation may name does not matter, so neither does the policy.
         let parse = |jws| Event::parse(jws, &primary, Policy::Production);
-        Self::of(parse(first)?, parse(second)?)
-    }
-
-    pub(super) fn of(first: Event, second: Event) -> Result<Self, ChainError> {
+        let (first, second) = (parse(first)?, parse(second)?);
         let forked = first.seq() == second.seq() && first.head() != second.head();
         if forked { Ok(Self { first, second }) } else { Err(ChainError::NoFork) }
     }
