@@ -3,21 +3,19 @@
 
 use std::sync::LazyLock;
 
-use chacha20poly1305::{
-    ChaCha20Poly1305, KeyInit as _,
-    aead::{Aead as _, Payload},
-};
 use ed25519_dalek::{Signer as _, SigningKey};
-use hkdf::Hkdf;
 use kez_core::{
     Code,
     envelope::{self, MAX_WIRE_BYTES, MIN_WIRE_BYTES, Peer},
     identity::SecretKey,
 };
-use sha2::{Digest as _, Sha256, Sha512};
+use sha2::{Digest as _, Sha256};
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 
-use super::input::{Input, Seed, alice, bob, carol};
+use super::{
+    input::{Input, Seed, alice, bob, carol},
+    notation::{aead, hkdf, hkdf_expand, x25519_secret},
+};
 
 /// The order of the ed25519 group, little-endian.
 const L: [u8; 32] = [
@@ -46,7 +44,8 @@ const SMALL_ORDER: [[u8; 32]; 5] = {
     ]
 };
 
-static RECIPIENT_X: LazyLock<[u8; 32]> = LazyLock::new(|| x25519(secret_x(&bob()), X25519_BASEPOINT_BYTES));
+static RECIPIENT_X: LazyLock<[u8; 32]> =
+    LazyLock::new(|| x25519(x25519_secret(bob().expose_seed()), X25519_BASEPOINT_BYTES));
 
 /// What goes into an envelope, each part free to be wrong.
 struct Maker {
@@ -79,7 +78,7 @@ impl Maker {
     fn sound(payload: &[u8], random: &[u8; 32]) -> Self {
         let recipient = *bob().primary().as_bytes();
         let info = [b"kez/eph/1".as_slice(), &recipient, &Sha256::digest(payload)].concat();
-        let secret = hkdf(random, &secret_x(&alice()), &info);
+        let secret = hkdf(random, &x25519_secret(alice().expose_seed()), &info);
         Self {
             version: 1,
             suite: 1,
@@ -105,12 +104,12 @@ impl Maker {
     fn make(&self) -> Vec<u8> {
         let recipient_x = *RECIPIENT_X;
         let es = x25519(self.secret, recipient_x);
-        let ss = x25519(secret_x(&self.signer), recipient_x);
+        let ss = x25519(x25519_secret(self.signer.expose_seed()), recipient_x);
         let salt = [b"kez/envelope/1".as_slice(), &[self.suite], &self.one_time, &recipient_x].concat();
         let mut k1 = hkdf(&salt, &es, b"header");
         let info = [b"message".as_slice(), &self.sender, bob().primary().as_bytes()].concat();
         let mk = hkdf(&salt, &[es, ss].concat(), &info);
-        let (mut k2, mut kc) = (expand(&mk, b"body"), expand(&mk, b"commit"));
+        let (mut k2, mut kc) = (hkdf_expand(&mk, b"body"), hkdf_expand(&mk, b"commit"));
         k1[0] ^= self.header_key_mask;
         k2[0] ^= self.body_key_mask;
         kc[0] ^= self.commitment_mask;
@@ -118,7 +117,7 @@ impl Maker {
         let prefix = [&[self.version, self.suite], self.key_id.as_slice(), &self.one_time].concat();
         let mut body_aad = prefix.clone();
         body_aad[9] ^= self.body_aad_mask;
-        let body = seal(&k2, &self.padded, &body_aad);
+        let body = aead(&k2, &self.padded, &body_aad);
         let body_hash = Sha256::digest(&body);
         let mut signed_hash = body_hash;
         signed_hash[0] ^= self.hash_mask;
@@ -136,7 +135,7 @@ impl Maker {
         (self.signature)(&mut signature, self.parameter);
         let mut header_aad = [prefix.as_slice(), &body_hash].concat();
         header_aad[9] ^= self.header_aad_mask;
-        let header = seal(&k1, &[self.sender.as_slice(), &signature].concat(), &header_aad);
+        let header = aead(&k1, &[self.sender.as_slice(), &signature].concat(), &header_aad);
         [prefix, header, body].concat()
     }
 }
@@ -284,31 +283,6 @@ pub fn run(data: &[u8]) {
     };
     let opened = envelope::open(&bob(), &maker.make(), |_| None);
     assert_eq!(opened.map(|opened| opened.payload.to_vec()).map_err(|error| error.code()), expected, "fault {fault}");
-}
-
-fn secret_x(key: &SecretKey) -> [u8; 32] {
-    let mut secret = [0; 32];
-    secret.copy_from_slice(&Sha512::digest(key.expose_seed())[..32]);
-    // X25519 clamps by itself, but the secret is also hashed.
-    secret[0] &= 0xf8;
-    secret[31] = secret[31] & 0x7f | 0x40;
-    secret
-}
-
-fn hkdf(salt: &[u8], ikm: &[u8], info: &[u8]) -> [u8; 32] {
-    let mut out = [0; 32];
-    Hkdf::<Sha256>::new(Some(salt), ikm).expand(info, &mut out).unwrap();
-    out
-}
-
-fn expand(key: &[u8; 32], info: &[u8]) -> [u8; 32] {
-    let mut out = [0; 32];
-    Hkdf::<Sha256>::from_prk(key).unwrap().expand(info, &mut out).unwrap();
-    out
-}
-
-fn seal(key: &[u8; 32], msg: &[u8], aad: &[u8]) -> Vec<u8> {
-    ChaCha20Poly1305::new(key.into()).encrypt(&[0; 12].into(), Payload { msg, aad }).unwrap()
 }
 
 /// Pads by the formula of §6; `None` above the largest size.

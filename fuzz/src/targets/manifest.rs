@@ -2,11 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use chacha20poly1305::{
-    ChaCha20Poly1305, KeyInit as _,
-    aead::{Aead as _, Payload},
-};
-use hkdf::Hkdf;
 use kez_core::{
     filecrypt::FileKey,
     identity::SecretKey,
@@ -14,9 +9,11 @@ use kez_core::{
     payload::{FOLDER_MEDIA_TYPE, FolderList},
 };
 use rand::{SeedableRng as _, rngs::StdRng};
-use sha2::Sha256;
 
-use super::input::{Input, Seed, alice, bob, carol, file_entry};
+use super::{
+    input::{Input, Seed, alice, bob, carol, file_entry},
+    notation::{aead, hkdf},
+};
 
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
@@ -113,14 +110,10 @@ fn draft(place: u8, people: &[SecretKey], input: &mut Input<'_>) -> Draft {
 /// One public entry, its details of any bytes, encrypted as §9 has it and not by the core.
 fn foreign_details(padded: &[u8]) {
     let (salt, entry_key, id, version) = ([4; 32], [6; 32], [5; 16], 1u64.to_le_bytes());
-    let mut key = [0; 32];
     let kdf_salt = [b"kez/manifest/1".as_slice(), &salt].concat();
-    let info = [b"details".as_slice(), &id].concat();
-    Hkdf::<Sha256>::new(Some(&kdf_salt), &entry_key).expand(&info, &mut key).unwrap();
+    let key = hkdf(&kdf_salt, &entry_key, &[b"details".as_slice(), &id].concat());
     let owner = *alice().primary().as_bytes();
-    let aad = [owner.as_slice(), &version, &id, &[1]].concat();
-    let payload = Payload { msg: padded, aad: &aad };
-    let details = ChaCha20Poly1305::new((&key).into()).encrypt(&[0; 12].into(), payload).unwrap();
+    let details = aead(&key, padded, &[owner.as_slice(), &version, &id, &[1]].concat());
     let len = (details.len() as u32).to_le_bytes();
     let head = [b"KEZM\x01".as_slice(), &owner, &version, &salt, &1u32.to_le_bytes()].concat();
     let bytes = [head.as_slice(), &id, &[1], &entry_key, &len, &details].concat();

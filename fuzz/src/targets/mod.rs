@@ -14,11 +14,12 @@ pub mod file_open;
 pub mod folder_list;
 pub mod frame;
 pub mod handle;
-mod input;
+pub mod input;
 mod jose;
 pub mod manifest;
 pub mod mnemonic;
 pub mod nkey_text;
+pub mod notation;
 pub mod payload;
 pub mod sigchain_walk;
 

@@ -2,7 +2,7 @@
 
 #[path = "../../../fuzz/src/targets/mod.rs"]
 #[allow(unreachable_pub, reason = "the programs in fuzz/ call these from outside")]
-mod targets;
+pub(crate) mod targets;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -16,6 +16,8 @@ use kez_core::{
 };
 use proptest::prelude::*;
 
+use crate::corpus::targets::input::file_entry;
+
 fn payload(content: Content) -> Payload {
     let counted = !matches!(content, Content::Receipt { .. } | Content::Presence(_));
     Payload {
@@ -32,17 +34,6 @@ fn payload(content: Content) -> Payload {
     }
 }
 
-fn entry(path: &str) -> FileEntry {
-    FileEntry {
-        path: SharePath::parse(path).unwrap(),
-        media_type: "text/plain".into(),
-        blob_hash: [3; 32],
-        key: FileKey::from_bytes([4; 32]),
-        plain_hash: [5; 32],
-        plain_len: 70_000,
-    }
-}
-
 fn every_kind() -> Vec<Content> {
     let target = MessageRef { author: [9; 32], id: MessageId([8; 16]) };
     let addresses = Addresses::new([
@@ -52,7 +43,10 @@ fn every_kind() -> Vec<Content> {
     ]);
     vec![
         Content::Text("hello".into()),
-        Content::FileShare(FileShare { entries: vec![entry("a/b"), entry("c")], addresses: addresses.clone() }),
+        Content::FileShare(FileShare {
+            entries: vec![file_entry("a/b"), file_entry("c")],
+            addresses: addresses.clone(),
+        }),
         Content::Receipt { status: ReceiptStatus::Delivered, ids: vec![MessageId([7; 16]); 256] },
         Content::Edit { id: MessageId([7; 16]), text: "better".into() },
         Content::Delete { id: MessageId([7; 16]) },
@@ -163,8 +157,8 @@ fn nothing_is_written_that_no_reader_would_take() {
     );
     let share = |entries| Content::FileShare(FileShare { entries, addresses: Addresses::default() });
     assert_eq!(fault(share(vec![])), Code::BadPayload);
-    assert_eq!(fault(share(vec![entry("a"), entry("a/b")])), Code::BadPath);
-    let huge = FileEntry { plain_len: (1 << 48) + 1, ..entry("a") };
+    assert_eq!(fault(share(vec![file_entry("a"), file_entry("a/b")])), Code::BadPath);
+    let huge = FileEntry { plain_len: (1 << 48) + 1, ..file_entry("a") };
     assert_eq!(fault(share(vec![huge])), Code::TooLarge);
     assert_eq!(fault(Content::Unsupported(UnsupportedReason::Kind(9))), Code::BadPayload);
 }

@@ -1,15 +1,10 @@
 //! Envelopes made a second time, step by step as §6 says, so that each step can go wrong.
 
-use chacha20poly1305::{
-    ChaCha20Poly1305, KeyInit, Nonce,
-    aead::{Aead, Payload},
-};
 use curve25519_dalek::MontgomeryPoint;
-use hkdf::Hkdf;
 use kez_core::identity::PrimaryKey;
-use sha2::{Digest, Sha256, Sha512};
 
 use super::keys::{ALICE, BOB, primary, sha256, sign};
+use crate::corpus::targets::notation::{aead, clamp, hkdf, hkdf_expand, x25519_secret};
 
 /// What goes into an envelope, sound or not.
 pub(in super::super) struct Envelope {
@@ -36,7 +31,7 @@ impl Envelope {
     pub(in super::super) fn new(payload: &[u8], random: &[u8; 32]) -> Self {
         let recipient = primary(BOB);
         let info = [b"kez/eph/1", recipient.as_bytes().as_slice(), &sha256(payload)].concat();
-        let scalar = clamp(hkdf(random, &x25519_secret(ALICE), &info));
+        let scalar = clamp(hkdf(random, &x25519_secret(&ALICE), &info));
         Self {
             sender: ALICE,
             recipient,
@@ -54,13 +49,13 @@ impl Envelope {
         let recipient_x = self.recipient.to_x25519();
         let one_time = MontgomeryPoint::mul_base_clamped(self.scalar).to_bytes();
         let es = MontgomeryPoint(recipient_x).mul_clamped(self.scalar).to_bytes();
-        let ss = MontgomeryPoint(recipient_x).mul_clamped(x25519_secret(self.sender)).to_bytes();
+        let ss = MontgomeryPoint(recipient_x).mul_clamped(x25519_secret(&self.sender)).to_bytes();
         let salt = [b"kez/envelope/1".as_slice(), &[1], &one_time, &recipient_x].concat();
         let header_key = hkdf(&salt, &es, b"header");
         let info = [b"message", self.named.as_slice(), self.recipient.as_bytes()].concat();
         let message_key = hkdf(&salt, &[es, ss].concat(), &info);
-        let mut body_key = expand(&message_key, b"body");
-        let mut commitment = expand(&message_key, b"commit");
+        let mut body_key = hkdf_expand(&message_key, b"body");
+        let mut commitment = hkdf_expand(&message_key, b"commit");
         body_key[0] ^= u8::from(self.other_body_key);
         commitment[0] ^= u8::from(self.other_commitment);
 
@@ -86,32 +81,4 @@ pub(in super::super) fn pad(payload: &[u8], len: usize) -> Vec<u8> {
     let mut padded = [payload, &[0x80]].concat();
     padded.resize(len, 0);
     padded
-}
-
-pub(in super::super) fn x25519_secret(seed: [u8; 32]) -> [u8; 32] {
-    let mut scalar = [0; 32];
-    scalar.copy_from_slice(&Sha512::digest(seed)[..32]);
-    clamp(scalar)
-}
-
-fn clamp(mut scalar: [u8; 32]) -> [u8; 32] {
-    scalar[0] &= 248;
-    scalar[31] = scalar[31] & 127 | 64;
-    scalar
-}
-
-pub(in super::super) fn hkdf(salt: &[u8], ikm: &[u8], info: &[u8]) -> [u8; 32] {
-    let mut out = [0; 32];
-    Hkdf::<Sha256>::new(Some(salt), ikm).expand(info, &mut out).unwrap();
-    out
-}
-
-fn expand(key: &[u8; 32], info: &[u8]) -> [u8; 32] {
-    let mut out = [0; 32];
-    Hkdf::<Sha256>::from_prk(key).unwrap().expand(info, &mut out).unwrap();
-    out
-}
-
-pub(in super::super) fn aead(key: &[u8; 32], msg: &[u8], aad: &[u8]) -> Vec<u8> {
-    ChaCha20Poly1305::new(key.into()).encrypt(&Nonce::default(), Payload { msg, aad }).unwrap()
 }

@@ -6,10 +6,8 @@ use sha2::Sha256;
 
 use curve25519_dalek::MontgomeryPoint;
 
-use super::{
-    envelope::{aead, hkdf, x25519_secret},
-    keys::{ALICE, primary},
-};
+use super::keys::{ALICE, primary};
+use crate::corpus::targets::notation::{aead, hkdf, x25519_secret};
 
 pub(in super::super) const SALT: [u8; 32] = [4; 32];
 pub(in super::super) const ENTRY_KEY: [u8; 32] = [6; 32];
@@ -47,7 +45,7 @@ fn salt() -> Vec<u8> {
 
 /// Returns a reader's pair: tag and wrapped key.
 pub(in super::super) fn pair(reader: &PrimaryKey, id: [u8; 16], entry_key: &[u8; 32], place: &[u8]) -> Vec<u8> {
-    let shared = MontgomeryPoint(reader.to_x25519()).mul_clamped(x25519_secret(ALICE)).to_bytes();
+    let shared = MontgomeryPoint(reader.to_x25519()).mul_clamped(x25519_secret(&ALICE)).to_bytes();
     let info = [b"reader", primary(ALICE).as_bytes().as_slice(), reader.as_bytes()].concat();
     let reader_key = hkdf(&salt(), &shared, &info);
     let mac = |purpose: &[u8]| -> [u8; 32] {
