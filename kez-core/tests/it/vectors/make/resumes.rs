@@ -107,7 +107,7 @@ fn file_says(events: &[String]) -> Value {
 
 fn forks(file: &mut File) {
     let account = three();
-    let input_of = |first: &str, second: &str| json!({"policy": "production", "events": [first, second]});
+    let input_of = |first: &str, second: &str| json!({"events": [first, second]});
     let next = |good: &[String], op: Value| event(payload(good, op).to_string());
     let other = next(&account[..2], json!({"type": "retire"}));
     let out = json!({"key": primary(ALICE), "seq": 3});
