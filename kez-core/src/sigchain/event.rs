@@ -174,10 +174,11 @@ impl<'a> Parts<'a> {
         if jws.len() > MAX_EVENT_CHARS {
             return Err(ChainError::TooLong);
         }
-        let (2, Some((signed, signature))) = (jws.bytes().filter(|&byte| byte == b'.').count(), jws.rsplit_once('.'))
-        else {
+        let (signed, signature) = jws.rsplit_once('.').ok_or(ChainError::BadJws)?;
+        let (_, payload) = signed.split_once('.').ok_or(ChainError::BadJws)?;
+        if payload.contains('.') {
             return Err(ChainError::BadJws);
-        };
+        }
         let (input, payload) = SigningInput::parse(signed).ok_or(ChainError::BadJwsHeader)?;
         let bytes = BASE64URL_NOPAD.decode(payload.as_bytes()).map_err(|_| ChainError::BadBase64)?;
         Ok(Self { input, bytes, signature: Signature::from_base64(signature)? })
