@@ -1,4 +1,6 @@
-//! SQLite for a server: opened durably, migrated by number, called off the async threads.
+//! SQLite for a server: opened durably, migrated by number, called off the async threads, copied while in use.
+
+mod backup;
 
 use std::io;
 use std::path::{self, Path, PathBuf};
@@ -8,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::Mutex;
+
+pub use self::backup::BackupError;
 
 /// Connections that only read; in WAL mode none of them waits for the writer.
 const READERS: usize = 4;
@@ -35,6 +39,25 @@ pub enum OpenError {
         path: PathBuf,
         /// What SQLite said.
         source: rusqlite::Error,
+    },
+    /// There is no such file, and none is made by a command that only works on one.
+    #[error("there is no database {}; name the file that the server uses", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file was written by an earlier version of this server, and only the server itself changes that.
+    #[error(
+        "the database {} has schema {found}, and this version needs {known}; start the server of this version on it once",
+        path.display()
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// The schema number found in it.
+        found: u32,
+        /// The schema number that is needed.
+        known: u32,
     },
     /// The path names no file.
     #[error("the database path {path:?} is no path to a file")]
@@ -105,9 +128,17 @@ impl DbError {
 /// An open database: one connection that writes, some that read. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Database {
+    path: Arc<Path>,
     writer: Slot,
     readers: Arc<[Slot]>,
     turn: Arc<AtomicUsize>,
+}
+
+/// Who opens a file: the server, which makes and migrates it, or a command that works beside it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Server,
+    Visitor,
 }
 
 /// A connection, until the database is closed.
@@ -120,8 +151,20 @@ impl Database {
     /// # Errors
     /// When the file is unusable, another program's or of a later schema, or a migration fails.
     pub async fn open(path: impl Into<PathBuf>, schema: Schema) -> Result<Self, OpenError> {
-        let path = path.into();
-        tokio::task::spawn_blocking(move || open(&path, schema))
+        Self::open_as(path.into(), schema, Owner::Server).await
+    }
+
+    /// Opens a file that a server has made and may be using, for a command that works beside it. It is neither made
+    /// nor migrated.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open), and when the file is missing or of an earlier schema.
+    pub async fn open_beside(path: impl Into<PathBuf>, schema: Schema) -> Result<Self, OpenError> {
+        Self::open_as(path.into(), schema, Owner::Visitor).await
+    }
+
+    async fn open_as(path: PathBuf, schema: Schema, owner: Owner) -> Result<Self, OpenError> {
+        tokio::task::spawn_blocking(move || open(&path, schema, owner))
             .await
             .map_err(panic_on)
             .map_err(|Stopping| OpenError::Stopping)?
@@ -198,16 +241,24 @@ fn panic_on(error: tokio::task::JoinError) -> Stopping {
     }
 }
 
-fn open(path: &Path, schema: Schema) -> Result<Database, OpenError> {
+fn open(path: &Path, schema: Schema, owner: Owner) -> Result<Database, OpenError> {
     // SQLite takes some names, such as the empty one, for databases that vanish; no absolute path is one of them.
     let path = &path::absolute(path).map_err(|source| OpenError::BadPath { path: path.to_owned(), source })?;
     let unusable = |source| OpenError::Unusable { path: path.to_owned(), source };
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    match owner {
+        Owner::Server => flags |= OpenFlags::SQLITE_OPEN_CREATE,
+        Owner::Visitor if !path.exists() => return Err(OpenError::Missing { path: path.to_owned() }),
+        Owner::Visitor => {}
+    }
     let mut writer = Connection::open_with_flags(path, flags).map_err(unusable)?;
     writer.busy_timeout(BUSY).map_err(unusable)?;
     // Before anything is written, so that a file that is not ours stays as it is.
     if !is_ours(&mut writer, schema).map_err(unusable)? {
         return Err(OpenError::Foreign { path: path.to_owned() });
+    }
+    if owner == Owner::Visitor {
+        check_current(&writer, path, schema)?;
     }
     prepare(&writer, schema).map_err(unusable)?;
     migrate(&mut writer, path, schema)?;
@@ -217,7 +268,7 @@ fn open(path: &Path, schema: Schema) -> Result<Database, OpenError> {
         .collect::<rusqlite::Result<_>>()
         .map_err(unusable)?;
     let writer = Arc::new(Mutex::new(Some(writer)));
-    Ok(Database { writer, readers, turn: Arc::default() })
+    Ok(Database { path: path.as_path().into(), writer, readers, turn: Arc::default() })
 }
 
 fn is_ours(connection: &mut Connection, schema: Schema) -> rusqlite::Result<bool> {
@@ -253,6 +304,14 @@ fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
     Ok(connection)
+}
+
+fn check_current(connection: &Connection, path: &Path, schema: Schema) -> Result<(), OpenError> {
+    let found: u32 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(|source| OpenError::Unusable { path: path.to_owned(), source })?;
+    let known = schema.migrations.len() as u32;
+    if found < known { Err(OpenError::Older { path: path.to_owned(), found, known }) } else { Ok(()) }
 }
 
 /// Applies what is missing, each migration with its number in a transaction of its own. The number is
@@ -344,6 +403,21 @@ mod tests {
         Database::open(&path, V2).await.unwrap().close().await;
         let error = Database::open(&path, V1).await.unwrap_err();
         assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_visitor_neither_makes_nor_migrates_a_file() {
+        let (_folder, path) = fresh();
+        let error = Database::open_beside(&path, V1).await.unwrap_err();
+        assert!(matches!(error, OpenError::Missing { .. }), "{error}");
+        assert!(!path.exists());
+
+        let server = Database::open(&path, V1).await.unwrap();
+        let error = Database::open_beside(&path, V2).await.unwrap_err();
+        assert!(matches!(error, OpenError::Older { found: 1, known: 2, .. }), "{error}");
+        let visitor = Database::open_beside(&path, V1).await.unwrap();
+        visitor.write(|t| t.execute("INSERT INTO things VALUES ('x')", [])).await.unwrap();
+        assert_eq!(count(&server).await, 1);
     }
 
     #[tokio::test]
