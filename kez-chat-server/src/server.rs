@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kez_core::handle::{HandleError, Home};
 use kez_core::identity::SecretKey;
-use kez_service::database::OpenError;
+use kez_service::database::{DbError, OpenError};
 use kez_service::process::WrongSetting;
 use kez_service::serve::{BindError, GRACE, Listener, Running};
 
@@ -28,6 +28,9 @@ pub enum StartError {
     /// The registry's file can't be used.
     #[error(transparent)]
     Registry(#[from] OpenError),
+    /// The registry can't be read or written.
+    #[error("the registry can't be used")]
+    RegistryFailed(#[from] DbError),
     /// The bound port made no name for the home.
     #[error("the home could not be named after its port; set KEZ_DOMAIN")]
     Domain(#[from] HandleError),
@@ -62,6 +65,11 @@ impl Server {
             None => Home::parse(&format!("localhost:{}", public.local_addr().port()), settings.policy)?,
         };
         let registry = Registry::open(settings.db_path, settings.policy).await?;
+        let home = registry.settle(&domain).await?;
+        if home != domain.to_string() {
+            let expected = format!("{home}, whose registry DB_PATH is, or DB_PATH a new file");
+            return Err(WrongSetting { name: "KEZ_DOMAIN", value: domain.to_string(), expected }.into());
+        }
         let callout = Arc::new(Callout::new(&settings.secret, domain.clone(), registry.clone()));
         let server_keys = settings.secret.server_keys().iter().map(SecretKey::primary).collect();
         let (broker, link) = Broker::start(broker::Config {

@@ -54,6 +54,10 @@ pub(super) async fn register(
         }
         Claim::Same(Standing::Retired) => return Err(gone()),
         Claim::Same(_) => StatusCode::OK,
+        Claim::Reserved => {
+            let detail = "this home keeps the name for itself; choose another one";
+            return Err(Problem::new(StatusCode::FORBIDDEN, Code::ReservedHandle.as_str(), detail));
+        }
         Claim::HandleTaken => {
             let detail = "somebody else has this handle; choose another one";
             return Err(Problem::new(StatusCode::CONFLICT, "HandleTaken", detail));

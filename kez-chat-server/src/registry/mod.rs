@@ -1,32 +1,24 @@
 //! The handle registry: who has which name, first come, first served, one handle a key.
 
+mod departures;
+mod operator;
+
 use std::path::PathBuf;
 
-use kez_core::handle::{Handle, HandleError, Policy};
+use kez_core::handle::{Handle, HandleError, Home, Policy};
 use kez_core::identity::{KeyError, PrimaryKey};
-use kez_service::database::{Database, DbError, OpenError, Schema};
+use kez_service::database::{BackupError, Database, DbError, OpenError, Schema};
 use kez_service::rusqlite::{self, Connection, OptionalExtension as _, Row, params};
 
 const SCHEMA: Schema = Schema {
     // "kezC"
     application_id: 0x6b65_7a43,
-    migrations: &["
-        CREATE TABLE handles (
-            handle           TEXT PRIMARY KEY NOT NULL, -- qualified: name@home
-            primary_key      BLOB NOT NULL UNIQUE CHECK (length(primary_key) = 32),
-            registered_at_ms INTEGER NOT NULL,
-            retired_at_ms    INTEGER, -- a tombstone: the handle is never given again
-            blocked_at_ms    INTEGER
-        ) STRICT, WITHOUT ROWID;
-        CREATE TABLE facts (
-            name  TEXT PRIMARY KEY NOT NULL,
-            value TEXT NOT NULL
-        ) STRICT, WITHOUT ROWID;
-    "],
+    migrations: &[include_str!("../../migrations/1.sql"), include_str!("../../migrations/2.sql")],
 };
 
 const EPOCH: &str = "epoch";
-const COLUMNS: &str = "handle, primary_key, retired_at_ms, blocked_at_ms";
+const DOMAIN: &str = "domain";
+const COLUMNS: &str = "handle, primary_key, registered_at_ms, retired_at_ms, blocked_at_ms";
 
 /// What can go wrong between the registry and its file.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +33,9 @@ pub(crate) enum RegistryError {
     /// A row holds a key that this server would not have written.
     #[error("the registry holds a key that is none; restore a backup")]
     BadKey(#[from] KeyError),
+    /// No server has ever run on this registry, so it has no home yet.
+    #[error("no server has run on this registry yet; start it once")]
+    NoHome,
 }
 
 /// One registration.
@@ -48,6 +43,7 @@ pub(crate) enum RegistryError {
 pub(crate) struct Entry {
     pub(crate) handle: Handle,
     pub(crate) primary: PrimaryKey,
+    pub(crate) registered_at_ms: u64,
     pub(crate) standing: Standing,
 }
 
@@ -72,6 +68,8 @@ pub(crate) enum Claim {
     HandleTaken,
     /// The key has, or had, another handle.
     KeyTaken,
+    /// The operator keeps the name.
+    Reserved,
 }
 
 /// The registry in its file. Clones share it.
@@ -84,6 +82,41 @@ pub(crate) struct Registry {
 impl Registry {
     pub(crate) async fn open(path: PathBuf, policy: Policy) -> Result<Self, OpenError> {
         Ok(Self { database: Database::open(path, SCHEMA).await?, policy })
+    }
+
+    /// Opens the registry of a server that may be running, for a command that works beside it.
+    pub(crate) async fn open_beside(path: PathBuf) -> Result<Self, OpenError> {
+        // Whatever the server took, a command has to be able to show.
+        Ok(Self { database: Database::open_beside(path, SCHEMA).await?, policy: Policy::Development })
+    }
+
+    /// Writes a consistent copy to a new file, while a server goes on.
+    pub(crate) async fn backup(&self, to: PathBuf) -> Result<(), BackupError> {
+        self.database.backup(to).await
+    }
+
+    /// Checks that the database answers.
+    pub(crate) async fn check(&self) -> Result<(), RegistryError> {
+        Ok(self.database.read(|db| db.query_row("SELECT 1 FROM sqlite_schema", [], |_| Ok(()))).await?)
+    }
+
+    /// Makes the registry this home's if it is nobody's yet, and returns whose it is. Under another home's name nobody
+    /// would find its handles any more.
+    pub(crate) async fn settle(&self, home: &Home) -> Result<String, DbError> {
+        let home = home.to_string();
+        self.database
+            .write(move |db| {
+                let sql = "INSERT INTO facts (name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+                db.execute(sql, [DOMAIN, &home])?;
+                Ok(fact(db, DOMAIN)?.unwrap_or(home))
+            })
+            .await
+    }
+
+    /// Tells whose registry this is.
+    pub(crate) async fn home(&self) -> Result<Home, RegistryError> {
+        let home = self.database.read(|db| fact(db, DOMAIN)).await?.ok_or(RegistryError::NoHome)?;
+        Ok(Home::parse(&home, self.policy)?)
     }
 
     pub(crate) async fn close(self) {
@@ -104,7 +137,7 @@ impl Registry {
 
     /// Says how a registration would end, writing nothing.
     pub(crate) async fn preview(&self, handle: &Handle, primary: &PrimaryKey) -> Result<Claim, RegistryError> {
-        let (handle, primary) = (handle.to_string(), *primary.as_bytes());
+        let (handle, primary) = (handle.clone(), *primary.as_bytes());
         Ok(self.database.read(move |db| judge(db, &handle, &primary)).await?)
     }
 
@@ -115,14 +148,16 @@ impl Registry {
         primary: &PrimaryKey,
         now_ms: u64,
     ) -> Result<Claim, RegistryError> {
-        let (handle, primary) = (handle.to_string(), *primary.as_bytes());
+        let (handle, primary) = (handle.clone(), *primary.as_bytes());
         let claim = self
             .database
             .write(move |db| {
                 let claim = judge(db, &handle, &primary)?;
                 if claim == Claim::New {
                     let sql = "INSERT INTO handles (handle, primary_key, registered_at_ms) VALUES (?1, ?2, ?3)";
-                    db.execute(sql, params![handle, primary, now_ms.cast_signed()])?;
+                    db.execute(sql, params![handle.to_string(), primary, now_ms.cast_signed()])?;
+                    // Somebody who was removed and comes back keeps the inbox that was just made ready.
+                    db.execute("DELETE FROM departures WHERE primary_key = ?1", [primary])?;
                 }
                 Ok(claim)
             })
@@ -132,8 +167,7 @@ impl Registry {
 
     /// Returns the inbox stream's epoch as it was last seen.
     pub(crate) async fn epoch(&self) -> Result<Option<String>, RegistryError> {
-        let sql = "SELECT value FROM facts WHERE name = ?1";
-        Ok(self.database.read(move |db| db.query_row(sql, [EPOCH], |row| row.get(0)).optional()).await?)
+        Ok(self.database.read(|db| fact(db, EPOCH)).await?)
     }
 
     pub(crate) async fn keep_epoch(&self, epoch: &str) -> Result<(), RegistryError> {
@@ -148,6 +182,7 @@ impl Registry {
         Ok(Entry {
             handle: Handle::from_qualified(&row.handle, self.policy)?,
             primary: PrimaryKey::from_bytes(&row.primary)?,
+            registered_at_ms: row.registered_at_ms,
             standing: row.standing,
         })
     }
@@ -156,17 +191,19 @@ impl Registry {
 struct Found {
     handle: String,
     primary: [u8; 32],
+    registered_at_ms: u64,
     standing: Standing,
 }
 
 impl Found {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let standing = match (row.get::<_, Option<i64>>(2)?, row.get::<_, Option<i64>>(3)?) {
+        let standing = match (row.get::<_, Option<i64>>(3)?, row.get::<_, Option<i64>>(4)?) {
             (Some(_), _) => Standing::Retired,
             (None, Some(_)) => Standing::Blocked,
             (None, None) => Standing::Active,
         };
-        Ok(Self { handle: row.get(0)?, primary: row.get(1)?, standing })
+        let registered_at_ms = row.get::<_, i64>(2)?.cast_unsigned();
+        Ok(Self { handle: row.get(0)?, primary: row.get(1)?, registered_at_ms, standing })
     }
 }
 
@@ -175,10 +212,17 @@ fn find(db: &Connection, column: &str, value: &dyn rusqlite::ToSql) -> rusqlite:
     db.prepare_cached(&sql)?.query_row([value], Found::from_row).optional()
 }
 
-fn judge(db: &Connection, handle: &str, primary: &[u8; 32]) -> rusqlite::Result<Claim> {
-    if let Some(found) = find(db, "handle", &handle)? {
+fn fact(db: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+    db.query_row("SELECT value FROM facts WHERE name = ?1", [name], |row| row.get(0)).optional()
+}
+
+fn judge(db: &Connection, handle: &Handle, primary: &[u8; 32]) -> rusqlite::Result<Claim> {
+    if let Some(found) = find(db, "handle", &handle.to_string())? {
         let same = found.primary == *primary;
         return Ok(if same { Claim::Same(found.standing) } else { Claim::HandleTaken });
+    }
+    if operator::is_reserved(db, handle.name())? {
+        return Ok(Claim::Reserved);
     }
     Ok(if find(db, "primary_key", primary)?.is_some() { Claim::KeyTaken } else { Claim::New })
 }
@@ -189,15 +233,15 @@ mod tests {
 
     use super::*;
 
-    fn handle(text: &str) -> Handle {
+    pub(super) fn handle(text: &str) -> Handle {
         Handle::from_qualified(text, Policy::Production).unwrap()
     }
 
-    fn key(seed: u8) -> PrimaryKey {
+    pub(super) fn key(seed: u8) -> PrimaryKey {
         SecretKey::from_seed([seed; 32]).primary()
     }
 
-    async fn fresh() -> (tempfile::TempDir, Registry) {
+    pub(super) async fn fresh() -> (tempfile::TempDir, Registry) {
         let dir = tempfile::tempdir().unwrap();
         let registry = Registry::open(dir.path().join("handles.db"), Policy::Production).await.unwrap();
         (dir, registry)
@@ -221,7 +265,7 @@ mod tests {
         registry.close().await;
 
         let registry = Registry::open(dir.path().join("handles.db"), Policy::Production).await.unwrap();
-        let entry = Entry { handle: alice.clone(), primary: key(1), standing: Standing::Active };
+        let entry = Entry { handle: alice.clone(), primary: key(1), registered_at_ms: 5, standing: Standing::Active };
         assert_eq!(registry.by_handle(&alice).await.unwrap().as_ref(), Some(&entry));
         assert_eq!(registry.by_primary(&key(1)).await.unwrap(), Some(entry));
         assert_eq!(registry.by_primary(&key(3)).await.unwrap(), None);
@@ -240,18 +284,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tombstones_and_blocks_are_seen() {
-        let (_dir, registry) = fresh().await;
-        let (left, out) = (handle("left@kez.lat"), handle("out@kez.lat"));
-        registry.claim(&left, &key(1), 5).await.unwrap();
-        registry.claim(&out, &key(2), 5).await.unwrap();
-        let sql = "UPDATE handles SET retired_at_ms = 6 WHERE handle = 'left@kez.lat'";
-        registry.database.write(move |db| db.execute(sql, [])).await.unwrap();
-        let sql = "UPDATE handles SET blocked_at_ms = 6";
-        registry.database.write(move |db| db.execute(sql, [])).await.unwrap();
-        assert_eq!(registry.by_handle(&left).await.unwrap().unwrap().standing, Standing::Retired);
-        assert_eq!(registry.by_handle(&out).await.unwrap().unwrap().standing, Standing::Blocked);
-        assert_eq!(registry.claim(&left, &key(3), 5).await.unwrap(), Claim::HandleTaken, "never given again");
+    async fn a_registry_has_one_home() {
+        let (dir, registry) = fresh().await;
+        let home = |text| Home::parse(text, Policy::Production).unwrap();
+        assert!(matches!(registry.home().await, Err(RegistryError::NoHome)));
+        for asked in ["kez.lat", "kez.example"] {
+            assert_eq!(registry.settle(&home(asked)).await.unwrap(), "kez.lat");
+        }
+        let beside = Registry::open_beside(dir.path().join("handles.db")).await.unwrap();
+        assert_eq!(beside.home().await.unwrap(), home("kez.lat"));
     }
 
     #[tokio::test]
