@@ -9,13 +9,19 @@ use std::sync::Once;
 
 use kez_service::axum::Router;
 use kez_service::layers::{self, Limits};
+use kez_service::metrics::HttpMetrics;
+use kez_service::prometheus_client::registry::Registry;
 use kez_service::serve::{Listener, Running};
 
 /// Any free loopback port.
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 async fn serve(router: Router, limits: Limits) -> Running {
-    Listener::bind(ANY).await.unwrap().serve(layers::around(router, limits))
+    Listener::bind(ANY).await.unwrap().serve(layers::around(
+        router,
+        limits,
+        HttpMetrics::register(&mut Registry::default()),
+    ))
 }
 
 fn client() -> reqwest::Client {
