@@ -19,5 +19,4 @@ pub mod rate;
 pub mod serve;
 
 pub use axum;
-pub use prometheus_client;
 pub use rusqlite;

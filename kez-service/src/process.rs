@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::str::FromStr;
 
@@ -56,6 +57,26 @@ impl fmt::Display for LogFormat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected `pretty` or `json`")]
 pub struct UnknownLogFormat;
+
+/// An address to listen on, or `off` for none: what a flag of a listener that can be left out takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressOrOff(pub Option<SocketAddr>);
+
+/// A text that is neither an address nor `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected an address and a port such as 127.0.0.1:8081, or `off`")]
+pub struct BadAddress;
+
+impl FromStr for AddressOrOff {
+    type Err = BadAddress;
+
+    fn from_str(text: &str) -> Result<Self, BadAddress> {
+        match text {
+            "off" => Ok(Self(None)),
+            text => text.parse().map(|address| Self(Some(address))).map_err(|_| BadAddress),
+        }
+    }
+}
 
 /// Sends this process's log to standard error, filtered by `filter` (such as `info,kez_service=debug`).
 /// A process that has a subscriber already keeps it.
@@ -151,6 +172,13 @@ mod tests {
             assert_eq!(format.to_string().parse(), Ok(format));
         }
         assert_eq!("xml".parse::<LogFormat>(), Err(UnknownLogFormat));
+    }
+
+    #[test]
+    fn a_listener_can_be_off() {
+        assert_eq!("off".parse(), Ok(AddressOrOff(None)));
+        assert_eq!("127.0.0.1:1".parse(), Ok(AddressOrOff(Some(([127, 0, 0, 1], 1).into()))));
+        assert_eq!("localhost:1".parse::<AddressOrOff>(), Err(BadAddress));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How often one client may ask.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -148,11 +148,12 @@ impl Counted {
 
 /// Refuses a request with 429 when its client has asked too often; a middleware for `axum::middleware::from_fn_with_state`.
 pub async fn limit(State(Limiter(counted)): State<Limiter>, request: Request, next: Next) -> Response {
-    if let Some(counted) = counted
-        && let Some(client) = counted.proxies.client_of(request.extensions(), request.headers())
-        && let Err(problem) = counted.check(client)
-    {
-        return problem.into_response();
+    if let Some(counted) = counted {
+        // Where the listener tells no peers, all are one.
+        let client = counted.proxies.client_of(request.extensions(), request.headers());
+        if let Err(problem) = counted.check(client.unwrap_or(Ipv4Addr::UNSPECIFIED.into())) {
+            return problem.into_response();
+        }
     }
     next.run(request).await
 }

@@ -8,6 +8,7 @@ use std::{
 
 use kez_chat_server::secret::ServerSecret;
 use kez_core::handle::{Home, Policy};
+use kez_service::rate::Rate;
 
 use crate::{
     broker::Broker,
@@ -250,6 +251,9 @@ fn sig_url(address: SocketAddr) -> String {
 async fn bind_sig(address: SocketAddr, folder: &Path) -> Result<kez_sig_server::Server, TestbedError> {
     let mut settings = kez_sig_server::Settings::new(address, folder.join("sigchains.db"));
     settings.policy = Policy::Development;
+    // Everybody in a test has one address.
+    settings.append_rate = Rate::OFF;
+    settings.read_rate = Rate::OFF;
     kez_sig_server::Server::bind(settings).await.map_err(TestbedError::SigServer)
 }
 

@@ -10,8 +10,8 @@ use std::sync::Once;
 use kez_service::axum::Router;
 use kez_service::layers::{self, Limits};
 use kez_service::metrics::HttpMetrics;
-use kez_service::prometheus_client::registry::Registry;
 use kez_service::serve::{Listener, Running};
+use prometheus_client::registry::Registry;
 
 /// Any free loopback port.
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);

@@ -4,6 +4,7 @@
 mod append;
 mod author;
 mod binary;
+mod operation;
 mod race;
 mod read;
 
