@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -89,7 +89,8 @@ pub fn init_logging(format: LogFormat, filter: &str) -> Result<(), WrongSetting>
         value: filter.to_owned(),
         expected: format!("a log filter such as `info` or `info,kez_service=debug` ({error})"),
     })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let colours = io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
     // Only a process that has a subscriber already refuses another one.
     let _ = match format {
         LogFormat::Pretty => lines.try_init(),

@@ -1,4 +1,4 @@
-//! The one way in: `cargo xtask demo | up | test | ci | vectors | fuzz | bench`.
+//! The one way in: `cargo xtask demo | up | test | ci | vectors | http | fuzz | bench`.
 //!
 //! Depends on no other crate of the workspace, so that it is there in seconds; what needs them is built and started
 //! as a process of its own.
@@ -9,7 +9,9 @@ mod cargo;
 mod ci;
 mod fuzz;
 mod guard;
+mod http;
 mod interop;
+mod python;
 mod tally;
 mod vectors;
 
@@ -38,6 +40,7 @@ Examples:
   cargo xtask ci               all that has to be right before a change lands
   cargo xtask vectors          writes kez-core/tests/vectors anew
   cargo xtask vectors --check  checks them, with kez-core and with the Python reader in docs/interop
+  cargo xtask http             holds both servers against their OpenAPI descriptions
   cargo xtask fuzz --seconds 60 envelope_open
   cargo xtask bench core       compares the core with its peers"
 )]
@@ -69,6 +72,8 @@ enum Task {
         #[arg(long, conflicts_with = "check")]
         reader: bool,
     },
+    /// Tries both servers' routes with made-up requests, against what they say of themselves.
+    Http(http::Options),
     /// Fuzzes the parsers of foreign bytes, all of them or those named.
     Fuzz(fuzz::Options),
     /// Measures against peers in the same run, and prints `ratio NAME VALUE` lines.
@@ -91,6 +96,7 @@ fn main() -> Result<ExitCode> {
             };
             done.map(|()| ExitCode::SUCCESS)
         }
+        Task::Http(options) => http::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
         Task::Fuzz(options) => fuzz::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
         Task::Bench(options) => bench::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
     }
