@@ -1,6 +1,5 @@
 //! Who is let in: the one decision behind the broker's auth callout and its HTTP twin.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kez_core::broker::callout::{CalloutError, CalloutRequest, IssuerKey, UserGrant, response_jwt, user_jwt};
@@ -9,6 +8,7 @@ use kez_core::handle::Home;
 use kez_core::identity::{PrimaryKey, SecretKey};
 
 use crate::broker::jetstream::{JetStream, JsError};
+use crate::metrics::Metrics;
 use crate::nats_conf::{USER_ACCOUNT, ack_scope};
 use crate::registry::{Registry, RegistryError, Standing};
 use crate::secret::ServerSecret;
@@ -68,18 +68,12 @@ pub(crate) struct Callout {
     server_keys: Vec<SecretKey>,
     domain: Home,
     registry: Registry,
-    refused: AtomicU64,
+    metrics: Metrics,
 }
 
 impl Callout {
-    pub(crate) fn new(secret: &ServerSecret, domain: Home, registry: Registry) -> Self {
-        Self {
-            issuer: secret.issuer(),
-            server_keys: secret.server_keys(),
-            domain,
-            registry,
-            refused: AtomicU64::new(0),
-        }
+    pub(crate) fn new(secret: &ServerSecret, domain: Home, registry: Registry, metrics: Metrics) -> Self {
+        Self { issuer: secret.issuer(), server_keys: secret.server_keys(), domain, registry, metrics }
     }
 
     /// Answers a request JWT. Who asks is the caller's to know: a request is signed by whatever server key it names.
@@ -89,19 +83,18 @@ impl Callout {
     pub(crate) async fn answer(&self, request: &str, js: &JetStream, now_ms: u64) -> Result<Answer, CalloutError> {
         let request = CalloutRequest::parse(request)?;
         let admitted = match self.admit(&request, js, now_ms).await {
-            Ok(admitted) => Ok(admitted),
+            Ok(admitted) => {
+                self.metrics.login("Admitted");
+                Ok(admitted)
+            }
             Err(refusal) => {
                 let reason = refusal.reason();
-                let refused_so_far = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+                self.metrics.login(reason);
                 if refusal.is_ours() {
-                    tracing::error!(
-                        reason,
-                        refused_so_far,
-                        error = &refusal as &dyn std::error::Error,
-                        "a login failed for a fault of this server"
-                    );
+                    let error = &refusal as &dyn std::error::Error;
+                    tracing::error!(reason, error, "a login failed for a fault of this server");
                 } else {
-                    tracing::info!(reason, refused_so_far, "a login was refused");
+                    tracing::info!(reason, "a login was refused");
                 }
                 Err(reason)
             }

@@ -10,6 +10,7 @@ mod broker;
 mod callout;
 mod clock;
 mod http;
+mod metrics;
 pub mod nats_conf;
 mod registry;
 pub mod secret;

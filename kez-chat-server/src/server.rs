@@ -7,11 +7,13 @@ use kez_core::handle::{HandleError, Home};
 use kez_core::identity::SecretKey;
 use kez_service::database::{DbError, OpenError};
 use kez_service::process::WrongSetting;
+use kez_service::rate::Limiter;
 use kez_service::serve::{BindError, GRACE, Listener, Running};
 
 use crate::broker::{self, Broker};
 use crate::callout::Callout;
-use crate::http::{self, App};
+use crate::http::{self, App, Limiters};
+use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::settings::Settings;
 
@@ -70,7 +72,8 @@ impl Server {
             let expected = format!("{home}, whose registry DB_PATH is, or DB_PATH a new file");
             return Err(WrongSetting { name: "KEZ_DOMAIN", value: domain.to_string(), expected }.into());
         }
-        let callout = Arc::new(Callout::new(&settings.secret, domain.clone(), registry.clone()));
+        let metrics = Metrics::new();
+        let callout = Arc::new(Callout::new(&settings.secret, domain.clone(), registry.clone(), metrics.clone()));
         let server_keys = settings.secret.server_keys().iter().map(SecretKey::primary).collect();
         let (broker, link) = Broker::start(broker::Config {
             servers: checked.nats,
@@ -90,9 +93,14 @@ impl Server {
             nats_urls: checked.nats_public_urls,
             sig_url: checked.sig_public_url,
             relays: checked.relay_urls,
+            metrics,
         });
+        let limiters = Limiters {
+            register: Limiter::new(settings.register_rate, settings.trusted_proxies.clone()),
+            lookup: Limiter::new(settings.lookup_rate, settings.trusted_proxies),
+        };
         let internal = internal.map(|listener| listener.serve(http::internal(Arc::clone(&app))));
-        let public = public.serve(http::public(app));
+        let public = public.serve(http::public(app, limiters));
         tracing::info!(%domain, address = %public.local_addr(), "the home server is up");
         Ok(Self { domain, public, internal, broker, registry })
     }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use async_nats::ServerAddr;
 use kez_core::handle::{Home, Policy};
+use kez_service::client::TrustedProxies;
 use kez_service::process::WrongSetting;
+use kez_service::rate::Rate;
 use url::Url;
 
 use crate::secret::ServerSecret;
@@ -41,6 +43,13 @@ pub struct Settings {
     pub policy: Policy,
     /// Copies that the broker keeps of each stream: 1, or 3 on a cluster.
     pub stream_replicas: u8,
+    /// How many registrations and retirements one client may ask for. 20 an hour unless set: a mobile network's
+    /// customers share an address.
+    pub register_rate: Rate,
+    /// How many other requests one client may make. 1,200 a minute unless set.
+    pub lookup_rate: Rate,
+    /// Whose `X-Forwarded-For` tells the client. Nobody's unless set.
+    pub trusted_proxies: TrustedProxies,
 }
 
 /// The settings after they were checked, in the form that the rest of the server uses.
@@ -74,6 +83,9 @@ impl Settings {
             relay_urls: Vec::new(),
             policy: Policy::Production,
             stream_replicas: 1,
+            register_rate: Rate::per_hour(20),
+            lookup_rate: Rate::per_minute(1200),
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 

@@ -266,6 +266,8 @@ async fn bind_chat(
     let registry = folder.join("registry.db");
     let mut settings = kez_chat_server::Settings::new(address, urls.nats, urls.sig, registry, secret.clone());
     settings.policy = Policy::Development;
+    settings.register_rate = Rate::OFF;
+    settings.lookup_rate = Rate::OFF;
     kez_chat_server::Server::bind(settings).await.map_err(TestbedError::ChatServer)
 }
 

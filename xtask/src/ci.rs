@@ -33,7 +33,7 @@ const FETCH: Caps = Caps { cold: 3, warm: 3 };
 const CORE_AWS_LC: Caps = Caps { cold: 5, warm: 2 };
 const EXAMPLES: Caps = Caps { cold: 4, warm: 4 };
 const READER: Caps = Caps { cold: 2, warm: 2 };
-const HTTP: Caps = Caps { cold: 3, warm: 2 };
+const HTTP: Caps = Caps { cold: 2, warm: 2 };
 const FUZZ: Caps = Caps { cold: 6, warm: 5 };
 
 /// Tests that run as one stage.
@@ -49,7 +49,7 @@ struct Suite {
 /// Every test binary of the workspace belongs to at least one of these; the last takes what no other names.
 const SUITES: &[Suite] = &[
     Suite { name: "core", cap: 3, packages: &["kez-core"], filter: &[] },
-    Suite { name: "servers", cap: 7, packages: &["kez-service", "kez-sig-server", "kez-chat-server"], filter: &[] },
+    Suite { name: "servers", cap: 5, packages: &["kez-service", "kez-sig-server", "kez-chat-server"], filter: &[] },
     // One binary, told apart by the module: what is about files says so in its name.
     Suite { name: "messaging", cap: 6, packages: &["kez-chat-sdk"], filter: &["--skip", "files"] },
     Suite { name: "files", cap: 7, packages: &["kez-chat-sdk"], filter: &["files"] },

@@ -1,14 +1,15 @@
-//! The auth callout's decision for bridges and tests, on the internal listener only.
+//! The auth callout's decision for bridges and tests, and metrics: on the internal listener only.
 
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
+use axum::response::Response;
 use kez_service::extract::Checked;
 use kez_service::problem::Problem;
 
-use super::{App, malformed};
+use super::{App, malformed, registry_failed};
 use crate::clock::now_ms;
 
 /// Takes a request JWT and gives the response JWT, which may be a refusal.
@@ -22,4 +23,11 @@ pub(super) async fn auth(
     let answer =
         app.callout.answer(request, &link.js, now_ms()).await.map_err(|error| malformed(error.code(), error))?;
     Ok(([(header::CONTENT_TYPE, "application/jwt")], answer.jwt))
+}
+
+/// Answers with what the server counts, for Prometheus.
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    let stored = app.registry.counts().await.map_err(registry_failed)?;
+    let broker_up = app.link.borrow().is_some();
+    Ok(app.metrics.exposition(stored, broker_up))
 }

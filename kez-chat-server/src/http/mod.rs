@@ -11,16 +11,19 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use kez_core::error::Code;
 use kez_core::handle::{Home, Policy};
 use kez_core::identity::PrimaryKey;
 use kez_service::layers::{self, Limits};
 use kez_service::problem::{Problem, code};
+use kez_service::rate::{self, Limiter};
 use tokio::sync::watch;
 
 use crate::broker::Link;
 use crate::callout::Callout;
+use crate::metrics::Metrics;
 use crate::registry::{Registry, RegistryError};
 
 /// When to ask again while the broker is away.
@@ -37,6 +40,14 @@ pub(crate) struct App {
     pub(crate) nats_urls: Vec<String>,
     pub(crate) sig_url: String,
     pub(crate) relays: Vec<String>,
+    pub(crate) metrics: Metrics,
+}
+
+/// Who may ask how often.
+#[derive(Clone, Debug)]
+pub(crate) struct Limiters {
+    pub(crate) register: Limiter,
+    pub(crate) lookup: Limiter,
 }
 
 impl App {
@@ -46,22 +57,28 @@ impl App {
 }
 
 /// Routes of the public listener.
-pub(crate) fn public(app: Arc<App>) -> Router {
-    let router = Router::new()
-        .route("/v1/register", post(register::register))
+pub(crate) fn public(app: Arc<App>, limiters: Limiters) -> Router {
+    let http = app.metrics.http.clone();
+    let limited = |limiter| from_fn_with_state(limiter, rate::limit);
+    let changes = Router::new().route("/v1/register", post(register::register)).route_layer(limited(limiters.register));
+    let lookups = Router::new()
         .route("/v1/u/{handle}", get(profile::by_handle))
         .route("/v1/p/{primary}", get(profile::by_primary))
         .route("/v1/info", get(info::info))
-        .route("/v1/healthz", get(info::healthz))
-        .route("/.well-known/webfinger", webfinger::route())
-        .with_state(app);
-    layers::around(router, Limits { body_bytes: 4096, ..Limits::default() })
+        .route("/.well-known/webfinger", get(webfinger::webfinger))
+        .route_layer(limited(limiters.lookup));
+    let router = Router::new().merge(changes).merge(lookups).route("/v1/healthz", get(info::healthz)).with_state(app);
+    layers::around(router, Limits { body_bytes: 4096, ..Limits::default() }, http).layer(layers::for_browsers())
 }
 
 /// Routes of the internal listener.
 pub(crate) fn internal(app: Arc<App>) -> Router {
-    let router = Router::new().route("/internal/nats/auth", post(internal::auth)).with_state(app);
-    layers::around(router, Limits { time: Duration::from_secs(5), ..Limits::default() })
+    let http = app.metrics.http.clone();
+    let router = Router::new()
+        .route("/internal/nats/auth", post(internal::auth))
+        .route("/metrics", get(internal::metrics))
+        .with_state(app);
+    layers::around(router, Limits { time: Duration::from_secs(5), ..Limits::default() }, http)
 }
 
 fn broker_away() -> Problem {

@@ -47,6 +47,13 @@ pub(super) async fn register(
         }
         decided => decided,
     };
+    app.metrics.registration(match claim {
+        Claim::New => "New",
+        Claim::Same(_) => "Same",
+        Claim::HandleTaken => "HandleTaken",
+        Claim::KeyTaken => "KeyTaken",
+        Claim::Reserved => "Reserved",
+    });
     let status = match claim {
         Claim::New => {
             tracing::info!(%handle, "registered");

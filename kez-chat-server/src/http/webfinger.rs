@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Query, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::map_response;
-use axum::response::Response;
-use axum::routing::{MethodRouter, get};
+use axum::http::{HeaderName, StatusCode, header};
 use kez_service::extract::Checked;
 use kez_service::problem::{Problem, code};
 use serde::Serialize;
@@ -16,7 +13,7 @@ use super::{App, not_found};
 
 /// A JSON Resource Descriptor (RFC 7033 §4.4).
 #[derive(Serialize)]
-struct Jrd {
+pub(super) struct Jrd {
     subject: String,
     links: Vec<Link>,
 }
@@ -28,15 +25,7 @@ struct Link {
     href: String,
 }
 
-pub(super) fn route() -> MethodRouter<Arc<App>> {
-    // RFC 7033 §5: browsers of any origin may ask; refusals have to be readable too.
-    get(webfinger).layer(map_response(async |mut response: Response| {
-        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        response
-    }))
-}
-
-async fn webfinger(
+pub(super) async fn webfinger(
     State(app): State<Arc<App>>,
     Checked(Query(query)): Checked<Query<Vec<(String, String)>>>,
 ) -> Result<([(HeaderName, &'static str); 1], Json<Jrd>), Problem> {
