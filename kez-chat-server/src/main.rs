@@ -10,7 +10,9 @@ use clap::{Args, Parser, Subcommand};
 use kez_chat_server::nats_conf::NatsConf;
 use kez_chat_server::{Server, ServerSecret, Settings};
 use kez_core::handle::{Home, Policy};
+use kez_service::client::TrustedProxies;
 use kez_service::process::{self, LogFormat, WrongSetting};
+use kez_service::rate::Rate;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -70,6 +72,15 @@ struct Serve {
     /// Copies that the broker keeps of each stream: 1, or 3 on a cluster.
     #[arg(long, env = "STREAM_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     stream_replicas: u8,
+    /// How many registrations and retirements one address may ask for, such as 20/h, 5/m or `off`.
+    #[arg(long, env = "REGISTER_RATE", default_value = "20/h")]
+    register_rate: Rate,
+    /// How many other requests one address may make.
+    #[arg(long, env = "LOOKUP_RATE", default_value = "1200/m")]
+    lookup_rate: Rate,
+    /// Addresses and networks of reverse proxies whose X-Forwarded-For is believed, separated by commas.
+    #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
+    trusted_proxies: TrustedProxies,
     /// Development: plain transports and ports after any host.
     #[arg(long, env = "KEZ_DEV", value_parser = clap::builder::BoolishValueParser::new())]
     dev: bool,
@@ -153,6 +164,9 @@ fn settings(serve: Serve) -> Result<Settings, Failure> {
     settings.relay_urls = serve.relay_urls.into_iter().filter(filled).collect();
     settings.policy = policy;
     settings.stream_replicas = serve.stream_replicas;
+    settings.register_rate = serve.register_rate;
+    settings.lookup_rate = serve.lookup_rate;
+    settings.trusted_proxies = serve.trusted_proxies;
     Ok(settings)
 }
 
