@@ -8,6 +8,7 @@ use kez_core::identity::SecretKey;
 use kez_service::database::{DbError, OpenError};
 use kez_service::process::WrongSetting;
 use kez_service::serve::{BindError, GRACE, Listener, Running};
+use tokio::sync::Notify;
 
 use crate::broker::{self, Broker};
 use crate::callout::Callout;
@@ -71,6 +72,7 @@ impl Server {
             return Err(WrongSetting { name: "KEZ_DOMAIN", value: domain.to_string(), expected }.into());
         }
         let callout = Arc::new(Callout::new(&settings.secret, domain.clone(), registry.clone()));
+        let departed = Arc::new(Notify::new());
         let server_keys = settings.secret.server_keys().iter().map(SecretKey::primary).collect();
         let (broker, link) = Broker::start(broker::Config {
             servers: checked.nats,
@@ -78,6 +80,7 @@ impl Server {
             stream_replicas: settings.stream_replicas,
             callout: Arc::clone(&callout),
             registry: registry.clone(),
+            departed: Arc::clone(&departed),
         })
         .await;
         let app = Arc::new(App {
@@ -86,6 +89,7 @@ impl Server {
             registry: registry.clone(),
             callout,
             link,
+            departed,
             server_keys,
             nats_urls: checked.nats_public_urls,
             sig_url: checked.sig_public_url,

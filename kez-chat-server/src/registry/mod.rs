@@ -10,6 +10,8 @@ use kez_core::identity::{KeyError, PrimaryKey};
 use kez_service::database::{BackupError, Database, DbError, OpenError, Schema};
 use kez_service::rusqlite::{self, Connection, OptionalExtension as _, Row, params};
 
+pub(crate) use self::departures::Retirement;
+
 const SCHEMA: Schema = Schema {
     // "kezC"
     application_id: 0x6b65_7a43,
