@@ -199,6 +199,10 @@ impl ServerSecret {
         KeyPair::new_from_raw(KeyPairType::User, *derive(&self.current, Role::ChatServer))
     }
 
+    pub(crate) fn sys_user(&self) -> Result<KeyPair, nkeys::error::Error> {
+        KeyPair::new_from_raw(KeyPairType::User, *derive(&self.current, Role::SysUser))
+    }
+
     fn user_public(&self, role: Role) -> String {
         SecretKey::from_seed(*derive(&self.current, role)).primary().to_nkey()
     }
@@ -332,6 +336,7 @@ mod tests {
         assert!(keys.issuer.starts_with('A') && keys.xkey.starts_with('X'));
         assert_eq!(secret(9).callout_user().unwrap().public_key(), keys.callout_user);
         assert_eq!(secret(9).chat_server().unwrap().public_key(), keys.chat_server);
+        assert_eq!(secret(9).sys_user().unwrap().public_key(), keys.sys_user);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use kez_service::database::{DbError, OpenError};
 use kez_service::process::WrongSetting;
 use kez_service::rate::Limiter;
 use kez_service::serve::{BindError, GRACE, Listener, Running};
+use tokio::sync::Notify;
 
 use crate::broker::{self, Broker};
 use crate::callout::Callout;
@@ -74,6 +75,7 @@ impl Server {
         }
         let metrics = Metrics::new();
         let callout = Arc::new(Callout::new(&settings.secret, domain.clone(), registry.clone(), metrics.clone()));
+        let departed = Arc::new(Notify::new());
         let server_keys = settings.secret.server_keys().iter().map(SecretKey::primary).collect();
         let (broker, link) = Broker::start(broker::Config {
             servers: checked.nats,
@@ -81,6 +83,7 @@ impl Server {
             stream_replicas: settings.stream_replicas,
             callout: Arc::clone(&callout),
             registry: registry.clone(),
+            departed: Arc::clone(&departed),
         })
         .await;
         let app = Arc::new(App {
@@ -89,6 +92,7 @@ impl Server {
             registry: registry.clone(),
             callout,
             link,
+            departed,
             server_keys,
             nats_urls: checked.nats_public_urls,
             sig_url: checked.sig_public_url,

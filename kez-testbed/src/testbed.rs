@@ -210,6 +210,11 @@ impl Testbed {
         }
     }
 
+    /// Drops the home server where it stands: what it had begun is not finished. Its registry stays.
+    pub fn drop_chat_server(&mut self) {
+        self.chat = None;
+    }
+
     /// Starts the home server, on the port and registry that it had; does nothing if it runs.
     ///
     /// # Errors

@@ -4,6 +4,8 @@ mod info;
 mod internal;
 mod profile;
 mod register;
+mod retire;
+mod signed;
 mod webfinger;
 
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use kez_core::identity::PrimaryKey;
 use kez_service::layers::{self, Limits};
 use kez_service::problem::{Problem, code};
 use kez_service::rate::{self, Limiter};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::broker::Link;
 use crate::callout::Callout;
@@ -36,6 +38,8 @@ pub(crate) struct App {
     pub(crate) registry: Registry,
     pub(crate) callout: Arc<Callout>,
     pub(crate) link: watch::Receiver<Option<Link>>,
+    /// Wakes the broker side when somebody has left.
+    pub(crate) departed: Arc<Notify>,
     pub(crate) server_keys: Vec<PrimaryKey>,
     pub(crate) nats_urls: Vec<String>,
     pub(crate) sig_url: String,
@@ -60,7 +64,10 @@ impl App {
 pub(crate) fn public(app: Arc<App>, limiters: Limiters) -> Router {
     let http = app.metrics.http.clone();
     let limited = |limiter| from_fn_with_state(limiter, rate::limit);
-    let changes = Router::new().route("/v1/register", post(register::register)).route_layer(limited(limiters.register));
+    let changes = Router::new()
+        .route("/v1/register", post(register::register))
+        .route("/v1/retire", post(retire::retire))
+        .route_layer(limited(limiters.register));
     let lookups = Router::new()
         .route("/v1/u/{handle}", get(profile::by_handle))
         .route("/v1/p/{primary}", get(profile::by_primary))
@@ -92,6 +99,10 @@ fn malformed(code: Code, detail: impl ToString) -> Problem {
 
 fn not_found(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, code::NOT_FOUND, detail)
+}
+
+fn handle_taken(detail: &str) -> Problem {
+    Problem::new(StatusCode::CONFLICT, "HandleTaken", detail)
 }
 
 fn gone() -> Problem {

@@ -10,6 +10,7 @@ use kez_core::identity::{KeyError, PrimaryKey};
 use kez_service::database::{BackupError, Database, DbError, OpenError, Schema};
 use kez_service::rusqlite::{self, Connection, OptionalExtension as _, Row, params};
 
+pub(crate) use self::departures::Retirement;
 pub(crate) use self::operator::Counts;
 
 const SCHEMA: Schema = Schema {

@@ -8,6 +8,7 @@ mod http_api;
 mod inbox_keeping;
 mod login;
 mod logs;
+mod retiring;
 mod standing;
 mod streams;
 mod support;
