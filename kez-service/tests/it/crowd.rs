@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use kez_service::axum::Router;
 use kez_service::axum::routing::get;
-use kez_service::layers::{self, Limits};
+use kez_service::layers::Limits;
 use kez_service::process::raise_open_files;
 use kez_service::serve::{ConnectionLimits, GRACE, Listener, Running};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
@@ -28,7 +28,7 @@ const ROLE: &str = "KEZ_SERVICE_TEST_ROLE";
 
 async fn start(router: Router, connections: usize) -> Running {
     let limits = ConnectionLimits { connections, patience: Duration::from_millis(100), ..ConnectionLimits::default() };
-    Listener::bind(ANY).await.unwrap().serve_with(layers::around(router, Limits::default()), limits)
+    Listener::bind(ANY).await.unwrap().serve_with(crate::layered(router, Limits::default()), limits)
 }
 
 /// Asks and is answered, and stays.

@@ -13,7 +13,7 @@ use kez_service::axum::Router;
 use kez_service::axum::body::{Body, Bytes};
 use kez_service::axum::extract::ConnectInfo;
 use kez_service::axum::routing::{get, post};
-use kez_service::layers::{self, Limits};
+use kez_service::layers::Limits;
 use kez_service::serve::{ConnectionLimits, GRACE, Listener, Running};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -52,7 +52,7 @@ pub(crate) fn routes() -> Router {
 
 async fn start(router: Router) -> Running {
     let limits = Limits { time: 300 * MS, ..Limits::default() };
-    Listener::bind(ANY).await.unwrap().serve_with(layers::around(router, limits), short())
+    Listener::bind(ANY).await.unwrap().serve_with(crate::layered(router, limits), short())
 }
 
 pub(crate) async fn connect(address: SocketAddr) -> TcpStream {
@@ -281,7 +281,7 @@ async fn heads_have_their_measure() {
 #[tokio::test]
 async fn who_sends_too_much_at_least_hears_so() {
     let limits = ConnectionLimits { linger: PATIENCE, ..short() };
-    let server = Listener::bind(ANY).await.unwrap().serve_with(layers::around(routes(), Limits::default()), limits);
+    let server = Listener::bind(ANY).await.unwrap().serve_with(crate::layered(routes(), Limits::default()), limits);
     let address = server.local_addr();
     let body = "a".repeat(16 << 20);
     for (route, status) in [("/read", 413), ("/unread", 200), ("/nothing", 404)] {

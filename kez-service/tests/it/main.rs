@@ -18,6 +18,11 @@ use prometheus_client::registry::Registry;
 /// Any free loopback port.
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
+/// Puts the shared layers around a router.
+fn layered(router: Router, limits: Limits) -> Router {
+    layers::around(router, limits, HttpMetrics::register(&mut Registry::default()))
+}
+
 async fn serve(router: Router, limits: Limits) -> Running {
     Listener::bind(ANY).await.unwrap().serve(layers::around(
         router,
