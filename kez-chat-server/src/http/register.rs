@@ -8,8 +8,9 @@ use axum::http::StatusCode;
 use kez_core::error::Code;
 use kez_core::identity::Statement;
 use kez_service::extract::Checked;
-use kez_service::problem::Problem;
+use kez_service::problem::{Problem, Refusal, RefusalForNow};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::profile::Profile;
 use super::signed::Signed;
@@ -17,15 +18,42 @@ use super::{App, broker_away, gone, handle_taken, registry_failed};
 use crate::clock::now_ms;
 use crate::registry::{Claim, Standing};
 
-#[derive(Deserialize)]
+/// A handle that a key asks for.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Registration {
+    /// The handle, qualified with this home.
+    #[schema(example = "alice@kez.lat")]
     handle: String,
+    /// The key in its text form.
+    #[schema(pattern = "^ed25519:[0-9a-f]{64}$")]
     primary: String,
+    /// The key's signature over the statement of docs/PROTOCOL.md §3, in base64url.
+    #[schema(pattern = "^[A-Za-z0-9_-]{86}$")]
     registration_sig: String,
 }
 
-/// Registers a handle. The inbox is made first: a handle that resolves can be written to.
+/// Registers a handle.
+///
+/// First come, first served; a key has one handle. The inbox is made first: a handle that resolves can be written to.
+#[utoipa::path(
+    post,
+    path = "/v1/register",
+    request_body = Registration,
+    responses(
+        (status = 201, description = "The handle is the key's", body = Profile),
+        (status = 200, description = "It was the key's already", body = Profile),
+        (status = 400, response = Refusal),
+        (status = 403, response = Refusal),
+        (status = 409, response = Refusal),
+        (status = 410, response = Refusal),
+        (status = 413, response = Refusal),
+        (status = 415, response = Refusal),
+        (status = 422, response = Refusal),
+        (status = 429, response = RefusalForNow),
+        (status = 503, response = RefusalForNow),
+    ),
+)]
 pub(super) async fn register(
     State(app): State<Arc<App>>,
     Checked(Json(registration)): Checked<Json<Registration>>,

@@ -6,25 +6,43 @@ use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::{HeaderName, StatusCode, header};
 use kez_service::extract::Checked;
-use kez_service::problem::{Problem, code};
+use kez_service::problem::{Problem, Refusal, RefusalForNow, code};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{App, not_found};
 
 /// A JSON Resource Descriptor (RFC 7033 §4.4).
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Jrd {
     subject: String,
     links: Vec<Link>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Link {
     rel: &'static str,
     r#type: &'static str,
     href: String,
 }
 
+/// Finds a person by `acct:` URI (RFC 7033).
+#[utoipa::path(
+    get,
+    path = "/.well-known/webfinger",
+    params(
+        ("resource" = String, Query, description = "the person, such as acct:alice@kez.lat", pattern = "^acct:[^@]+@.+$"),
+        ("rel" = Option<Vec<String>>, Query, description = "the links that are wanted; all if none is named"),
+    ),
+    responses(
+        (status = 200, description = "The person's profile and sigchain", body = Jrd, content_type = "application/jrd+json"),
+        (status = 400, response = Refusal),
+        (status = 404, response = Refusal),
+        (status = 410, response = Refusal),
+        (status = 429, response = RefusalForNow),
+        (status = 503, response = RefusalForNow),
+    ),
+)]
 pub(super) async fn webfinger(
     State(app): State<Arc<App>>,
     Checked(Query(query)): Checked<Query<Vec<(String, String)>>>,
