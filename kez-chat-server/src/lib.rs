@@ -9,6 +9,7 @@
 mod broker;
 mod callout;
 mod clock;
+mod endpoints;
 mod http;
 pub mod nats_conf;
 mod registry;
@@ -16,6 +17,7 @@ pub mod secret;
 mod server;
 mod settings;
 
+pub use endpoints::SigchainClientError;
 pub use secret::ServerSecret;
 pub use server::{Server, StartError};
 pub use settings::Settings;

@@ -1,10 +1,11 @@
 //! What a client needs to know before it connects, and whether the server is well.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderName, header};
+use axum::http::{HeaderName, StatusCode, header};
 use kez_core::broker::subject;
 use kez_core::identity::PrimaryKey;
 use kez_service::problem::Problem;
@@ -13,6 +14,9 @@ use serde::Serialize;
 use super::{App, broker_away, registry_failed};
 use crate::broker::{INBOX_PER_ROUTE, INBOX_TTL, MAX_MESSAGE_BYTES};
 use crate::clock::now_ms;
+
+/// How long the registry may take to say that it is there.
+const REGISTRY_TIME: Duration = Duration::from_secs(2);
 
 #[derive(Serialize)]
 pub(super) struct Info {
@@ -70,15 +74,96 @@ pub(super) async fn info(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(info)))
 }
 
+/// Whether the server can do its work, and what of it. The words of `status` are `ok`, `degraded` and `failing`.
 #[derive(Serialize)]
 pub(super) struct Health {
     status: &'static str,
-    nats: &'static str,
+    nats: Reach,
+    registry: Reach,
+    sigchain: Reach,
 }
 
-/// Tells that the server answers, and whether the broker is within reach. It is 200 either way: starting the server
-/// again does not bring the broker back.
-pub(super) async fn healthz(State(app): State<Arc<App>>) -> Json<Health> {
-    let (status, nats) = if app.link.borrow().is_some() { ("ok", "ok") } else { ("degraded", "away") };
-    Json(Health { status, nats })
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Reach {
+    Ok,
+    Away,
+}
+
+impl From<bool> for Reach {
+    fn from(answers: bool) -> Self {
+        if answers { Self::Ok } else { Self::Away }
+    }
+}
+
+/// Tells what of the server works. It is 200 without the broker or the sigchain server, since starting this server
+/// again would not bring them back, and 503 without the registry, without which it can do nothing.
+pub(super) async fn healthz(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
+    let nats = app.link.borrow().is_some().into();
+    let (registry, sigchain) = tokio::join!(registry_answers(&app), app.sigchains.answers());
+    let (registry, sigchain) = (registry.into(), sigchain.into());
+    let (code, status) = match (registry, nats, sigchain) {
+        (Reach::Away, ..) => (StatusCode::SERVICE_UNAVAILABLE, "failing"),
+        (_, Reach::Ok, Reach::Ok) => (StatusCode::OK, "ok"),
+        _ => (StatusCode::OK, "degraded"),
+    };
+    (code, Json(Health { status, nats, registry, sigchain }))
+}
+
+async fn registry_answers(app: &App) -> bool {
+    match tokio::time::timeout(REGISTRY_TIME, app.registry.check()).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "the registry does not answer");
+            false
+        }
+        Err(_) => {
+            tracing::error!("the registry takes too long to answer");
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kez_core::handle::{Home, Policy};
+    use tokio::sync::{Notify, watch};
+
+    use super::*;
+    use crate::callout::Callout;
+    use crate::endpoints::{Counters, Endpoints, Sigchains};
+    use crate::registry::Registry;
+    use crate::secret::ServerSecret;
+
+    #[tokio::test]
+    async fn without_its_registry_the_server_is_failing() {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Registry::open(folder.path().join("handles.db"), Policy::Production).await.unwrap();
+        let secret = ServerSecret::generate(&mut rand::rng());
+        let domain = Home::parse("kez.lat", Policy::Production).unwrap();
+        let sigchains = Arc::new(Sigchains::new("http://127.0.0.1:1".into()).unwrap());
+        let fresh_for = Duration::from_secs(60);
+        let counters = Arc::new(Counters::default());
+        let app = Arc::new(App {
+            domain: domain.clone(),
+            policy: Policy::Production,
+            registry: registry.clone(),
+            callout: Arc::new(Callout::new(&secret, domain, registry.clone())),
+            link: watch::channel(None).1,
+            departed: Arc::new(Notify::new()),
+            endpoints: Endpoints::new(Arc::clone(&sigchains), Policy::Production, fresh_for, counters),
+            sigchains,
+            server_keys: Vec::new(),
+            nats_urls: Vec::new(),
+            sig_url: String::new(),
+            relays: Vec::new(),
+        });
+        let (code, Json(health)) = healthz(State(Arc::clone(&app))).await;
+        assert_eq!((code, health.status, health.registry), (StatusCode::OK, "degraded", Reach::Ok));
+
+        registry.close().await;
+        let (code, Json(health)) = healthz(State(app)).await;
+        assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!((health.status, health.registry), ("failing", Reach::Away));
+    }
 }

@@ -23,6 +23,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::broker::Link;
 use crate::callout::Callout;
+use crate::endpoints::{Endpoints, Sigchains};
 use crate::registry::{Registry, RegistryError};
 
 /// When to ask again while the broker is away.
@@ -37,6 +38,8 @@ pub(crate) struct App {
     pub(crate) link: watch::Receiver<Option<Link>>,
     /// Wakes the broker side when somebody has left.
     pub(crate) departed: Arc<Notify>,
+    pub(crate) sigchains: Arc<Sigchains>,
+    pub(crate) endpoints: Endpoints,
     pub(crate) server_keys: Vec<PrimaryKey>,
     pub(crate) nats_urls: Vec<String>,
     pub(crate) sig_url: String,

@@ -9,9 +9,9 @@ use kez_core::identity::{KeyError, PrimaryKey};
 use kez_service::extract::Checked;
 use kez_service::problem::Problem;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::{App, gone, malformed, not_found, registry_failed};
+use crate::endpoints::EndpointOp;
 use crate::registry::{Entry, Standing};
 
 /// What a home says about a person.
@@ -21,17 +21,12 @@ pub(super) struct Profile {
     primary: PrimaryKey,
     sigchain_url: String,
     /// A hint of where the person listens. It may be empty at any time: clients believe the chain that they walked.
-    endpoints: Vec<Value>,
+    endpoints: Vec<EndpointOp>,
 }
 
 impl App {
-    pub(super) fn profile(&self, handle: &Handle, primary: PrimaryKey) -> Profile {
-        Profile {
-            handle: handle.to_string(),
-            primary,
-            sigchain_url: self.sigchain_url(&primary),
-            endpoints: Vec::new(),
-        }
+    pub(super) fn profile(&self, handle: &Handle, primary: PrimaryKey, endpoints: Vec<EndpointOp>) -> Profile {
+        Profile { handle: handle.to_string(), primary, sigchain_url: self.sigchain_url(&primary), endpoints }
     }
 
     pub(super) fn sigchain_url(&self, primary: &PrimaryKey) -> String {
@@ -55,7 +50,8 @@ pub(super) async fn by_handle(
     Checked(Path(handle)): Checked<Path<String>>,
 ) -> Result<Json<Profile>, Problem> {
     let entry = app.find_handle(&handle).await?;
-    Ok(Json(app.profile(&entry.handle, entry.primary)))
+    let endpoints = app.endpoints.of(&entry.primary).await;
+    Ok(Json(app.profile(&entry.handle, entry.primary, endpoints)))
 }
 
 pub(super) async fn by_primary(
@@ -65,7 +61,8 @@ pub(super) async fn by_primary(
     let primary: PrimaryKey = primary.parse().map_err(|error: KeyError| malformed(error.code(), error))?;
     let entry = app.registry.by_primary(&primary).await.map_err(registry_failed)?;
     let entry = present(entry.ok_or_else(|| not_found("nobody registered this key here"))?)?;
-    Ok(Json(app.profile(&entry.handle, entry.primary)))
+    let endpoints = app.endpoints.of(&entry.primary).await;
+    Ok(Json(app.profile(&entry.handle, entry.primary, endpoints)))
 }
 
 fn present(entry: Entry) -> Result<Entry, Problem> {
