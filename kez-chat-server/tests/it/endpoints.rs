@@ -17,6 +17,7 @@ use kez_core::handle::{Handle, Home, Policy};
 use kez_core::sigchain::{Chain, Install, Op, Timestamp};
 use kez_service::rusqlite::{Connection, params};
 use kez_testbed::Testbed;
+use reqwest::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -28,7 +29,7 @@ use crate::support::{PATIENCE, Person, http, json_of, until};
 
 /// Far longer than a look-up may take, and far shorter than what hangs.
 const BOUND: Duration = Duration::from_secs(3);
-const PIECE: [u8; 65_536] = [b' '; 65_536];
+static PIECE: [u8; 65_536] = [b' '; 65_536];
 /// For hints that are fetched again at once.
 const STALE_AT_ONCE: Duration = Duration::from_millis(1);
 const FRESH_FOR_LONG: Duration = Duration::from_secs(3600);
@@ -37,6 +38,7 @@ const FRESH_FOR_LONG: Duration = Duration::from_secs(3600);
 struct OwnHome {
     server: Server,
     folder: TempDir,
+    client: Client,
 }
 
 impl OwnHome {
@@ -51,7 +53,7 @@ impl OwnHome {
         let mut settings = Settings::new((Ipv4Addr::LOCALHOST, 0).into(), nats_url, sig_url, registry, secret);
         settings.policy = Policy::Development;
         settings.endpoints_fresh_for = fresh_for;
-        Self { server: Server::bind(settings).await.unwrap(), folder }
+        Self { server: Server::bind(settings).await.unwrap(), folder, client: http() }
     }
 
     fn url(&self, path: &str) -> String {
@@ -69,7 +71,7 @@ impl OwnHome {
     /// Looks somebody up, which neither fails nor takes long, whatever the sigchain server does.
     async fn endpoints(&self, name: &str) -> Value {
         let begun = Instant::now();
-        let response = http().get(self.url(&format!("/v1/u/{name}"))).send().await.unwrap();
+        let response = self.client.get(self.url(&format!("/v1/u/{name}"))).send().await.unwrap();
         assert_eq!(response.status().as_u16(), 200);
         let mut profile = json_of(response).await;
         assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
@@ -81,7 +83,7 @@ impl OwnHome {
     }
 
     async fn health(&self) -> Value {
-        json_of(http().get(self.url("/v1/healthz")).send().await.unwrap()).await
+        json_of(self.client.get(self.url("/v1/healthz")).send().await.unwrap()).await
     }
 }
 
@@ -143,7 +145,7 @@ async fn a_profile_hints_at_what_the_chain_says_and_outlives_the_sigchain_server
     let alice = Person::new();
     let register = async || {
         let request = alice.registration(home.server.domain(), "alice");
-        json_of(http().post(home.url("/v1/register")).json(&request).send().await.unwrap()).await
+        json_of(home.client.post(home.url("/v1/register")).json(&request).send().await.unwrap()).await
     };
     assert_eq!(register().await["endpoints"], json!([]));
     assert_eq!(home.endpoints("alice").await, json!([]), "nobody has written on the chain yet");
@@ -153,7 +155,7 @@ async fn a_profile_hints_at_what_the_chain_says_and_outlives_the_sigchain_server
         upload(&testbed, &alice, event).await;
     }
     home.until_endpoints("alice", json!([nats_op(&alice, "tls://nats.kez.lat"), iroh_op(&alice)])).await;
-    let by_key = json_of(http().get(home.url(&format!("/v1/p/{}", alice.primary))).send().await.unwrap()).await;
+    let by_key = json_of(home.client.get(home.url(&format!("/v1/p/{}", alice.primary))).send().await.unwrap()).await;
     assert_eq!(by_key["endpoints"], json!([nats_op(&alice, "tls://nats.kez.lat"), iroh_op(&alice)]));
     assert_eq!(register().await["endpoints"], by_key["endpoints"]);
 
