@@ -9,6 +9,7 @@
 mod broker;
 mod callout;
 mod clock;
+mod endpoints;
 mod http;
 mod metrics;
 pub mod nats_conf;
@@ -17,6 +18,7 @@ pub mod secret;
 mod server;
 mod settings;
 
+pub use endpoints::SigchainClientError;
 pub use secret::ServerSecret;
 pub use server::{Server, StartError};
 pub use settings::Settings;

@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::endpoints::Counters;
 use crate::registry::Counts;
 
 /// The server's counts. Clones count together.
@@ -17,6 +18,7 @@ use crate::registry::Counts;
 pub(crate) struct Metrics {
     registry: Arc<Registry>,
     pub(crate) http: HttpMetrics,
+    pub(crate) endpoints: Counters,
     logins: Family<Outcome, Counter>,
     registrations: Family<Outcome, Counter>,
     handles: Family<Standing, Gauge>,
@@ -45,7 +47,12 @@ impl Metrics {
         registry.register("handles", "Handles in the registry", handles.clone());
         registry.register("departures", "People who left and whom the broker still has", departures.clone());
         registry.register("broker_up", "1 while the broker is within reach", broker_up.clone());
-        Self { registry: Arc::new(registry), http, logins, registrations, handles, departures, broker_up }
+        let endpoints = Counters::default();
+        let Counters { hits, fetches, failures } = &endpoints;
+        registry.register("endpoints_hits", "Look-ups answered with a fresh hint of endpoints", hits.clone());
+        registry.register("endpoints_fetches", "Chains asked for, to hint at endpoints", fetches.clone());
+        registry.register("endpoints_failures", "Chains asked for that brought nothing to tell", failures.clone());
+        Self { registry: Arc::new(registry), http, endpoints, logins, registrations, handles, departures, broker_up }
     }
 
     /// Counts a login; `outcome` is a word of a fixed set.

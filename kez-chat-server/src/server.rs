@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use crate::broker::{self, Broker};
 use crate::callout::Callout;
+use crate::endpoints::{Endpoints, SigchainClientError, Sigchains};
 use crate::http::{self, App, Limiters};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
@@ -34,6 +35,9 @@ pub enum StartError {
     /// The registry can't be read or written.
     #[error("the registry can't be used")]
     RegistryFailed(#[from] DbError),
+    /// The sigchain server could not be asked by any means.
+    #[error(transparent)]
+    Sigchains(#[from] SigchainClientError),
     /// The bound port made no name for the home.
     #[error("the home could not be named after its port; set KEZ_DOMAIN")]
     Domain(#[from] HandleError),
@@ -58,6 +62,7 @@ impl Server {
     /// If a setting can't be used, an address can't be listened on, or the registry's file can't be opened.
     pub async fn bind(settings: Settings) -> Result<Self, StartError> {
         let checked = settings.check()?;
+        let sigchains = Arc::new(Sigchains::new(checked.sig_url)?);
         let public = Listener::bind(settings.bind).await?;
         let internal = match settings.internal_bind {
             Some(address) => Some(Listener::bind(address).await?),
@@ -86,6 +91,8 @@ impl Server {
             departed: Arc::clone(&departed),
         })
         .await;
+        let fresh_for = settings.endpoints_fresh_for;
+        let endpoints = Endpoints::new(Arc::clone(&sigchains), settings.policy, fresh_for, metrics.endpoints.clone());
         let app = Arc::new(App {
             domain: domain.clone(),
             policy: settings.policy,
@@ -93,6 +100,8 @@ impl Server {
             callout,
             link,
             departed,
+            sigchains,
+            endpoints,
             server_keys,
             nats_urls: checked.nats_public_urls,
             sig_url: checked.sig_public_url,

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_nats::ServerAddr;
 use kez_core::handle::{Home, Policy};
@@ -50,6 +51,9 @@ pub struct Settings {
     pub lookup_rate: Rate,
     /// Whose `X-Forwarded-For` tells the client. Nobody's unless set.
     pub trusted_proxies: TrustedProxies,
+    /// How long the endpoints that a profile hints at are told before the sigchain server is asked again. A minute
+    /// unless set.
+    pub endpoints_fresh_for: Duration,
 }
 
 /// The settings after they were checked, in the form that the rest of the server uses.
@@ -57,6 +61,7 @@ pub struct Settings {
 pub(crate) struct Checked {
     pub(crate) nats: Vec<ServerAddr>,
     pub(crate) nats_public_urls: Vec<String>,
+    pub(crate) sig_url: String,
     pub(crate) sig_public_url: String,
     pub(crate) relay_urls: Vec<String>,
 }
@@ -86,6 +91,7 @@ impl Settings {
             register_rate: Rate::per_hour(20),
             lookup_rate: Rate::per_minute(1200),
             trusted_proxies: TrustedProxies::default(),
+            endpoints_fresh_for: Duration::from_secs(60),
         }
     }
 
@@ -108,7 +114,7 @@ impl Settings {
         for url in &nats_public_urls {
             check_url("NATS_PUBLIC_URLS", url, nats_schemes)?;
         }
-        check_base("SIG_SERVER_URL", &self.sig_url, &["https", "http"])?;
+        let sig_url = check_base("SIG_SERVER_URL", &self.sig_url, &["https", "http"])?;
         let sig_public_url = self.sig_public_url.as_ref().unwrap_or(&self.sig_url);
         let sig_public_url = check_base("SIG_PUBLIC_URL", sig_public_url, http_schemes)?;
         for url in &self.relay_urls {
@@ -118,7 +124,7 @@ impl Settings {
             let expected = "the home's name, such as kez.lat, since BIND is reachable from elsewhere";
             return Err(wrong("KEZ_DOMAIN", "", expected));
         }
-        Ok(Checked { nats, nats_public_urls, sig_public_url, relay_urls: self.relay_urls.clone() })
+        Ok(Checked { nats, nats_public_urls, sig_url, sig_public_url, relay_urls: self.relay_urls.clone() })
     }
 }
 

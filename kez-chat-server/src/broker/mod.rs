@@ -1,7 +1,9 @@
-//! The broker side: one task that connects, makes the streams ready, answers callouts and keeps the inboxes.
+//! The broker side: one task that connects, makes the streams ready, answers callouts, keeps the inboxes and takes away
+//! what is left of people.
 //!
 //! A *session* lasts as long as both connections do (one in the AUTH account, one in the JS account). When either
-//! breaks, the session ends and a new one begins from the start, with a back-off.
+//! breaks, the session ends and a new one begins from the start, with a back-off. A third one, in the system account, is
+//! made when somebody has to be disconnected, and no session hangs on it.
 
 mod connect;
 mod departures;

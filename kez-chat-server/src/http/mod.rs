@@ -19,12 +19,16 @@ use kez_core::error::Code;
 use kez_core::handle::{Home, Policy};
 use kez_core::identity::PrimaryKey;
 use kez_service::layers::{self, Limits};
+use kez_service::openapi;
 use kez_service::problem::{Problem, code};
 use kez_service::rate::{self, Limiter};
 use tokio::sync::{Notify, watch};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::broker::Link;
 use crate::callout::Callout;
+use crate::endpoints::{Endpoints, Sigchains};
 use crate::metrics::Metrics;
 use crate::registry::{Registry, RegistryError};
 
@@ -40,6 +44,8 @@ pub(crate) struct App {
     pub(crate) link: watch::Receiver<Option<Link>>,
     /// Wakes the broker side when somebody has left.
     pub(crate) departed: Arc<Notify>,
+    pub(crate) sigchains: Arc<Sigchains>,
+    pub(crate) endpoints: Endpoints,
     pub(crate) server_keys: Vec<PrimaryKey>,
     pub(crate) nats_urls: Vec<String>,
     pub(crate) sig_url: String,
@@ -64,17 +70,24 @@ impl App {
 pub(crate) fn public(app: Arc<App>, limiters: Limiters) -> Router {
     let http = app.metrics.http.clone();
     let limited = |limiter| from_fn_with_state(limiter, rate::limit);
-    let changes = Router::new()
-        .route("/v1/register", post(register::register))
-        .route("/v1/retire", post(retire::retire))
+    let changes = OpenApiRouter::new()
+        .routes(routes!(register::register))
+        .routes(routes!(retire::retire))
         .route_layer(limited(limiters.register));
-    let lookups = Router::new()
-        .route("/v1/u/{handle}", get(profile::by_handle))
-        .route("/v1/p/{primary}", get(profile::by_primary))
-        .route("/v1/info", get(info::info))
-        .route("/.well-known/webfinger", get(webfinger::webfinger))
+    let lookups = OpenApiRouter::new()
+        .routes(routes!(profile::by_handle))
+        .routes(routes!(profile::by_primary))
+        .routes(routes!(info::info))
+        .routes(routes!(webfinger::webfinger))
         .route_layer(limited(limiters.lookup));
-    let router = Router::new().merge(changes).merge(lookups).route("/v1/healthz", get(info::healthz)).with_state(app);
+    // Who watches the server is not limited.
+    let router = OpenApiRouter::new().merge(changes).merge(lookups).routes(routes!(info::healthz)).with_state(app);
+    let router = openapi::described(
+        router,
+        "kez home server",
+        env!("CARGO_PKG_VERSION"),
+        "Gives out handles and tells who has which (docs/PROTOCOL.md §3).",
+    );
     layers::around(router, Limits { body_bytes: 4096, ..Limits::default() }, http).layer(layers::for_browsers())
 }
 

@@ -102,7 +102,9 @@ pub(super) async fn register(
             return Err(Problem::new(StatusCode::CONFLICT, "KeyTaken", detail));
         }
     };
-    Ok((status, Json(app.profile(&handle, primary))))
+    // Who registers knows their own endpoints, and waits for nobody.
+    let endpoints = app.endpoints.known(&primary);
+    Ok((status, Json(app.profile(&handle, primary, endpoints))))
 }
 
 fn reserved(code: Code, detail: impl ToString) -> Problem {

@@ -94,9 +94,18 @@ async fn who_retires_is_disconnected_and_nothing_of_them_is_left() {
     assert_eq!(next(&mut bob_on.inbox().await).await.payload, "to Bob");
     assert!(bob_on.send(&bob.primary, &bob_route, "to myself").await["error"].is_null());
 
-    // It is done twice, for logins that were under way, and then it is over.
+    // A login that was judged just before she left makes her consumer anew, and fills again. That goes too.
+    let name = alice.primary.to_hex();
+    let consumer = json!({ "durable_name": name, "ack_policy": "explicit" });
+    let create = json!({ "stream_name": "KEZ_INBOX", "config": consumer });
+    let subject = format!("$JS.API.CONSUMER.CREATE.KEZ_INBOX.{name}");
+    operator.request(subject, create.to_string().into()).await.unwrap();
+    bob_on.send(&alice.primary, &bob_route, "late").await;
+    assert!(has_consumer(&operator, &alice.primary).await);
+    assert_eq!(waiting(&operator, &alice.primary).await, 1);
     until(async || (open_departures(&testbed) == 0).then_some(())).await;
     assert!(!has_consumer(&operator, &alice.primary).await);
+    assert_eq!(waiting(&operator, &alice.primary).await, 0);
     testbed.shutdown().await.unwrap();
 }
 
