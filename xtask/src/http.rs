@@ -47,7 +47,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             command.args(["--max-examples", &options.examples.to_string(), "--seed", &options.seed.to_string()]);
             // Its database of failures would make one run depend on those before it.
             command.args(["--generation-database", "none"]);
-            command.env("SCHEMATHESIS_HOOKS", "hooks").env("PYTHONPATH", &folder).current_dir(&folder);
+            // What it writes goes beside what else is built.
+            command.env("SCHEMATHESIS_HOOKS", "hooks").env("PYTHONPATH", &folder).current_dir(&workspace.programs);
         })
         .with_context(|| format!("the server at {url} does not answer as it describes itself"))?;
     }
