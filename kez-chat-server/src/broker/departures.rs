@@ -4,7 +4,7 @@
 //! to forget. Every step can be done twice.
 
 use std::collections::{HashMap, HashSet};
-use std::error::Error as _;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,15 +41,13 @@ enum DepartureError {
 }
 
 impl DepartureError {
-    /// Describes it with its causes.
-    fn describe(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
+    /// Names the part that failed. The errors' own texts differ from person to person.
+    fn part(&self) -> &'static str {
+        match self {
+            Self::Registry(_) => "registry",
+            Self::JetStream(_) => "JetStream",
+            Self::Kick(_) => "kick",
         }
-        text
     }
 }
 
@@ -59,8 +57,8 @@ pub(crate) struct Departures {
     kicker: Kicker,
     wake: Arc<Notify>,
     underway: HashMap<PrimaryKey, Progress>,
-    /// What was last logged as wrong, so that it is logged once.
-    trouble: Option<String>,
+    /// The part that was last logged as failing, so that it is logged once.
+    trouble: Option<&'static str>,
 }
 
 /// How far somebody's departure has come.
@@ -87,8 +85,8 @@ impl Departures {
         // What an earlier session did may have been undone: a broker can come back without its last writes.
         self.underway.clear();
         loop {
-            let trouble = self.round(js).await.err().map(|error| error.describe());
-            self.report(trouble);
+            let outcome = self.round(js).await;
+            self.report(outcome);
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(EVERY) => {}
@@ -137,17 +135,20 @@ impl Departures {
     }
 
     /// Logs what changed.
-    fn report(&mut self, trouble: Option<String>) {
-        if trouble == self.trouble {
-            return;
-        }
-        match &trouble {
-            Some(error) => {
+    fn report(&mut self, outcome: Result<(), DepartureError>) {
+        // Who failed waits for another attempt, so a round without a failure does not say that all is well.
+        let all_well = self.underway.values().all(|progress| progress.retry == FIRST_RETRY);
+        match outcome {
+            Err(error) if self.trouble != Some(error.part()) => {
+                self.trouble = Some(error.part());
+                let error = &error as &dyn Error;
                 tracing::warn!(error, "something of people who left is still on the broker; it is tried again");
             }
-            None => tracing::info!("the broker takes away again what is left of people"),
+            Ok(()) if all_well && self.trouble.take().is_some() => {
+                tracing::info!("what is left of people is taken away again");
+            }
+            _ => {}
         }
-        self.trouble = trouble;
     }
 }
 

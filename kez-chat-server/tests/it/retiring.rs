@@ -1,7 +1,10 @@
 //! People who leave for good: what the home says of them, and what is left of them on the broker.
 
+use std::time::{Duration, Instant};
+
 use async_nats::connection::State;
 use async_nats::{Client, ConnectErrorKind};
+use futures::future::join_all;
 use kez_chat_server::nats_conf::NatsConf;
 use kez_core::handle::{Home, Policy};
 use kez_core::identity::PrimaryKey;
@@ -72,12 +75,14 @@ async fn who_retires_is_disconnected_and_nothing_of_them_is_left() {
     let request = alice.retirement(&home, "alice");
     let response = retire(&testbed, &request).await;
     assert_eq!(response.status(), StatusCode::OK);
+    let answered = Instant::now();
     let first = json_of(response).await;
     assert_eq!(first, json!({ "handle": format!("alice@{home}") }));
     assert_gone(&testbed, &alice, "alice").await;
     for connection in &mut alice_on {
         connection.cut_off().await;
     }
+    assert!(answered.elapsed() < Duration::from_millis(2500), "at once, not when the registry is next looked at");
     assert_shut_out(&testbed, &alice).await;
     until_cleared(&operator, &alice.primary).await;
 
@@ -226,6 +231,21 @@ async fn whom_a_command_takes_out_beside_the_server_is_disconnected_too() {
     alice_on.send(&alice.primary, &route, "to myself").await;
     assert_eq!(open_departures(&testbed), 0);
     assert_eq!(next(&mut alice_on.inbox().await).await.payload, "to myself");
+    testbed.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn more_connections_than_one_answer_names_are_all_ended() {
+    let testbed = Testbed::start().await.unwrap();
+    let (alice, bob) = (Person::registered(&testbed, "alice").await, Person::registered(&testbed, "bob").await);
+    let bob_on = bob.connect(&testbed).await;
+    let mut alice_on = join_all((0..150).map(|_| alice.connect(&testbed))).await;
+    let response = retire(&testbed, &alice.retirement(testbed.domain(), "alice")).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    for connection in &mut alice_on {
+        connection.cut_off().await;
+    }
+    assert_eq!(bob_on.client.connection_state(), State::Connected);
     testbed.shutdown().await.unwrap();
 }
 
