@@ -97,6 +97,27 @@ pub async fn stop_requested() -> io::Result<()> {
     tokio::signal::ctrl_c().await
 }
 
+/// Lets this process open as many files and sockets as the operating system's hard limit has it (`ulimit -Hn`;
+/// `LimitNOFILE=` under systemd), and returns how many those are. Where there is no such limit, that is [`usize::MAX`].
+pub fn raise_open_files() -> usize {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        if limit.current != limit.maximum
+            && let Err(error) = setrlimit(Resource::Nofile, raised)
+        {
+            // macOS has a ceiling below an unlimited hard limit.
+            tracing::debug!(%error, "the limit of open files stays as it was");
+        }
+        let current = getrlimit(Resource::Nofile).current;
+        current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
+    }
+    #[cfg(not(unix))]
+    usize::MAX
+}
+
 /// Tells standard error why the process ends, causes included, and returns its exit code: 2 for a
 /// [`WrongSetting`] (trying again without changing it is no use), else 1.
 pub fn failed(error: &(dyn Error + 'static)) -> ExitCode {

@@ -1,6 +1,8 @@
 //! The shared layers and the serve loop, over real sockets.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod crowd;
+mod hostile;
 mod refusals;
 mod shutdown;
 
