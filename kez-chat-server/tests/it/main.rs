@@ -4,6 +4,7 @@
 mod broker_access;
 mod broker_loss;
 mod command;
+mod hostile;
 mod http_api;
 mod inbox_keeping;
 mod login;
