@@ -35,8 +35,8 @@ pub struct BindError {
 
 /// How many connections there may be, and what one may cost.
 ///
-/// There is no limit for one peer's address: behind a reverse proxy all connections come from one. A peer that takes
-/// many pays with its own instead, since who waits longest goes first.
+/// There is no limit for one peer's address: behind a reverse proxy all connections come from one. Who takes many only
+/// to hold them loses them first when others need the room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
     /// The most connections at once. Whatever is set here, they take three quarters of the files that the process
@@ -64,9 +64,11 @@ pub struct ConnectionLimits {
 }
 
 impl Default for ConnectionLimits {
-    /// 16,384 connections, heads of 16 KiB in 10 seconds, 75 seconds idle (longer than the 60 after which proxies
-    /// close theirs, so that it's not us who close one that a proxy is about to use), 5 minutes for a request, 30 seconds for a
+    /// 16,384 connections, heads of 16 KiB in 10 seconds, 75 seconds idle, 5 minutes for a request, 30 seconds for a
     /// stall, 2 seconds to linger, 1 second of patience.
+    ///
+    /// Idle connections outlast the 60 seconds after which reverse proxies commonly close theirs, so that the proxy
+    /// closes first: a connection that we closed while a request was on its way would be an error to somebody.
     fn default() -> Self {
         Self {
             connections: 16_384,

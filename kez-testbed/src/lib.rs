@@ -13,6 +13,7 @@
 
 mod broker;
 pub mod guard;
+pub mod hostile;
 pub mod nats_server;
 mod testbed;
 

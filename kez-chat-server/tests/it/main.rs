@@ -5,6 +5,7 @@ mod broker_access;
 mod broker_loss;
 mod command;
 mod endpoints;
+mod hostile;
 mod http_api;
 mod inbox_keeping;
 mod login;

@@ -113,7 +113,8 @@ const CROWD: usize = 10_000;
 #[tokio::test]
 async fn ten_thousand_idle_connections_hold_nobody_up() {
     let files = raise_open_files();
-    let least = CROWD * 4 / 3 + 1;
+    // The server takes connections for three quarters of them.
+    let least = CROWD * 3 / 2;
     assert!(
         files >= least,
         "this test opens {CROWD} connections: raise the hard limit of open files (`ulimit -Hn`, `LimitNOFILE=`, `docker run --ulimit nofile=`) from {files} to {least} or more"

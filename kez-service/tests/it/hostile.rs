@@ -35,7 +35,6 @@ fn short() -> ConnectionLimits {
     ConnectionLimits {
         head: 300 * MS,
         idle: 900 * MS,
-        request: 1200 * MS,
         stall: 300 * MS,
         linger: 300 * MS,
         ..ConnectionLimits::default()
@@ -185,12 +184,13 @@ async fn slow_bodies_are_ended_whether_they_are_read_or_not() {
 
 #[tokio::test]
 async fn a_request_ends_also_where_no_layer_ends_it() {
-    let server = Listener::bind(ANY).await.unwrap().serve_with(routes(), short());
+    let limits = ConnectionLimits { request: 1200 * MS, ..short() };
+    let server = Listener::bind(ANY).await.unwrap().serve_with(routes(), limits);
     let address = server.local_addr();
     let begun = Instant::now();
     let slow = drip(address, b"POST /read HTTP/1.1\r\nContent-Length: 60000\r\n\r\n", b"a", 20 * MS);
     assert_eq!(meanwhile(address, slow).await, "");
-    assert!(begun.elapsed() >= short().request);
+    assert!(begun.elapsed() >= limits.request);
     server.shutdown(GRACE).await;
 }
 

@@ -4,6 +4,7 @@
 mod append;
 mod author;
 mod binary;
+mod hostile;
 mod operation;
 mod race;
 mod read;
