@@ -8,9 +8,11 @@
 
 mod broker;
 mod callout;
+pub mod check;
 mod clock;
 mod http;
 pub mod nats_conf;
+pub mod operator;
 mod registry;
 pub mod secret;
 mod server;

@@ -3,11 +3,11 @@
 //! A *session* lasts as long as both connections do (one in the AUTH account, one in the JS account). When either
 //! breaks, the session ends and a new one begins from the start, with a back-off.
 
-mod connect;
+pub(crate) mod connect;
 mod hints;
 pub(crate) mod jetstream;
 mod keeper;
-mod logins;
+pub(crate) mod logins;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ const LOGIN_HINTS: usize = 4096;
 
 /// Why a session did not come up, or ended.
 #[derive(Debug, thiserror::Error)]
-enum SessionError {
+pub(crate) enum SessionError {
     #[error("the broker can't be reached as {user}; check NATS_URL, and that nats.conf names this server's keys")]
     Connect { user: &'static str, source: ConnectError },
     #[error(transparent)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
+use kez_core::broker::callout::CalloutRequest;
 use kez_service::extract::Checked;
 use kez_service::problem::Problem;
 
@@ -19,7 +20,7 @@ pub(super) async fn auth(
     // What is not UTF-8 is no JWT either.
     let request = str::from_utf8(&request).unwrap_or_default().trim();
     let link = app.link()?;
-    let answer =
-        app.callout.answer(request, &link.js, now_ms()).await.map_err(|error| malformed(error.code(), error))?;
+    let request = CalloutRequest::parse(request).map_err(|error| malformed(error.code(), error))?;
+    let answer = app.callout.answer(&request, &link.js, now_ms()).await;
     Ok(([(header::CONTENT_TYPE, "application/jwt")], answer.jwt))
 }

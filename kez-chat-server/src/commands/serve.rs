@@ -1,0 +1,101 @@
+//! `serve`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use clap::Args;
+use kez_chat_server::{Server, Settings};
+use kez_service::process::{self, LogFormat};
+
+use super::Failure;
+use super::common::{Surroundings, filled};
+
+const PORT: u16 = 8080;
+
+const EXAMPLES: &str = "\
+Examples:
+  kez-chat-server serve --domain kez.lat \\
+      --nats-url nats://127.0.0.1:4222 --nats-public-urls tls://nats.kez.lat:4222 \\
+      --sig-server-url http://127.0.0.1:7878 --sig-public-url https://sig.kez.lat \\
+      --auth-callout-nkey-path /etc/kez/secret --db-path /var/lib/kez/handles.db
+
+  On one's own machine, with `kez-sig-server serve --dev` in another terminal:
+  kez-chat-server nats-conf --dev > nats.conf
+  nats-server -c nats.conf
+  kez-chat-server serve --dev";
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    surroundings: Surroundings,
+    /// The broker as clients dial it, separated by commas; default: NATS_URL.
+    #[arg(long, env = "NATS_PUBLIC_URLS", value_delimiter = ',')]
+    nats_public_urls: Vec<String>,
+    /// The sigchain server as clients dial it; default: SIG_SERVER_URL.
+    #[arg(long, env = "SIG_PUBLIC_URL")]
+    sig_public_url: Option<String>,
+    /// Iroh relays that the home offers, separated by commas.
+    #[arg(long, env = "RELAY_URLS", value_delimiter = ',')]
+    relay_urls: Vec<String>,
+    /// The public listener; default: 0.0.0.0:8080, with --dev 127.0.0.1:8080.
+    #[arg(long, env = "BIND")]
+    bind: Option<SocketAddr>,
+    /// The internal listener: keep it from the public. `off` for none.
+    #[arg(long, env = "INTERNAL_BIND", default_value = "127.0.0.1:8081", value_parser = address_or_off)]
+    internal_bind: AddressOrOff,
+    /// Copies that the broker keeps of each stream: 1, or 3 on a cluster.
+    #[arg(long, env = "STREAM_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    stream_replicas: u8,
+    /// What is logged, such as `info` or `info,kez_chat_server=debug`. (async-nats repeats what this server reports.)
+    #[arg(long, env = "KEZ_LOG", default_value = "info,async_nats=off")]
+    log: String,
+    /// The shape of log lines: `pretty` or `json`.
+    #[arg(long, env = "KEZ_LOG_FORMAT", default_value_t)]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy)]
+struct AddressOrOff(Option<SocketAddr>);
+
+fn address_or_off(text: &str) -> Result<AddressOrOff, String> {
+    match text {
+        "off" => Ok(AddressOrOff(None)),
+        text => text
+            .parse()
+            .map(|address| AddressOrOff(Some(address)))
+            .map_err(|_| "expected an address and a port such as 127.0.0.1:8081, or `off`".to_owned()),
+    }
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        process::init_logging(self.log_format, &self.log)?;
+        let settings = self.settings()?;
+        tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+            let server = Server::bind(settings).await?;
+            process::stop_requested().await?;
+            server.shutdown().await;
+            Ok(())
+        })
+    }
+
+    fn settings(self) -> Result<Settings, Failure> {
+        let surroundings = self.surroundings;
+        let everywhere = if surroundings.secret.dev { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+        let mut settings = Settings::new(
+            self.bind.unwrap_or((everywhere, PORT).into()),
+            surroundings.nats_url()?,
+            surroundings.sig_server_url()?,
+            &surroundings.registry.db_path,
+            surroundings.secret.load()?,
+        );
+        settings.internal_bind = self.internal_bind.0;
+        settings.domain = surroundings.domain()?;
+        settings.nats_public_urls = self.nats_public_urls.into_iter().filter(|url| filled(url)).collect();
+        settings.sig_public_url = self.sig_public_url.filter(|url| filled(url));
+        settings.relay_urls = self.relay_urls.into_iter().filter(|url| filled(url)).collect();
+        settings.policy = surroundings.secret.policy();
+        settings.stream_replicas = self.stream_replicas;
+        Ok(settings)
+    }
+}
