@@ -35,7 +35,7 @@ pub enum OperatorError {
     #[error(transparent)]
     Backup(#[from] BackupError),
     /// What was named is no handle of this home, no name, or no key.
-    #[error(transparent)]
+    #[error("the name can't be used")]
     WrongName(#[from] WrongSetting),
     /// Nobody is registered under it.
     #[error("nobody is registered as {0} here; `kez-chat-server handles list` shows who is")]

@@ -30,7 +30,7 @@ pub(crate) struct Check {
 
 /// How many parts are not as they have to be.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} of the parts above are missing")]
+#[error("not all is well; missing: {0}")]
 struct Missing(usize);
 
 impl Check {

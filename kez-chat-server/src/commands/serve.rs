@@ -18,7 +18,7 @@ Examples:
       --sig-server-url http://127.0.0.1:7878 --sig-public-url https://sig.kez.lat \\
       --auth-callout-nkey-path /etc/kez/secret --db-path /var/lib/kez/handles.db
 
-  On one's own machine, with `kez-sig-server serve --dev` in another terminal:
+  On one's own machine, beside a kez-sig-server on its usual port:
   kez-chat-server nats-conf --dev > nats.conf
   nats-server -c nats.conf
   kez-chat-server serve --dev";

@@ -3,10 +3,15 @@
 
 mod broker_access;
 mod broker_loss;
+mod check;
 mod command;
+mod dev_mode;
 mod http_api;
 mod inbox_keeping;
 mod login;
+mod nats;
+mod operator;
+mod program;
 mod standing;
 mod streams;
 mod support;
