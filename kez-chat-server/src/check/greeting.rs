@@ -17,20 +17,24 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Far more than a nats-server says, also of a large cluster.
 const MAX_GREETING_BYTES: u64 = 1 << 16;
 
-/// Looks at each node's greeting; returns whether logging in makes sense.
-pub(super) async fn look(servers: &[ServerAddr], report: &mut Report) -> bool {
-    let mut usable = true;
+/// Looks at each node's greeting; returns those where logging in makes sense.
+pub(super) async fn look(servers: &[ServerAddr], report: &mut Report) -> Vec<ServerAddr> {
+    let mut usable = Vec::new();
     for server in servers {
         let url = server.as_url_str();
-        match greeting(server).await {
-            Ok(Some(info)) => usable &= judge(url, &info, report),
-            Ok(None) => report.ok("broker", format!("{url} takes connections")),
+        let fine = match greeting(server).await {
+            Ok(Some(info)) => judge(url, &info, report),
+            Ok(None) => {
+                report.ok("broker", format!("{url} takes connections"));
+                true
+            }
             Err(error) => {
                 let text = format!("{url} can't be reached; start nats-server, or correct NATS_URL ({error})");
                 report.missing("broker", text);
-                usable = false;
+                false
             }
-        }
+        };
+        usable.extend(fine.then(|| server.clone()));
     }
     usable
 }

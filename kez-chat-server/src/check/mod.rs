@@ -88,11 +88,13 @@ impl Deployment {
         let secret = local::secret(self.secret_path.as_deref(), &servers, &mut report);
         local::registry(&self.db_path, self.domain.as_ref(), &mut report).await;
         local::sigchains(&sig_url, &mut report).await;
-        let greeted = greeting::look(&servers, &mut report).await;
-        match (secret, greeted) {
-            (Some(secret), true) => users::look(&servers, &secret, &mut report).await,
-            (None, _) => report.skipped(&users::PARTS, "there is no secret to log in with"),
-            (_, false) => report.skipped(&users::PARTS, "the broker is not one that can be logged in to"),
+        let usable = greeting::look(&servers, &mut report).await;
+        match secret {
+            None => report.skipped(&users::PARTS, "there is no secret to log in with"),
+            Some(_) if usable.is_empty() => {
+                report.skipped(&users::PARTS, "the broker is not one that can be logged in to");
+            }
+            Some(secret) => users::look(&usable, &secret, &mut report).await,
         }
         Ok(report.0)
     }

@@ -2,8 +2,9 @@
 
 use std::future;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use async_nats::{Auth, Client, ConnectError, ConnectOptions, Message, ServerAddr};
+use async_nats::{Auth, Client, ConnectError, ConnectOptions, Message, ServerAddr, Subscriber};
 use futures::{FutureExt as _, StreamExt as _};
 use kez_core::broker::Permissions;
 use kez_core::broker::callout::{CalloutRequest, UserGrant, response_jwt, user_jwt};
@@ -20,6 +21,8 @@ use crate::secret::ServerSecret;
 
 /// How long the probe may stay.
 const LIFE_S: u64 = 60;
+const CLUSTER_TRIES: u32 = 5;
+const CLUSTER_DELAY: Duration = Duration::from_millis(200);
 
 /// The probe among the users.
 pub(super) struct Probe {
@@ -129,7 +132,7 @@ struct Probing<'a> {
 }
 
 impl Probing<'_> {
-    /// Logs in once, to be put into `account`.
+    /// Logs in, to be put into `account`.
     async fn attempt(&self, account: &str) -> Attempt {
         let nobody_asked = |connected| Attempt { connected, request: None };
         // Not in the server's queue group: it gets what it would get without us, and so do we.
@@ -137,6 +140,20 @@ impl Probing<'_> {
         let (Ok(mut requests), Ok(())) = (subscribed, fence(self.logins).await) else {
             return nobody_asked(self.connect(&Arc::default()).await);
         };
+        // In a cluster the subscription takes a moment to reach the other nodes.
+        let tries = if self.logins.server_info().cluster.is_some() { CLUSTER_TRIES } else { 1 };
+        let mut attempt = self.attempt_once(account, &mut requests).await;
+        for _ in 1..tries {
+            if attempt.request.is_some() || attempt.connected.is_ok() {
+                break;
+            }
+            tokio::time::sleep(CLUSTER_DELAY).await;
+            attempt = self.attempt_once(account, &mut requests).await;
+        }
+        attempt
+    }
+
+    async fn attempt_once(&self, account: &str, requests: &mut Subscriber) -> Attempt {
         let nonce = Arc::new(Mutex::new(Vec::new()));
         let mut connecting = std::pin::pin!(self.connect(&nonce));
         let mut seen = None;

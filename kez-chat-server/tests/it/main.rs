@@ -12,6 +12,7 @@ mod login;
 mod nats;
 mod operator;
 mod program;
+mod rotation;
 mod standing;
 mod streams;
 mod support;

@@ -3,6 +3,7 @@
 use async_nats::ConnectErrorKind;
 use kez_core::handle::RESERVED_NAMES;
 use kez_core::sigchain::Timestamp;
+use kez_service::rusqlite::{Connection, params};
 use kez_testbed::Testbed;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -204,6 +205,25 @@ standing    active
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(code), ""), "{whom}");
         assert!(ran.stderr.contains(said), "{whom}: {}", ran.stderr);
     }
+    testbed.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_long_list_is_whole_and_in_order() {
+    let testbed = Testbed::start().await.unwrap();
+    let home = testbed.domain().to_string();
+    let handles: Vec<_> = (0..1201).map(|n| format!("person{n:04}@{home}")).collect();
+    let mut db = Connection::open(testbed.folder().join("registry.db")).unwrap();
+    let rows = db.transaction().unwrap();
+    for handle in handles.iter().rev() {
+        let primary = *Person::new().primary.as_bytes();
+        let sql = "INSERT INTO handles (handle, primary_key, registered_at_ms) VALUES (?1, ?2, 0)";
+        rows.execute(sql, params![handle, primary]).unwrap();
+    }
+    rows.commit().unwrap();
+    let listed = done(&testbed, &["handles", "list"]).await;
+    let listed: Vec<_> = listed.lines().skip(1).map(|line| line.rsplit(' ').next().unwrap()).collect();
+    assert_eq!(listed, handles);
     testbed.shutdown().await.unwrap();
 }
 
