@@ -17,26 +17,27 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Far more than a nats-server says, also of a large cluster.
 const MAX_GREETING_BYTES: u64 = 1 << 16;
 
-/// Looks at each node's greeting; returns those where logging in makes sense.
-pub(super) async fn look(servers: &[ServerAddr], report: &mut Report) -> Vec<ServerAddr> {
-    let mut usable = Vec::new();
-    for server in servers {
-        let url = server.as_url_str();
-        let fine = match greeting(server).await {
-            Ok(Some(info)) => judge(url, &info, report),
-            Ok(None) => {
-                report.ok("broker", format!("{url} takes connections"));
-                true
-            }
-            Err(error) => {
-                let text = format!("{url} can't be reached; start nats-server, or correct NATS_URL ({error})");
-                report.missing("broker", text);
-                false
-            }
-        };
-        usable.extend(fine.then(|| server.clone()));
+/// Looks at a node's greeting; returns whether logging in makes sense.
+pub(super) async fn look(server: &ServerAddr, report: &mut Report) -> bool {
+    let url = server.as_url_str();
+    match greeting(server).await {
+        Ok(Some(info)) => {
+            report.ok("broker", format!("{url} answers"));
+            judge(&info, report)
+        }
+        Ok(None) => {
+            report.ok("broker", format!("{url} takes connections"));
+            let parts = ["version", "nonce", "payload", "jetstream"];
+            report
+                .skipped(&parts, "the broker tells them after a handshake only; give a nats:// or tls:// URL for them");
+            true
+        }
+        Err(error) => {
+            let text = format!("{url} can't be reached; start nats-server, or correct NATS_URL ({error})");
+            report.missing("broker", text);
+            false
+        }
     }
-    usable
 }
 
 /// Reads a node's greeting; `None` where it comes after a handshake only (WebSocket, TLS first).
@@ -57,14 +58,13 @@ async fn greeting(server: &ServerAddr) -> io::Result<Option<ServerInfo>> {
     serde_json::from_str(info).map(Some).map_err(|_| strange("its INFO is not understood"))
 }
 
-fn judge(url: &str, info: &ServerInfo, report: &mut Report) -> bool {
-    report.ok("broker", format!("{url} answers"));
+fn judge(info: &ServerInfo, report: &mut Report) -> bool {
     let (oldest, version) = (format!("{}.{}", OLDEST.0, OLDEST.1), &info.version);
     let new_enough = parse_version(version).is_some_and(|version| version >= OLDEST);
     if new_enough {
         report.ok("version", format!("nats-server {version}"));
     } else {
-        let text = format!("{url} is nats-server {version}; install {oldest} or newer, which has auth callout");
+        let text = format!("this is nats-server {version}; install {oldest} or newer, which has auth callout");
         report.missing("version", text);
     }
     let nonce = !info.nonce.is_empty();

@@ -86,7 +86,10 @@ pub(super) async fn sigchains(base: &str, report: &mut Report) {
         ),
         Err(error) => report.missing(
             PART,
-            format!("{base} does not answer; start kez-sig-server, or correct SIG_SERVER_URL ({})", chain(&error)),
+            format!(
+                "{base} does not answer; start kez-sig-server, or correct SIG_SERVER_URL ({})",
+                chain(&error.without_url())
+            ),
         ),
     }
 }

@@ -56,20 +56,33 @@ pub enum Verdict {
 
 /// The findings in the order in which they were made.
 #[derive(Debug, Default)]
-struct Report(Vec<Finding>);
+struct Report {
+    findings: Vec<Finding>,
+    /// The node that is looked at, where there are several.
+    node: Option<String>,
+}
 
 impl Report {
     fn ok(&mut self, part: &'static str, text: impl Into<String>) {
-        self.0.push(Finding { part, verdict: Verdict::Ok, text: text.into() });
+        self.add(part, Verdict::Ok, text.into());
     }
 
     fn missing(&mut self, part: &'static str, text: impl Into<String>) {
-        self.0.push(Finding { part, verdict: Verdict::Missing, text: text.into() });
+        self.add(part, Verdict::Missing, text.into());
     }
 
     fn skipped(&mut self, parts: &[&'static str], why: &str) {
-        let text = format!("not looked at: {why}");
-        self.0.extend(parts.iter().map(|part| Finding { part, verdict: Verdict::Skipped, text: text.clone() }));
+        for part in parts {
+            self.add(part, Verdict::Skipped, format!("not looked at: {why}"));
+        }
+    }
+
+    fn add(&mut self, part: &'static str, verdict: Verdict, text: String) {
+        let text = match &self.node {
+            Some(node) => format!("{node}: {text}"),
+            None => text,
+        };
+        self.findings.push(Finding { part, verdict, text });
     }
 }
 
@@ -88,15 +101,16 @@ impl Deployment {
         let secret = local::secret(self.secret_path.as_deref(), &servers, &mut report);
         local::registry(&self.db_path, self.domain.as_ref(), &mut report).await;
         local::sigchains(&sig_url, &mut report).await;
-        let usable = greeting::look(&servers, &mut report).await;
-        match secret {
-            None => report.skipped(&users::PARTS, "there is no secret to log in with"),
-            Some(_) if usable.is_empty() => {
-                report.skipped(&users::PARTS, "the broker is not one that can be logged in to");
+        // Node by node: each has a configuration of its own.
+        for server in &servers {
+            report.node = (servers.len() > 1).then(|| server.as_url_str().to_owned());
+            match (greeting::look(server, &mut report).await, &secret) {
+                (true, Some(secret)) => users::look(server, secret, &mut report).await,
+                (false, _) => report.skipped(&users::PARTS, "the broker is not one that can be logged in to"),
+                (_, None) => report.skipped(&users::PARTS, "there is no secret to log in with"),
             }
-            Some(secret) => users::look(&usable, &secret, &mut report).await,
         }
-        Ok(report.0)
+        Ok(report.findings)
     }
 }
 

@@ -48,14 +48,14 @@ enum Seen {
 /// Lets the probe in and says what that showed; returns it if it got in where users belong. `own_account` is where
 /// `logins` is.
 pub(super) async fn look(
-    servers: &[ServerAddr],
+    server: &ServerAddr,
     secret: &ServerSecret,
     logins: &Client,
     own_account: &str,
     report: &mut Report,
 ) -> Option<Probe> {
     let token = PrimaryKey::from_nkey(&secret.check_probe()).ok()?.to_hex();
-    let probing = Probing { servers, secret, logins, token: &token };
+    let probing = Probing { server, secret, logins, token: &token };
     let attempt = probing.attempt(USER_ACCOUNT).await;
     let Some(seen) = attempt.request else {
         let text = match &attempt.connected {
@@ -125,7 +125,7 @@ pub(super) async fn look(
 }
 
 struct Probing<'a> {
-    servers: &'a [ServerAddr],
+    server: &'a ServerAddr,
     secret: &'a ServerSecret,
     logins: &'a Client,
     token: &'a str,
@@ -186,9 +186,9 @@ impl Probing<'_> {
         })
         .name("kez-chat-server check")
         .connection_timeout(CONNECT_TIMEOUT)
-        .max_reconnects(self.servers.len())
+        .max_reconnects(1)
         .custom_inbox_prefix(format!("_INBOX_{}", self.token))
-        .connect(self.servers)
+        .connect(self.server)
         .await
     }
 

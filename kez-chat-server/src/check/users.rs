@@ -19,19 +19,19 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) const PARTS: [&str; 9] =
     ["inboxes", "storage", "streams", "sys", "logins", "xkey", "issuer", "users", "sharing"];
 
-/// Logs in as each of the server's users, then as nobody.
-pub(super) async fn look(servers: &[ServerAddr], secret: &ServerSecret, report: &mut Report) {
+/// Logs in to a node as each of the server's users, then as nobody.
+pub(super) async fn look(server: &ServerAddr, secret: &ServerSecret, report: &mut Report) {
     let keys = secret.public_keys();
     let join = async |user: User, key: &str| {
-        connect(servers, secret, user, "kez-chat-server check", CancellationToken::new()).await.map_err(|error| {
-            match error.kind() {
+        connect(std::slice::from_ref(server), secret, user, "kez-chat-server check", CancellationToken::new())
+            .await
+            .map_err(|error| match error.kind() {
                 ConnectErrorKind::AuthorizationViolation => format!(
                     "the broker does not let {key} in; put what `nats-conf` prints with this secret into nats.conf, \
                      and restart the broker"
                 ),
                 _ => format!("the broker can't be logged in to as {key}: {}", chain(&error)),
-            }
-        })
+            })
     };
 
     let js = match join(ServerSecret::chat_server, &keys.chat_server).await {
@@ -51,7 +51,7 @@ pub(super) async fn look(servers: &[ServerAddr], secret: &ServerSecret, report: 
             let Some(account) = look_at_logins(&client, report).await else {
                 return report.skipped(&["xkey", "issuer", "users", "sharing"], "logins are not where they belong");
             };
-            let probe = probe::look(servers, secret, &client, &account, report).await;
+            let probe = probe::look(server, secret, &client, &account, report).await;
             match (probe, js) {
                 (Some(probe), Some(js)) => accounts::look(&probe, &js, report).await,
                 (None, _) => report.skipped(&["sharing"], "no user could be let in"),

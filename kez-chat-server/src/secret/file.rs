@@ -223,11 +223,11 @@ mod tests {
         let path = dir.path().join("secret");
         let made = ServerSecret::generate(&mut rand::rng());
         made.create_file(&path).unwrap();
-        let text = std::fs::read_to_string(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text.len(), PREFIX.len() + 65);
         assert_eq!(ServerSecret::from_file(&path).unwrap().public_keys(), made.public_keys());
         assert!(matches!(made.create_file(&path), Err(SecretError::Write { .. })), "never overwritten");
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
 
     #[cfg(unix)]
@@ -239,7 +239,7 @@ mod tests {
         secret(1).create_file(&path).unwrap();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
         for (mode, fine) in [(0o640, false), (0o604, false), (0o620, false), (0o400, true)] {
-            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
             assert_eq!(ServerSecret::from_file(&path).is_ok(), fine, "{mode:o}");
         }
     }

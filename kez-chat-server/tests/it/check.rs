@@ -358,12 +358,35 @@ async fn a_broker_out_of_reach_is_named() {
 }
 
 #[tokio::test]
-async fn one_node_that_is_away_does_not_hide_the_others() {
-    let site = Site::new();
+async fn each_node_is_looked_at() {
+    // Two nodes of which one knows another issuer, as one that was forgotten in a rotation does, and one that is away.
+    let (site, forgotten) = (Site::new(), tempfile::tempdir().unwrap());
     let nats = Nats::start(site.folder.path(), &conf_of(&site.secret, site.folder.path())).await;
-    let found = site.check(&format!("nats://127.0.0.1:1,{}", nats.url)).await;
-    let text = assert_missing(&found, "broker", &[]);
-    assert!(text.starts_with("nats://127.0.0.1:1 can't be reached;"), "{text}");
+    let (own, other) = (site.secret.public_keys(), ServerSecret::generate(&mut rand::rng()).public_keys());
+    let conf = conf_of(&site.secret, forgotten.path()).replace(&own.issuer, &other.issuer);
+    let old = Nats::start(forgotten.path(), &conf).await;
+    let found = site.check(&format!("{},{},nats://127.0.0.1:1", nats.url, old.url)).await;
+    let missing: Vec<_> = found.iter().filter(|finding| finding.1 == "missing").collect();
+    let [_sigchains, issuer, away] = missing[..] else { panic!("{found:#?}") };
+    assert_eq!((issuer.0.as_str(), away.0.as_str()), ("issuer", "broker"));
+    assert!(issuer.2.starts_with(&format!("{}: the broker does not believe", old.url)), "{}", issuer.2);
+    assert!(away.2.starts_with("nats://127.0.0.1:1: nats://127.0.0.1:1 can't be reached;"), "{}", away.2);
+    let sharing = found.iter().find(|finding| finding.0 == "sharing").unwrap();
+    assert_eq!(sharing.2, format!("{}: accounts KEZ and JS share what they have to", nats.url));
+}
+
+#[tokio::test]
+async fn what_can_not_be_seen_over_websocket_is_not_called_well() {
+    let site = Site::new();
+    let conf = conf_of(&site.secret, site.folder.path());
+    let conf = format!("{conf}websocket {{ listen: \"127.0.0.1:-1\", no_tls: true }}\n");
+    let nats = Nats::start(site.folder.path(), &conf).await;
+    let found = site.check(&nats.ws_url.unwrap()).await;
+    let with = |verdict: &str| -> Vec<&str> {
+        found.iter().filter(|finding| finding.1 == verdict).map(|finding| &*finding.0).collect()
+    };
+    assert_eq!(with("missing"), ["sigchains"], "{found:#?}");
+    assert_eq!(with("skipped"), ["version", "nonce", "payload", "jetstream"], "{found:#?}");
 }
 
 /// An old nats-server can't be had as easily as a new one, and only its first line counts.
@@ -380,7 +403,7 @@ async fn an_old_broker_is_named() {
     let found = site.check(&url).await;
     server.await.unwrap();
     let text = assert_missing(&found, "version", &BROKER_PARTS);
-    assert_eq!(text, format!("{url} is nats-server 2.9.25; install 2.10 or newer, which has auth callout"));
+    assert_eq!(text, "this is nats-server 2.9.25; install 2.10 or newer, which has auth callout");
 }
 
 #[tokio::test]

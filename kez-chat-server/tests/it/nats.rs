@@ -16,6 +16,8 @@ use crate::support::until;
 pub(crate) struct Nats {
     _process: Guarded,
     pub(crate) url: String,
+    /// Where it listens for WebSockets, if the configuration says so.
+    pub(crate) ws_url: Option<String>,
 }
 
 impl Nats {
@@ -30,14 +32,14 @@ impl Nats {
         })
         .unwrap();
         let ports = folder.join(format!("nats-server_{}.ports", process.id().unwrap()));
-        let url = until(async || {
+        let (url, ws_url) = until(async || {
             let ports: Value = serde_json::from_str(&std::fs::read_to_string(&ports).ok()?).ok()?;
             let url = ports["nats"][0].as_str()?;
             tokio::net::TcpStream::connect(url.strip_prefix("nats://")?).await.ok()?;
-            Some(url.to_owned())
+            Some((url.to_owned(), ports["websocket"][0].as_str().map(ToOwned::to_owned)))
         })
         .await;
-        Self { _process: process, url }
+        Self { _process: process, url, ws_url }
     }
 }
 
