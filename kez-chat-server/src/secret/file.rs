@@ -106,7 +106,8 @@ impl ServerSecret {
     /// secret goes on being announced and its routes granted; a day later every login was made with the new one, and
     /// [`drop_previous`](Self::drop_previous) ends the rotation.
     ///
-    /// Whatever happens on the way, the file is either the old one or the new one.
+    /// Whatever happens on the way, the file is either the old one or the new one. A kill in between may leave a file
+    /// `.secret-…` of mode 0600 beside it, which nothing needs.
     ///
     /// # Errors
     /// Those of [`from_file`](Self::from_file), and if the file holds two secrets already or cannot be replaced.
