@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kez_core::broker::callout::{CalloutError, CalloutRequest, IssuerKey, UserGrant, response_jwt, user_jwt};
+use kez_core::broker::callout::{CalloutRequest, IssuerKey, UserGrant, response_jwt, user_jwt};
 use kez_core::broker::{Day, LoginError, Permissions, Route};
 use kez_core::handle::Home;
 use kez_core::identity::{PrimaryKey, SecretKey};
@@ -66,6 +66,7 @@ pub(crate) struct Answer {
 pub(crate) struct Callout {
     issuer: IssuerKey,
     server_keys: Vec<SecretKey>,
+    probe: String,
     domain: Home,
     registry: Registry,
     metrics: Metrics,
@@ -73,16 +74,25 @@ pub(crate) struct Callout {
 
 impl Callout {
     pub(crate) fn new(secret: &ServerSecret, domain: Home, registry: Registry, metrics: Metrics) -> Self {
-        Self { issuer: secret.issuer(), server_keys: secret.server_keys(), domain, registry, metrics }
+        Self {
+            issuer: secret.issuer(),
+            server_keys: secret.server_keys(),
+            probe: secret.check_probe(),
+            domain,
+            registry,
+            metrics,
+        }
     }
 
-    /// Answers a request JWT. Who asks is the caller's to know: a request is signed by whatever server key it names.
-    ///
-    /// # Errors
-    /// If the text is no callout request, so that there is nobody to answer.
-    pub(crate) async fn answer(&self, request: &str, js: &JetStream, now_ms: u64) -> Result<Answer, CalloutError> {
-        let request = CalloutRequest::parse(request)?;
-        let admitted = match self.admit(&request, js, now_ms).await {
+    /// Tells whether it is the `check` command that logs in. It answers itself, and the broker takes the first answer
+    /// that comes; so a server leaves this one alone. Whoever else presents the key waits for nothing.
+    pub(crate) fn is_probe(&self, request: &CalloutRequest) -> bool {
+        request.client_nkey.as_ref() == Some(&self.probe)
+    }
+
+    /// Answers a request. Who asks is the caller's to know: a request is signed by whatever server key it names.
+    pub(crate) async fn answer(&self, request: &CalloutRequest, js: &JetStream, now_ms: u64) -> Answer {
+        let admitted = match self.admit(request, js, now_ms).await {
             Ok(admitted) => {
                 self.metrics.login("Admitted");
                 Ok(admitted)
@@ -100,8 +110,8 @@ impl Callout {
             }
         };
         let outcome = admitted.as_ref().map(|(_, jwt)| jwt.as_str()).map_err(|reason| *reason);
-        let jwt = response_jwt(&self.issuer, &request, outcome, now_ms / 1000);
-        Ok(Answer { jwt, admitted: admitted.ok().map(|(user, _)| user) })
+        let jwt = response_jwt(&self.issuer, request, outcome, now_ms / 1000);
+        Answer { jwt, admitted: admitted.ok().map(|(user, _)| user) }
     }
 
     async fn admit(

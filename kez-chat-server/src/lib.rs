@@ -8,11 +8,13 @@
 
 mod broker;
 mod callout;
+pub mod check;
 mod clock;
 mod endpoints;
 mod http;
 mod metrics;
 pub mod nats_conf;
+pub mod operator;
 mod registry;
 pub mod secret;
 mod server;

@@ -107,6 +107,21 @@ impl JetStream {
         Ok(inbox.created)
     }
 
+    /// Reads how many bytes the account may store; -1: no limit of its own.
+    pub(crate) async fn max_storage(&self) -> Result<i64, JsError> {
+        let account: AccountInfo = self.api("$JS.API.INFO", &Value::Null, API_TIMEOUT).await?;
+        Ok(account.limits.max_storage)
+    }
+
+    /// Tells whether there is such a stream.
+    pub(crate) async fn has_stream(&self, stream: &str) -> Result<bool, JsError> {
+        match self.api::<StreamInfo>(&format!("$JS.API.STREAM.INFO.{stream}"), &Value::Null, API_TIMEOUT).await {
+            Ok(_) => Ok(true),
+            Err(JsError::Refused { err_code: STREAM_NOT_FOUND, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Makes the user's durable consumer, or finds it there; returns the stream sequence up to which everything in
     /// their inbox is acknowledged.
     pub(crate) async fn provision(&self, user: &PrimaryKey) -> Result<u64, JsError> {

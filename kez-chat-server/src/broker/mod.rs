@@ -5,13 +5,13 @@
 //! breaks, the session ends and a new one begins from the start, with a back-off. A third one, in the system account, is
 //! made when somebody has to be disconnected, and no session hangs on it.
 
-mod connect;
+pub(crate) mod connect;
 mod departures;
 mod hints;
 pub(crate) mod jetstream;
 mod keeper;
 mod kick;
-mod logins;
+pub(crate) mod logins;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ const LOGIN_HINTS: usize = 4096;
 
 /// Why a session did not come up, or ended.
 #[derive(Debug, thiserror::Error)]
-enum SessionError {
+pub(crate) enum SessionError {
     #[error("the broker can't be reached as {user}; check NATS_URL, and that nats.conf names this server's keys")]
     Connect { user: &'static str, source: ConnectError },
     #[error(transparent)]

@@ -6,6 +6,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
 use axum::response::Response;
+use kez_core::broker::callout::CalloutRequest;
 use kez_service::extract::Checked;
 use kez_service::problem::Problem;
 
@@ -20,8 +21,8 @@ pub(super) async fn auth(
     // What is not UTF-8 is no JWT either.
     let request = str::from_utf8(&request).unwrap_or_default().trim();
     let link = app.link()?;
-    let answer =
-        app.callout.answer(request, &link.js, now_ms()).await.map_err(|error| malformed(error.code(), error))?;
+    let request = CalloutRequest::parse(request).map_err(|error| malformed(error.code(), error))?;
+    let answer = app.callout.answer(&request, &link.js, now_ms()).await;
     Ok(([(header::CONTENT_TYPE, "application/jwt")], answer.jwt))
 }
 
