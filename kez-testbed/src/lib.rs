@@ -13,7 +13,9 @@
 
 mod broker;
 pub mod guard;
+pub mod http;
 pub mod nats_server;
+pub mod processes;
 mod testbed;
 
 pub use testbed::{Testbed, TestbedBuilder, TestbedError};
