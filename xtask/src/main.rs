@@ -1,4 +1,4 @@
-//! The one way in: `cargo xtask demo | up | test | ci | vectors | fuzz | bench`.
+//! The one way in: `cargo xtask demo | up | test | ci | vectors | fuzz | soak | bench`.
 //!
 //! Depends on no other crate of the workspace, so that it is there in seconds; what needs them is built and started
 //! as a process of its own.
@@ -10,6 +10,7 @@ mod ci;
 mod fuzz;
 mod guard;
 mod interop;
+mod soak;
 mod tally;
 mod vectors;
 
@@ -39,6 +40,7 @@ Examples:
   cargo xtask vectors          writes kez-core/tests/vectors anew
   cargo xtask vectors --check  checks them, with kez-core and with the Python reader in docs/interop
   cargo xtask fuzz --seconds 60 envelope_open
+  cargo xtask soak servers     kills both servers 1,000 times while people write
   cargo xtask bench core       compares the core with its peers"
 )]
 struct Arguments {
@@ -71,6 +73,8 @@ enum Task {
     },
     /// Fuzzes the parsers of foreign bytes, all of them or those named.
     Fuzz(fuzz::Options),
+    /// Runs what takes too long for each change.
+    Soak(soak::Options),
     /// Measures against peers in the same run, and prints `ratio NAME VALUE` lines.
     Bench(bench::Options),
 }
@@ -92,6 +96,7 @@ fn main() -> Result<ExitCode> {
             done.map(|()| ExitCode::SUCCESS)
         }
         Task::Fuzz(options) => fuzz::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
+        Task::Soak(options) => soak::run(&workspace, &options).map(|never| match never {}),
         Task::Bench(options) => bench::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
     }
 }
