@@ -7,6 +7,7 @@ mod command;
 mod http_api;
 mod inbox_keeping;
 mod login;
+mod race;
 mod standing;
 mod streams;
 mod support;
