@@ -41,7 +41,8 @@ Examples:
   cargo xtask vectors --check  checks them, with kez-core and with the Python reader in docs/interop
   cargo xtask fuzz --seconds 60 envelope_open
   cargo xtask soak servers     kills both servers 1,000 times while people write
-  cargo xtask bench core       compares the core with its peers"
+  cargo xtask bench core       compares the core with its peers
+  cargo xtask bench servers    compares the servers with bare handlers"
 )]
 struct Arguments {
     #[command(subcommand)]
