@@ -14,7 +14,9 @@
 mod broker;
 pub mod guard;
 pub mod hostile;
+pub mod http;
 pub mod nats_server;
+pub mod processes;
 mod testbed;
 
 pub use testbed::{Testbed, TestbedBuilder, TestbedError};

@@ -1,6 +1,7 @@
 //! The command `kez-testbed`: the stack for people who want to see it or try it.
 
 mod demo;
+mod soak;
 mod up;
 
 use std::{
@@ -13,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use kez_service::process::{self, LogFormat};
-use kez_testbed::nats_server;
+use kez_testbed::{nats_server, processes::Programs};
 use tokio::{runtime::Runtime, sync::oneshot};
 
 /// How a shell reports a program that Ctrl-C has ended.
@@ -50,6 +51,21 @@ enum Task {
         #[arg(long)]
         cli: PathBuf,
     },
+    /// Kills both servers again and again while people write, and checks that no acknowledged write is lost.
+    SoakServers {
+        /// How often.
+        #[arg(long, default_value_t = 1000)]
+        kills: u32,
+        /// Draws the same moments and keys again; otherwise random ones, which are printed.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// The `kez-chat-server` program.
+        #[arg(long)]
+        chat_server: PathBuf,
+        /// The `kez-sig-server` program.
+        #[arg(long)]
+        sig_server: PathBuf,
+    },
     /// Makes sure that there is a nats-server, and prints where.
     Fetch,
 }
@@ -76,6 +92,10 @@ async fn run(Arguments { task, until_stdin_closes, .. }: Arguments) -> Result<Ex
     match task {
         Task::Up { cli, json } => up::run(&cli, json, stop).await,
         Task::Demo { cli } => demo::run(&cli, stop).await,
+        Task::SoakServers { kills, seed, chat_server, sig_server } => {
+            let programs = Programs { chat_server, sig_server };
+            soak::run(&programs, kills, seed.unwrap_or_else(rand::random), stop).await
+        }
         Task::Fetch => {
             print(&nats_server::find().await?.display().to_string());
             Ok(ExitCode::SUCCESS)

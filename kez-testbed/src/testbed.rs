@@ -41,6 +41,14 @@ pub enum TestbedError {
     /// The sigchain server did not start.
     #[error("the sigchain server did not start")]
     SigServer(#[source] kez_sig_server::StartError),
+    /// A server that is a process of its own ended or did not say that it listens; its log says why.
+    #[error("{program} did not start; the end of its log:\n{log}", program = program.display())]
+    Process {
+        /// The server's program.
+        program: PathBuf,
+        /// The log's last lines.
+        log: String,
+    },
     /// The home server did not start.
     #[error("the home server did not start")]
     ChatServer(#[source] kez_chat_server::StartError),

@@ -1,33 +1,49 @@
 //! `cargo xtask bench`: the benchmarks in `benches/`, with peers in the same run.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
-use crate::cargo::Workspace;
+use crate::cargo::{Workspace, build_servers};
 
 /// What is measured.
 #[derive(Args)]
 pub(crate) struct Options {
     /// The suite.
     suite: Suite,
-    /// Builds kez-core with its feature `aws-lc-rs`.
+    /// Builds kez-core with its feature `aws-lc-rs`; for `core`.
     #[arg(long)]
     aws_lc_rs: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Suite {
     /// Envelope, sigchain, manifest and files, on a processor alone.
     Core,
+    /// Look-ups, registrations and appends over real sockets, and the home server's memory.
+    Servers,
 }
 
 /// Runs a suite in an optimised build.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let Suite::Core = options.suite;
+    ensure!(options.suite == Suite::Core || !options.aws_lc_rs, "--aws-lc-rs goes with `core`");
+    match options.suite {
+        Suite::Core => workspace.run_cargo(|command| {
+            command.args(["bench", "--package", "kez-benches", "--bench", "core"]);
+            if options.aws_lc_rs {
+                command.args(["--features", "aws-lc-rs"]);
+            }
+        }),
+        Suite::Servers => servers(workspace),
+    }
+}
+
+fn servers(workspace: &Workspace) -> Result<()> {
+    workspace.run_cargo(|command| build_servers(command.args(["build", "--release"])))?;
+    // Beside this program's own folder, which is that of another profile.
+    let release = workspace.programs.with_file_name("release");
     workspace.run_cargo(|command| {
-        command.args(["bench", "--package", "kez-benches", "--bench", "core"]);
-        if options.aws_lc_rs {
-            command.args(["--features", "aws-lc-rs"]);
-        }
+        command.args(["bench", "--package", "kez-server-benches", "--bench", "servers", "--", "compare"]);
+        command.arg("--chat-server").arg(release.join("kez-chat-server"));
+        command.arg("--sig-server").arg(release.join("kez-sig-server"));
     })
 }

@@ -75,7 +75,14 @@ pub(crate) fn cache_folder() -> Result<PathBuf> {
     path::absolute(folder).context("the current folder can't be told")
 }
 
-/// Adds what builds the two programs that the demo needs, with the features that the whole workspace gives them.
+/// Adds what builds the programs that the demo and the tests start, with the features that the whole workspace gives
+/// them.
 pub(crate) fn build_programs(command: &mut Command) {
-    command.args(["build", "--package", "kez-chat-cli", "--package", "kez-testbed"]);
+    command.args(["build", "--package", "kez-chat-cli"]);
+    build_servers(command);
+}
+
+/// Adds what builds the servers and the testbed; to be called on `cargo build`.
+pub(crate) fn build_servers(command: &mut Command) {
+    command.args(["--package", "kez-chat-server", "--package", "kez-sig-server", "--package", "kez-testbed"]);
 }

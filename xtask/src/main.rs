@@ -1,4 +1,4 @@
-//! The one way in: `cargo xtask demo | up | test | ci | vectors | http | fuzz | bench`.
+//! The one way in: `cargo xtask demo | up | test | ci | vectors | http | fuzz | soak | bench`.
 //!
 //! Depends on no other crate of the workspace, so that it is there in seconds; what needs them is built and started
 //! as a process of its own.
@@ -12,6 +12,7 @@ mod guard;
 mod http;
 mod interop;
 mod python;
+mod soak;
 mod tally;
 mod vectors;
 
@@ -42,7 +43,9 @@ Examples:
   cargo xtask vectors --check  checks them, with kez-core and with the Python reader in docs/interop
   cargo xtask http             holds both servers against their OpenAPI descriptions
   cargo xtask fuzz --seconds 60 envelope_open
-  cargo xtask bench core       compares the core with its peers"
+  cargo xtask soak servers     kills both servers 1,000 times while people write
+  cargo xtask bench core       compares the core with its peers
+  cargo xtask bench servers    compares the servers with bare handlers"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -76,6 +79,8 @@ enum Task {
     Http(http::Options),
     /// Fuzzes the parsers of foreign bytes, all of them or those named.
     Fuzz(fuzz::Options),
+    /// Runs what takes too long for each change.
+    Soak(soak::Options),
     /// Measures against peers in the same run, and prints `ratio NAME VALUE` lines.
     Bench(bench::Options),
 }
@@ -98,6 +103,7 @@ fn main() -> Result<ExitCode> {
         }
         Task::Http(options) => http::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
         Task::Fuzz(options) => fuzz::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
+        Task::Soak(options) => soak::run(&workspace, &options).map(|never| match never {}),
         Task::Bench(options) => bench::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
     }
 }

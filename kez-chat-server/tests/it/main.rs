@@ -15,6 +15,7 @@ mod logs;
 mod nats;
 mod operator;
 mod program;
+mod race;
 mod retiring;
 mod rotation;
 mod standing;

@@ -7,19 +7,20 @@ use serde_json::json;
 use crate::author::{Author, claim, head};
 use crate::{Client, Running, problem};
 
-const CLIENTS: u64 = 32;
+const CLIENTS: u64 = 64;
+const ROUNDS: u64 = 20;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_32_events_for_one_place_exactly_one_wins() {
+async fn of_64_events_for_one_place_exactly_one_wins() {
     let running = Running::start().await;
     let author = Author::new(1);
+    // A connection each, opened before the race.
+    let clients: Vec<_> = (0..CLIENTS).map(|_| Client::new(running.server.local_addr())).collect();
+    join_all(clients.iter().map(|client| client.read(&author, "?limit=1"))).await;
     let mut chain: Vec<String> = Vec::new();
-    for seq in 1..=3 {
+    for seq in 1..=ROUNDS {
         let prev = chain.last().map(|last| head(last));
         let events: Vec<_> = (0..CLIENTS).map(|n| author.event(seq, prev.as_deref(), claim(n))).collect();
-        // A connection each, opened before the race.
-        let clients: Vec<_> = (0..CLIENTS).map(|_| Client::new(running.server.local_addr())).collect();
-        join_all(clients.iter().map(|client| client.read(&author, "?limit=1"))).await;
         let answers = join_all(clients.iter().zip(&events).map(|(client, event)| client.post(&author, event))).await;
 
         let won: Vec<_> = answers.iter().map(|answer| answer.status() == StatusCode::CREATED).collect();
@@ -39,7 +40,7 @@ async fn of_32_events_for_one_place_exactly_one_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_32_who_send_the_same_event_one_creates_it_and_all_succeed() {
+async fn of_64_who_send_the_same_event_one_creates_it_and_all_succeed() {
     let running = Running::start().await;
     let author = Author::new(1);
     let event = author.event(1, None, claim(1));

@@ -7,4 +7,6 @@ mod demo;
 mod ends;
 #[cfg(target_os = "linux")]
 mod scene;
+#[cfg(target_os = "linux")]
+mod soak;
 mod stack;

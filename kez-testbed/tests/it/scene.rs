@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -49,6 +50,11 @@ impl Scene {
         fs::read_dir(&self.folder).unwrap().flatten().map(|entry| entry.path()).collect()
     }
 
+    /// Returns the path of something that the test itself puts here.
+    pub(crate) fn add(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// Waits until nobody and nothing of the scene is left.
     pub(crate) fn clears(&self) {
         let start = Instant::now();
@@ -73,6 +79,12 @@ impl Drop for Scene {
 pub(crate) fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
+}
+
+/// Reads what a child prints to its end, and tells how it ended.
+pub(crate) fn lines_of(mut child: Child) -> (ExitStatus, Vec<String>) {
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap).collect();
+    (end_of(&mut child), lines)
 }
 
 /// Waits for a child's end, but not for ever.

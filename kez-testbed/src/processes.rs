@@ -1,0 +1,248 @@
+//! The stack with both servers as processes of their own, to be killed or weighed.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use kez_chat_server::secret::ServerSecret;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use crate::{TestbedError, broker::Broker, guard::Guarded, guard::GuardedFolder, nats_server};
+
+/// How long a server may take until it says that it listens, also on a machine that compiles at the same time.
+const START_BOUND: Duration = Duration::from_secs(30);
+/// How long a server may take to finish its requests and go.
+const STOP_PATIENCE: Duration = Duration::from_secs(15);
+const POLL: Duration = Duration::from_millis(3);
+
+/// Where the servers' programs are.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// `kez-chat-server`.
+    pub chat_server: PathBuf,
+    /// `kez-sig-server`.
+    pub sig_server: PathBuf,
+}
+
+/// A running nats-server, and both servers as processes on free loopback ports, in a temporary folder.
+///
+/// Like a [`Testbed`](crate::Testbed) nothing of it outlives it.
+#[derive(Debug)]
+pub struct Processes {
+    // Dropped in this order: who uses something goes before it.
+    /// The home server.
+    pub chat: ServerProcess,
+    /// The sigchain server.
+    pub sig: ServerProcess,
+    broker: Broker,
+    folder: GuardedFolder,
+    secret: ServerSecret,
+}
+
+impl Processes {
+    /// The home's name.
+    pub const HOME: &str = "kez.example";
+
+    /// Starts the stack.
+    ///
+    /// # Errors
+    /// When there is no nats-server to be had, or a part does not start.
+    pub async fn start(programs: &Programs) -> Result<Self, TestbedError> {
+        let nats_server = nats_server::find().await?;
+        let unusable = |path: &Path| {
+            let path = path.to_owned();
+            move |source| TestbedError::Folder { path, source }
+        };
+        let folder = GuardedFolder::create("kez-testbed").await.map_err(unusable(&std::env::temp_dir()))?;
+        let secret = ServerSecret::generate(&mut rand::rng());
+        let secret_file = folder.path().join("secret");
+        secret.create_file(&secret_file).map_err(|error| unusable(&secret_file)(io::Error::other(error)))?;
+        let keys = secret.public_keys();
+        let broker = Broker::start(nats_server, folder.path().join("nats"), keys, String::new()).await?;
+
+        let part = |name| {
+            let part = folder.path().join(name);
+            fs::create_dir(&part).map_err(unusable(&part)).map(|()| part)
+        };
+        let mut sig = ServerProcess::new(&programs.sig_server, "listening", part("sig")?, "KEZ_DB");
+        sig.start().await?;
+        let mut chat = ServerProcess::new(&programs.chat_server, "the home server is up", part("chat")?, "DB_PATH");
+        chat.arguments = &["serve"];
+        chat.set("KEZ_DOMAIN", Self::HOME);
+        chat.set("NATS_URL", format!("nats://{}", broker.address()));
+        chat.set("SIG_SERVER_URL", format!("http://{}", sig.address()));
+        chat.set("AUTH_CALLOUT_NKEY_PATH", &secret_file);
+        chat.start().await?;
+        Ok(Self { chat, sig, broker, folder, secret })
+    }
+
+    /// Returns the broker's URL.
+    pub fn nats_url(&self) -> String {
+        format!("nats://{}", self.broker.address())
+    }
+
+    /// Returns the home server's secret, which holds the keys that the broker trusts.
+    pub fn secret(&self) -> &ServerSecret {
+        &self.secret
+    }
+
+    /// Returns the temporary folder that holds everything, and goes with the stack.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Stops everything in order and removes the temporary folder.
+    ///
+    /// # Errors
+    /// When something is left behind; the guards still do what they can.
+    pub async fn shutdown(mut self) -> Result<(), TestbedError> {
+        self.chat.stop().await?;
+        self.sig.stop().await?;
+        self.broker.stop().await?;
+        let path = self.folder().to_owned();
+        self.folder.remove().await.map_err(|source| TestbedError::Folder { path, source })
+    }
+}
+
+/// One server as a process that can be killed and come back on its port and database.
+#[derive(Debug)]
+pub struct ServerProcess {
+    program: PathBuf,
+    arguments: &'static [&'static str],
+    environment: Vec<(&'static str, OsString)>,
+    /// What its log says when it is there, beside its address.
+    announces: &'static str,
+    folder: PathBuf,
+    /// Port 0 until the first start has chosen one.
+    address: SocketAddr,
+    process: Option<Guarded>,
+}
+
+impl ServerProcess {
+    fn new(program: &Path, announces: &'static str, folder: PathBuf, database: &'static str) -> Self {
+        let address = (Ipv4Addr::LOCALHOST, 0).into();
+        let (program, arguments, environment) = (program.to_owned(), [].as_slice(), Vec::new());
+        let mut server = Self { program, arguments, environment, announces, folder, address, process: None };
+        server.set(database, server.database());
+        let log = ("KEZ_LOG", "info,async_nats=off");
+        for (name, value) in [("INTERNAL_BIND", "off"), ("KEZ_DEV", "1"), log, ("KEZ_LOG_FORMAT", "json")] {
+            server.set(name, value);
+        }
+        server
+    }
+
+    /// Sets a variable of the environment, from the next start on.
+    pub fn set(&mut self, name: &'static str, value: impl Into<OsString>) {
+        self.environment.push((name, value.into()));
+    }
+
+    /// Returns the address on which the server answers while it runs.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns the process id while the server runs.
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref()?.id()
+    }
+
+    /// Returns the path of the server's database, which lies alone in its folder but for SQLite's own files.
+    pub fn database(&self) -> PathBuf {
+        self.folder.join("database/kez.db")
+    }
+
+    /// Starts the process, if it does not run, on the port that it had before; returns when it listens.
+    ///
+    /// # Errors
+    /// When it does not; the error shows the end of its log.
+    pub async fn start(&mut self) -> Result<(), TestbedError> {
+        if self.process.is_some() {
+            return Ok(());
+        }
+        let database = self.folder.join("database");
+        fs::create_dir_all(&database).map_err(|source| self.unusable(source))?;
+        let deadline = Instant::now() + START_BOUND;
+        loop {
+            match self.attempt(deadline).await {
+                // Its own port may be held for a moment by whoever connects to somewhere else.
+                Err(TestbedError::Process { log, .. })
+                    if log.contains("Address already in use") && Instant::now() < deadline =>
+                {
+                    sleep(POLL).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Kills the process as a crash would, and waits for its end.
+    ///
+    /// # Errors
+    /// When the operating system does not tell that it has ended.
+    pub async fn kill(&mut self) -> Result<(), TestbedError> {
+        if let Some(process) = self.process.take() {
+            process.kill().await.map_err(|source| self.unusable(source))?;
+        }
+        Ok(())
+    }
+
+    /// Asks the process to end, and tells how it did; `None` if it did not run.
+    ///
+    /// # Errors
+    /// When the operating system does not tell how it has ended.
+    pub async fn stop(&mut self) -> Result<Option<ExitStatus>, TestbedError> {
+        match self.process.take() {
+            Some(process) => process.stop(STOP_PATIENCE).await.map(Some).map_err(|source| self.unusable(source)),
+            None => Ok(None),
+        }
+    }
+
+    async fn attempt(&mut self, deadline: Instant) -> Result<(), TestbedError> {
+        let log_file = self.folder.join("log");
+        let log = File::create(&log_file).map_err(|source| self.unusable(source))?;
+        let mut process = Guarded::spawn(&self.program, |command| {
+            command.args(self.arguments).env("BIND", self.address.to_string());
+            command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+            command.stdout(Stdio::null()).stderr(log);
+        })
+        .map_err(|source| self.unusable(source))?;
+        loop {
+            // Looked at before the log is: nothing is written after the end.
+            let ended = process.try_wait().map_err(|source| self.unusable(source))?.is_some();
+            let log = fs::read_to_string(&log_file).map_err(|source| self.unusable(source))?;
+            if let Some(address) = log.lines().find_map(|line| self.announced(line)) {
+                self.address = address;
+                self.process = Some(process);
+                return Ok(());
+            }
+            if ended || Instant::now() >= deadline {
+                let program = self.program.clone();
+                let lines: Vec<&str> = log.lines().collect();
+                let log = lines[lines.len().saturating_sub(10)..].join("\n");
+                return Err(TestbedError::Process { program, log });
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Returns the address in the line of the log that says that the server is there.
+    fn announced(&self, line: &str) -> Option<SocketAddr> {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let fields = &line["fields"];
+        if fields["message"] != self.announces {
+            return None;
+        }
+        fields["address"].as_str()?.parse().ok()
+    }
+
+    fn unusable(&self, source: io::Error) -> TestbedError {
+        TestbedError::Folder { path: self.folder.clone(), source }
+    }
+}

@@ -1,0 +1,42 @@
+//! `cargo xtask soak`: the long versions of what CI shows in short.
+
+use std::{convert::Infallible, os::unix::process::CommandExt as _, process::Command};
+
+use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
+
+use crate::cargo::{Workspace, build_servers};
+
+/// What is soaked.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The subject.
+    subject: Subject,
+    /// How often the servers are killed.
+    #[arg(long, default_value_t = 1000)]
+    kills: u32,
+    /// Draws the same moments and keys as the run that printed it.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Subject {
+    /// Both servers, killed again and again while people register and append: nothing acknowledged may be lost.
+    Servers,
+}
+
+/// Builds the programs and becomes the testbed, so that Ctrl-C and the terminal are its own.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<Infallible> {
+    let Subject::Servers = options.subject;
+    workspace.run_cargo(|command| build_servers(command.arg("build")))?;
+    let program = workspace.program("kez-testbed");
+    let mut command = Command::new(&program);
+    command.args(["soak-servers", "--kills", &options.kills.to_string()]);
+    command.arg("--chat-server").arg(workspace.program("kez-chat-server"));
+    command.arg("--sig-server").arg(workspace.program("kez-sig-server"));
+    if let Some(seed) = options.seed {
+        command.args(["--seed", &seed.to_string()]);
+    }
+    Err(command.exec()).with_context(|| format!("{} can't be started", program.display()))
+}
