@@ -235,7 +235,7 @@ impl Remove {
         operator.close().await;
         writeln!(
             out,
-            "{handle} is removed; the handle is free, and the running server, or the next one, clears the inbox"
+            "{handle} is removed and free again; the server ends their connections and clears their inbox while it runs"
         )?;
         Ok(())
     }
@@ -251,7 +251,7 @@ fn ask(handle: &Handle, out: &mut impl Write) -> Result<(), Failure> {
 Removing {handle} can't be undone:
   - the handle is free, and whoever registers it next gets what is sent to it,
   - contacts are warned of a changed key then,
-  - messages that wait in the inbox are deleted.
+  - whoever has it now is disconnected, and messages that wait in their inbox are deleted.
 Type yes to remove it: "
     )?;
     out.flush()?;

@@ -75,8 +75,14 @@ impl Serve {
         process::init_logging(self.log_format, &self.log)?;
         let settings = self.settings()?;
         tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
-            let server = Server::bind(settings).await?;
-            process::stop_requested().await?;
+            // Watched from the start: a server that is asked to stop while it starts ends in order, too.
+            let mut stop = std::pin::pin!(process::stop_requested());
+            let server = tokio::select! {
+                biased;
+                asked = &mut stop => return Ok(asked?),
+                server = Server::bind(settings) => server?,
+            };
+            stop.await?;
             server.shutdown().await;
             Ok(())
         })

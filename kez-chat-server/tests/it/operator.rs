@@ -57,7 +57,7 @@ async fn a_removed_handle_is_anybodys() {
     assert_eq!(get(&testbed, "/v1/u/alice").await.status(), StatusCode::OK, "she is still there");
 
     let said = format!(
-        "alice@{} is removed; the handle is free, and the running server, or the next one, clears the inbox\n",
+        "alice@{} is removed and free again; the server ends their connections and clears their inbox while it runs\n",
         testbed.domain()
     );
     assert_eq!(done(&testbed, &["handles", "remove", "alice", "--yes"]).await, said);
