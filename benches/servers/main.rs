@@ -129,10 +129,9 @@ async fn registrations(stack: &Processes, peers: &Peers) {
 }
 
 async fn appends(stack: &Processes, peers: &Peers) {
-    let mut appends = Appends::default();
     let mut ours = Side::connect("append_kez", stack.sig.address()).await;
     let mut bare = Side::connect("append_bare_axum", peers.append.address).await;
     Comparison { ours: &mut ours, peer: &mut bare, status: 201 }
-        .show("appends_vs_bare_axum", || appends.make(20))
+        .show("appends_vs_bare_axum", || Appends.make(20))
         .await;
 }

@@ -78,12 +78,11 @@ impl Registrations {
 }
 
 /// Events of chains that were not there before.
-#[derive(Default)]
 pub(crate) struct Appends;
 
 impl Appends {
     /// A chain of that many events on each connection.
-    pub(crate) fn make(&mut self, events: u64) -> Requests {
+    pub(crate) fn make(&self, events: u64) -> Requests {
         (0..CONNECTIONS).map(|_| chain(events)).collect()
     }
 }
