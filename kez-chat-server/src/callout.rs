@@ -1,14 +1,14 @@
 //! Who is let in: the one decision behind the broker's auth callout and its HTTP twin.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use kez_core::broker::callout::{CalloutError, CalloutRequest, IssuerKey, UserGrant, response_jwt, user_jwt};
+use kez_core::broker::callout::{CalloutRequest, IssuerKey, UserGrant, response_jwt, user_jwt};
 use kez_core::broker::{Day, LoginError, Permissions, Route};
 use kez_core::handle::Home;
 use kez_core::identity::{PrimaryKey, SecretKey};
 
 use crate::broker::jetstream::{JetStream, JsError};
+use crate::metrics::Metrics;
 use crate::nats_conf::{USER_ACCOUNT, ack_scope};
 use crate::registry::{Registry, RegistryError, Standing};
 use crate::secret::ServerSecret;
@@ -66,49 +66,52 @@ pub(crate) struct Answer {
 pub(crate) struct Callout {
     issuer: IssuerKey,
     server_keys: Vec<SecretKey>,
+    probe: String,
     domain: Home,
     registry: Registry,
-    refused: AtomicU64,
+    metrics: Metrics,
 }
 
 impl Callout {
-    pub(crate) fn new(secret: &ServerSecret, domain: Home, registry: Registry) -> Self {
+    pub(crate) fn new(secret: &ServerSecret, domain: Home, registry: Registry, metrics: Metrics) -> Self {
         Self {
             issuer: secret.issuer(),
             server_keys: secret.server_keys(),
+            probe: secret.check_probe(),
             domain,
             registry,
-            refused: AtomicU64::new(0),
+            metrics,
         }
     }
 
-    /// Answers a request JWT. Who asks is the caller's to know: a request is signed by whatever server key it names.
-    ///
-    /// # Errors
-    /// If the text is no callout request, so that there is nobody to answer.
-    pub(crate) async fn answer(&self, request: &str, js: &JetStream, now_ms: u64) -> Result<Answer, CalloutError> {
-        let request = CalloutRequest::parse(request)?;
-        let admitted = match self.admit(&request, js, now_ms).await {
-            Ok(admitted) => Ok(admitted),
+    /// Tells whether it is the `check` command that logs in. It answers itself, and the broker takes the first answer
+    /// that comes; so a server leaves this one alone. Whoever else presents the key waits for nothing.
+    pub(crate) fn is_probe(&self, request: &CalloutRequest) -> bool {
+        request.client_nkey.as_ref() == Some(&self.probe)
+    }
+
+    /// Answers a request. Who asks is the caller's to know: a request is signed by whatever server key it names.
+    pub(crate) async fn answer(&self, request: &CalloutRequest, js: &JetStream, now_ms: u64) -> Answer {
+        let admitted = match self.admit(request, js, now_ms).await {
+            Ok(admitted) => {
+                self.metrics.login("Admitted");
+                Ok(admitted)
+            }
             Err(refusal) => {
                 let reason = refusal.reason();
-                let refused_so_far = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+                self.metrics.login(reason);
                 if refusal.is_ours() {
-                    tracing::error!(
-                        reason,
-                        refused_so_far,
-                        error = &refusal as &dyn std::error::Error,
-                        "a login failed for a fault of this server"
-                    );
+                    let error = &refusal as &dyn std::error::Error;
+                    tracing::error!(reason, error, "a login failed for a fault of this server");
                 } else {
-                    tracing::info!(reason, refused_so_far, "a login was refused");
+                    tracing::info!(reason, "a login was refused");
                 }
                 Err(reason)
             }
         };
         let outcome = admitted.as_ref().map(|(_, jwt)| jwt.as_str()).map_err(|reason| *reason);
-        let jwt = response_jwt(&self.issuer, &request, outcome, now_ms / 1000);
-        Ok(Answer { jwt, admitted: admitted.ok().map(|(user, _)| user) })
+        let jwt = response_jwt(&self.issuer, request, outcome, now_ms / 1000);
+        Answer { jwt, admitted: admitted.ok().map(|(user, _)| user) }
     }
 
     async fn admit(

@@ -8,14 +8,19 @@
 
 mod broker;
 mod callout;
+pub mod check;
 mod clock;
+mod endpoints;
 mod http;
+mod metrics;
 pub mod nats_conf;
+pub mod operator;
 mod registry;
 pub mod secret;
 mod server;
 mod settings;
 
+pub use endpoints::SigchainClientError;
 pub use secret::ServerSecret;
 pub use server::{Server, StartError};
 pub use settings::Settings;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use kez_core::broker::{AckScope, subject};
 
-use crate::secret::PublicKeys;
+use crate::secret::{PublicKeys, ServerSecret};
 
 /// The account that users land in.
 pub(crate) const USER_ACCOUNT: &str = "KEZ";
@@ -46,6 +46,11 @@ impl NatsConf {
         Self { listen, store_dir, max_file_store_bytes: DEFAULT_MAX_FILE_STORE_BYTES, keys }
     }
 
+    /// Tells whether everybody has these keys, so that the node may listen on loopback only.
+    pub fn is_development(&self) -> bool {
+        self.keys == ServerSecret::development().public_keys()
+    }
+
     /// Renders the configuration as the text of a `nats.conf`.
     ///
     /// Further settings (TLS, `cluster {}`, WebSocket) may be appended to it.
@@ -62,6 +67,11 @@ impl NatsConf {
         };
         let store_dir = quoted(&self.store_dir.to_string_lossy());
         let max_file = self.max_file_store_bytes;
+        let warning = if self.is_development() {
+            "# FOR DEVELOPMENT: everybody has the secret keys to these. Never let it listen off loopback.\n"
+        } else {
+            ""
+        };
         let mut exports = String::new();
         let mut imports = String::new();
         for (kind, subject) in shared_subjects() {
@@ -71,7 +81,7 @@ impl NatsConf {
         }
         format!(
             r#"# Written by `kez-chat-server nats-conf`; it holds public keys only. Needs nats-server 2.10 or newer.
-listen: "{host}:{port}"
+{warning}listen: "{host}:{port}"
 max_payload: 131072
 
 jetstream {{
@@ -121,7 +131,7 @@ pub(crate) fn ack_scope() -> AckScope {
 }
 
 /// What the JS account shares with the users', as (kind, subject).
-fn shared_subjects() -> [(&'static str, String); 6] {
+pub(crate) fn shared_subjects() -> [(&'static str, String); 6] {
     let inbox = subject::INBOX_STREAM;
     [
         ("service", "kez.inbox.*.*".to_owned()),

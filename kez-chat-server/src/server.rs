@@ -7,11 +7,15 @@ use kez_core::handle::{HandleError, Home};
 use kez_core::identity::SecretKey;
 use kez_service::database::{DbError, OpenError};
 use kez_service::process::WrongSetting;
+use kez_service::rate::Limiter;
 use kez_service::serve::{BindError, GRACE, Listener, Running};
+use tokio::sync::Notify;
 
 use crate::broker::{self, Broker};
 use crate::callout::Callout;
-use crate::http::{self, App};
+use crate::endpoints::{Endpoints, SigchainClientError, Sigchains};
+use crate::http::{self, App, Limiters};
+use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::settings::Settings;
 
@@ -31,6 +35,9 @@ pub enum StartError {
     /// The registry can't be read or written.
     #[error("the registry can't be used")]
     RegistryFailed(#[from] DbError),
+    /// The sigchain server could not be asked by any means.
+    #[error(transparent)]
+    Sigchains(#[from] SigchainClientError),
     /// The bound port made no name for the home.
     #[error("the home could not be named after its port; set KEZ_DOMAIN")]
     Domain(#[from] HandleError),
@@ -55,6 +62,7 @@ impl Server {
     /// If a setting can't be used, an address can't be listened on, or the registry's file can't be opened.
     pub async fn bind(settings: Settings) -> Result<Self, StartError> {
         let checked = settings.check()?;
+        let sigchains = Arc::new(Sigchains::new(checked.sig_url)?);
         let public = Listener::bind(settings.bind).await?;
         let internal = match settings.internal_bind {
             Some(address) => Some(Listener::bind(address).await?),
@@ -70,7 +78,9 @@ impl Server {
             let expected = format!("{home}, whose registry DB_PATH is, or DB_PATH a new file");
             return Err(WrongSetting { name: "KEZ_DOMAIN", value: domain.to_string(), expected }.into());
         }
-        let callout = Arc::new(Callout::new(&settings.secret, domain.clone(), registry.clone()));
+        let metrics = Metrics::new();
+        let callout = Arc::new(Callout::new(&settings.secret, domain.clone(), registry.clone(), metrics.clone()));
+        let departed = Arc::new(Notify::new());
         let server_keys = settings.secret.server_keys().iter().map(SecretKey::primary).collect();
         let (broker, link) = Broker::start(broker::Config {
             servers: checked.nats,
@@ -78,21 +88,32 @@ impl Server {
             stream_replicas: settings.stream_replicas,
             callout: Arc::clone(&callout),
             registry: registry.clone(),
+            departed: Arc::clone(&departed),
         })
         .await;
+        let fresh_for = settings.endpoints_fresh_for;
+        let endpoints = Endpoints::new(Arc::clone(&sigchains), settings.policy, fresh_for, metrics.endpoints.clone());
         let app = Arc::new(App {
             domain: domain.clone(),
             policy: settings.policy,
             registry: registry.clone(),
             callout,
             link,
+            departed,
+            sigchains,
+            endpoints,
             server_keys,
             nats_urls: checked.nats_public_urls,
             sig_url: checked.sig_public_url,
             relays: checked.relay_urls,
+            metrics,
         });
+        let limiters = Limiters {
+            register: Limiter::new(settings.register_rate, settings.trusted_proxies.clone()),
+            lookup: Limiter::new(settings.lookup_rate, settings.trusted_proxies),
+        };
         let internal = internal.map(|listener| listener.serve(http::internal(Arc::clone(&app))));
-        let public = public.serve(http::public(app));
+        let public = public.serve(http::public(app, limiters));
         tracing::info!(%domain, address = %public.local_addr(), "the home server is up");
         Ok(Self { domain, public, internal, broker, registry })
     }

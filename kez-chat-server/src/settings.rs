@@ -1,11 +1,14 @@
 //! What an operator decides about the server.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_nats::ServerAddr;
 use kez_core::handle::{Home, Policy};
+use kez_service::client::TrustedProxies;
 use kez_service::process::WrongSetting;
+use kez_service::rate::Rate;
 use url::Url;
 
 use crate::secret::ServerSecret;
@@ -41,6 +44,16 @@ pub struct Settings {
     pub policy: Policy,
     /// Copies that the broker keeps of each stream: 1, or 3 on a cluster.
     pub stream_replicas: u8,
+    /// How many registrations and retirements one client may ask for. 20 an hour unless set: a mobile network's
+    /// customers share an address.
+    pub register_rate: Rate,
+    /// How many other requests one client may make. 1,200 a minute unless set.
+    pub lookup_rate: Rate,
+    /// Whose `X-Forwarded-For` tells the client. Nobody's unless set.
+    pub trusted_proxies: TrustedProxies,
+    /// How long the endpoints that a profile hints at are told before the sigchain server is asked again. A minute
+    /// unless set.
+    pub endpoints_fresh_for: Duration,
 }
 
 /// The settings after they were checked, in the form that the rest of the server uses.
@@ -48,6 +61,7 @@ pub struct Settings {
 pub(crate) struct Checked {
     pub(crate) nats: Vec<ServerAddr>,
     pub(crate) nats_public_urls: Vec<String>,
+    pub(crate) sig_url: String,
     pub(crate) sig_public_url: String,
     pub(crate) relay_urls: Vec<String>,
 }
@@ -74,6 +88,10 @@ impl Settings {
             relay_urls: Vec::new(),
             policy: Policy::Production,
             stream_replicas: 1,
+            register_rate: Rate::per_hour(20),
+            lookup_rate: Rate::per_minute(1200),
+            trusted_proxies: TrustedProxies::default(),
+            endpoints_fresh_for: Duration::from_secs(60),
         }
     }
 
@@ -83,31 +101,59 @@ impl Settings {
             Policy::Development => (&["tls", "wss", "nats", "ws"], &["https", "http"]),
         };
         let nats_urls: Vec<_> = self.nats_url.split(',').map(|url| url.trim().to_owned()).collect();
-        let mut nats = Vec::new();
-        for url in &nats_urls {
-            check_url("NATS_URL", url, &["tls", "wss", "nats", "ws"])?;
-            let address: Result<ServerAddr, _> = url.parse();
-            nats.push(address.map_err(|_| wrong("NATS_URL", url, "URLs such as nats://127.0.0.1:4222"))?);
-        }
+        let nats = parse_nats(&self.nats_url)?;
         let nats_public_urls = match self.nats_public_urls.as_slice() {
-            [] => nats_urls,
+            [] => nats_urls.clone(),
             urls => urls.to_vec(),
         };
         for url in &nats_public_urls {
             check_url("NATS_PUBLIC_URLS", url, nats_schemes)?;
         }
-        check_base("SIG_SERVER_URL", &self.sig_url, &["https", "http"])?;
+        let sig_url = check_base("SIG_SERVER_URL", &self.sig_url, &["https", "http"])?;
         let sig_public_url = self.sig_public_url.as_ref().unwrap_or(&self.sig_url);
         let sig_public_url = check_base("SIG_PUBLIC_URL", sig_public_url, http_schemes)?;
         for url in &self.relay_urls {
             check_url("RELAY_URLS", url, http_schemes)?;
         }
+        if self.secret.is_development() {
+            self.check_nobody_else_is_near(&nats_urls, &nats_public_urls)?;
+        }
         if self.domain.is_none() && !self.bind.ip().is_loopback() {
             let expected = "the home's name, such as kez.lat, since BIND is reachable from elsewhere";
             return Err(wrong("KEZ_DOMAIN", "", expected));
         }
-        Ok(Checked { nats, nats_public_urls, sig_public_url, relay_urls: self.relay_urls.clone() })
+        Ok(Checked { nats, nats_public_urls, sig_url, sig_public_url, relay_urls: self.relay_urls.clone() })
     }
+
+    /// Checks that nothing is reachable from elsewhere, because everybody has the keys.
+    fn check_nobody_else_is_near(&self, nats: &[String], nats_public: &[String]) -> Result<(), WrongSetting> {
+        let expected = "a loopback address while the development secret is used, which is public knowledge; for \
+                        anything else make a secret with `kez-chat-server keygen`";
+        for (name, address) in [("BIND", Some(self.bind)), ("INTERNAL_BIND", self.internal_bind)] {
+            if let Some(address) = address
+                && !address.ip().is_loopback()
+            {
+                return Err(wrong(name, &address.to_string(), expected));
+            }
+        }
+        for (name, urls) in [("NATS_URL", nats), ("NATS_PUBLIC_URLS", nats_public)] {
+            if let Some(url) = urls.iter().find(|url| !is_loopback(url)) {
+                return Err(wrong(name, url, expected));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads `NATS_URL`.
+pub(crate) fn parse_nats(urls: &str) -> Result<Vec<ServerAddr>, WrongSetting> {
+    urls.split(',')
+        .map(str::trim)
+        .map(|url| {
+            check_url("NATS_URL", url, &["tls", "wss", "nats", "ws"])?;
+            url.parse().map_err(|_| wrong("NATS_URL", url, "URLs such as nats://127.0.0.1:4222"))
+        })
+        .collect()
 }
 
 fn check_url(name: &'static str, text: &str, schemes: &[&str]) -> Result<Url, WrongSetting> {
@@ -122,8 +168,17 @@ fn check_url(name: &'static str, text: &str, schemes: &[&str]) -> Result<Url, Wr
         .ok_or_else(|| wrong(name, text, &expected()))
 }
 
+/// Tells whether a URL leads to this very machine, whoever resolves its host.
+pub(crate) fn is_loopback(url: &str) -> bool {
+    // Url knows hosts of special schemes only as addresses; those of NATS are texts to it.
+    let Ok(url) = Url::parse(url) else { return false };
+    let host = url.host_str().unwrap_or_default();
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// Checks a URL that paths are appended to, and takes the `/` off its end.
-fn check_base(name: &'static str, text: &str, schemes: &[&str]) -> Result<String, WrongSetting> {
+pub(crate) fn check_base(name: &'static str, text: &str, schemes: &[&str]) -> Result<String, WrongSetting> {
     let url = check_url(name, text, schemes)?;
     if url.query().is_some() || url.fragment().is_some() {
         return Err(wrong(name, text, "a base URL without query and fragment"));
@@ -180,5 +235,40 @@ mod tests {
         settings.nats_url = "nats://127.0.0.1:4222".into();
         settings.sig_url = "http://127.0.0.1:7878".into();
         assert!(settings.check().is_ok());
+    }
+
+    #[test]
+    fn the_development_secret_is_refused_off_loopback() {
+        type Change = fn(&mut Settings);
+        let local = || {
+            let mut settings = settings();
+            settings.secret = ServerSecret::development();
+            settings.policy = Policy::Development;
+            settings.nats_url = "nats://127.0.0.1:4222,nats://localhost:4223,ws://[::1]:8222".into();
+            settings
+        };
+        assert!(local().check().is_ok());
+        let cases: [(&str, Change); 9] = [
+            ("BIND", |s| {
+                s.bind = ([0, 0, 0, 0], 8080).into();
+                s.domain = Some(Home::parse("kez.lat", Policy::Production).unwrap());
+            }),
+            ("BIND", |s| s.bind = "[::]:8080".parse().unwrap()),
+            ("INTERNAL_BIND", |s| s.internal_bind = Some(([10, 0, 0, 1], 8081).into())),
+            ("NATS_URL", |s| s.nats_url = "nats://10.0.0.1:4222".into()),
+            ("NATS_URL", |s| s.nats_url.push_str(",tls://nats.kez.lat")),
+            ("NATS_URL", |s| s.nats_url = "nats://localhost.kez.lat:4222".into()),
+            ("NATS_URL", |s| s.nats_url = "nats://127.0.0.1.kez.lat".into()),
+            ("NATS_URL", |s| s.nats_url = "nats://0.0.0.0:4222".into()),
+            ("NATS_PUBLIC_URLS", |s| s.nats_public_urls = vec!["wss://nats.kez.lat".into()]),
+        ];
+        for (name, change) in cases {
+            let mut settings = local();
+            change(&mut settings);
+            assert_eq!(settings.check().unwrap_err().name, name);
+            settings.secret = ServerSecret::generate(&mut rand::rng());
+            let refused = settings.check().is_err();
+            assert_eq!(refused, name == "BIND" && settings.domain.is_none(), "{name}: with a secret of one's own");
+        }
     }
 }

@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderName, StatusCode};
+use axum::http::{HeaderName, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::cors::{self, CorsLayer};
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::trace::{DefaultOnFailure, TraceLayer};
 use tracing::Span;
 
+use crate::metrics::{self, HttpMetrics};
 use crate::problem::{Problem, code};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -34,17 +38,19 @@ impl Default for Limits {
 }
 
 /// Puts the shared layers around a finished router: unknown routes and methods, panics and time-outs
-/// are answered with problems, bodies are limited, and every request has an `X-Request-Id` (its own if
-/// it brings a short plain one) in its answer and in the log.
+/// are answered with problems, bodies are limited, requests are counted, and every request has an
+/// `X-Request-Id` (its own if it brings a short plain one) in its answer and in the log.
 ///
-/// The log has methods, paths, statuses and times; never queries, headers or bodies.
-pub fn around(router: Router, limits: Limits) -> Router {
+/// The log has methods, routes, statuses and times; never paths, queries, headers or bodies: who looks
+/// whom up is nobody's business.
+pub fn around(router: Router, limits: Limits, metrics: HttpMetrics) -> Router {
     router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(limits.body_bytes))
         .layer(middleware::from_fn_with_state(limits.time, in_time))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(metrics, metrics::count))
         .layer(
             TraceLayer::new_for_http()
                 .make_span_with(span_of)
@@ -54,6 +60,22 @@ pub fn around(router: Router, limits: Limits) -> Router {
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
         .layer(middleware::map_request(without_strange_id))
+}
+
+/// Lets pages of any origin ask, as RFC 7033 §5 wants of WebFinger: a listener with this answers everybody alike, so
+/// there is nothing that a foreign page could borrow.
+pub fn for_browsers() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(cors::Any)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::CONTENT_TYPE, header::IF_NONE_MATCH])
+        .expose_headers([header::ETAG, header::RETRY_AFTER, REQUEST_ID])
+        .max_age(Duration::from_hours(24))
+}
+
+/// Compresses answers for who takes it, quickly rather than well.
+pub fn compressed() -> CompressionLayer {
+    CompressionLayer::new().quality(CompressionLevel::Fastest)
 }
 
 async fn not_found() -> Problem {
@@ -108,5 +130,5 @@ async fn without_strange_id(mut request: Request) -> Request {
 
 fn span_of(request: &Request) -> Span {
     let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
-    tracing::info_span!("request", id, method = %request.method(), path = request.uri().path())
+    tracing::info_span!("request", id, method = %request.method(), route = metrics::route_of(request))
 }

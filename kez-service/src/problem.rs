@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::{ToResponse, ToSchema};
 
 use crate::database::DbError;
 
@@ -98,24 +99,47 @@ impl Problem {
     }
 }
 
+/// The body of a refusal (RFC 9457).
+#[derive(Serialize, ToSchema)]
+pub struct ProblemBody {
+    /// Always `about:blank`: the status says it, and `code` says more.
+    #[schema(example = "about:blank")]
+    r#type: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What was wrong, as a stable word for programs.
+    code: &'static str,
+    /// What was wrong and what can be done, for people.
+    detail: String,
+    /// What the code brings along.
+    #[serde(flatten)]
+    members: Map<String, Value>,
+}
+
+/// The request was refused; `code` says why.
+#[derive(ToResponse)]
+#[response(description = "The request was refused; `code` says why", content_type = "application/problem+json")]
+pub struct Refusal(#[expect(dead_code, reason = "only describes")] ProblemBody);
+
+/// The request was refused for now; `Retry-After` says when to ask again.
+#[derive(ToResponse)]
+#[response(
+    description = "The request was refused for now; ask again after `Retry-After` seconds",
+    content_type = "application/problem+json",
+    headers(("Retry-After" = u64, description = "seconds")),
+)]
+pub struct RefusalForNow(#[expect(dead_code, reason = "only describes")] ProblemBody);
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        #[derive(Serialize)]
-        struct Body {
-            r#type: &'static str,
-            title: &'static str,
-            status: u16,
-            code: &'static str,
-            detail: String,
-            #[serde(flatten)]
-            members: Map<String, Value>,
-        }
-
         let Inner { status, code, detail, mut members, retry_after_s } = *self.0;
         for standing in ["type", "title", "status", "code", "detail"] {
             members.remove(standing);
         }
-        let mut response = Json(Body {
+        let mut response = Json(ProblemBody {
             // RFC 9457 §4.2.1: with this type the title is the status's own phrase; `code` tells more.
             r#type: "about:blank",
             title: status.canonical_reason().unwrap_or("Unknown"),

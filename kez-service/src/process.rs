@@ -2,7 +2,8 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::str::FromStr;
 
@@ -57,6 +58,26 @@ impl fmt::Display for LogFormat {
 #[error("expected `pretty` or `json`")]
 pub struct UnknownLogFormat;
 
+/// An address to listen on, or `off` for none: what a flag of a listener that can be left out takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressOrOff(pub Option<SocketAddr>);
+
+/// A text that is neither an address nor `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected an address and a port such as 127.0.0.1:8081, or `off`")]
+pub struct BadAddress;
+
+impl FromStr for AddressOrOff {
+    type Err = BadAddress;
+
+    fn from_str(text: &str) -> Result<Self, BadAddress> {
+        match text {
+            "off" => Ok(Self(None)),
+            text => text.parse().map(|address| Self(Some(address))).map_err(|_| BadAddress),
+        }
+    }
+}
+
 /// Sends this process's log to standard error, filtered by `filter` (such as `info,kez_service=debug`).
 /// A process that has a subscriber already keeps it.
 ///
@@ -68,7 +89,8 @@ pub fn init_logging(format: LogFormat, filter: &str) -> Result<(), WrongSetting>
         value: filter.to_owned(),
         expected: format!("a log filter such as `info` or `info,kez_service=debug` ({error})"),
     })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let colours = io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
     // Only a process that has a subscriber already refuses another one.
     let _ = match format {
         LogFormat::Pretty => lines.try_init(),
@@ -95,6 +117,27 @@ pub async fn stop_requested() -> io::Result<()> {
     }
     #[cfg(not(unix))]
     tokio::signal::ctrl_c().await
+}
+
+/// Lets this process open as many files and sockets as the operating system's hard limit has it (`ulimit -Hn`;
+/// `LimitNOFILE=` under systemd), and returns how many those are. Where there is no such limit, that is [`usize::MAX`].
+pub fn raise_open_files() -> usize {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        if limit.current != limit.maximum
+            && let Err(error) = setrlimit(Resource::Nofile, raised)
+        {
+            // macOS has a ceiling below an unlimited hard limit.
+            tracing::debug!(%error, "the limit of open files stays as it was");
+        }
+        let current = getrlimit(Resource::Nofile).current;
+        current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
+    }
+    #[cfg(not(unix))]
+    usize::MAX
 }
 
 /// Tells standard error why the process ends, causes included, and returns its exit code: 2 for a
@@ -151,6 +194,13 @@ mod tests {
             assert_eq!(format.to_string().parse(), Ok(format));
         }
         assert_eq!("xml".parse::<LogFormat>(), Err(UnknownLogFormat));
+    }
+
+    #[test]
+    fn a_listener_can_be_off() {
+        assert_eq!("off".parse(), Ok(AddressOrOff(None)));
+        assert_eq!("127.0.0.1:1".parse(), Ok(AddressOrOff(Some(([127, 0, 0, 1], 1).into()))));
+        assert_eq!("localhost:1".parse::<AddressOrOff>(), Err(BadAddress));
     }
 
     #[test]

@@ -1,16 +1,24 @@
-//! Accepting connections, and ending them in good order.
+//! Accepting connections, holding them to limits, and ending them in good order.
+//!
+//! HTTP/1.1 on hyper, with an accept loop of our own, because every peer may be hostile: who is slow with a head or a
+//! body, does not read its answer, or only sits there is cut by [`ConnectionLimits`], and when there is no room left,
+//! who has kept the server waiting longest makes room. Every request carries its peer's address as
+//! [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo).
+
+mod accept;
+mod connection;
+mod progress;
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
+
+use crate::process;
 
 /// How long [`Running::shutdown`] waits for requests in flight when there is no reason to choose.
 pub const GRACE: Duration = Duration::from_secs(10);
@@ -23,6 +31,56 @@ pub struct BindError {
     pub address: SocketAddr,
     /// What the operating system said.
     pub source: io::Error,
+}
+
+/// How many connections there may be, and what one may cost.
+///
+/// There is no limit for one peer's address: behind a reverse proxy all connections come from one. Who takes many only
+/// to hold them loses them first when others need the room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// The most connections at once. Whatever is set here, they take three quarters of the files that the process
+    /// may open at most; the rest is for the database, the broker and the log.
+    ///
+    /// While all are taken, the one that has kept the server waiting longest is closed for each new one (see
+    /// [`patience`](Self::patience)); if all are being worked for, new ones wait in the operating system's backlog.
+    pub connections: usize,
+    /// The most bytes of a request's head, its first line included, and of what is kept of a body at once. At least
+    /// 8192, which is what less becomes. A longer head is a 431, and so is one of more than 100 headers.
+    pub head_bytes: usize,
+    /// The longest time from a connection's start, or from a further request's first byte, to the end of the head.
+    pub head: Duration,
+    /// The longest time between an answer and the next request's first byte.
+    pub idle: Duration,
+    /// The longest time from the end of a head to the end of the answer, whatever handlers and peer do meanwhile.
+    pub request: Duration,
+    /// The longest time in which a peer takes nothing of an answer that waits for it.
+    pub stall: Duration,
+    /// How long what a peer still sends is read and thrown away after the last answer. A connection that is closed
+    /// with unread bytes is reset, and the peer may lose the answer that says what was wrong.
+    pub linger: Duration,
+    /// How long a connection may keep the server waiting even while all are taken.
+    pub patience: Duration,
+}
+
+impl Default for ConnectionLimits {
+    /// 16,384 connections, heads of 16 KiB in 10 seconds, 75 seconds idle, 5 minutes for a request, 30 seconds for a
+    /// stall, 2 seconds to linger, 1 second of patience.
+    ///
+    /// Idle connections outlast the 60 seconds after which reverse proxies commonly close theirs, so that the proxy
+    /// closes first: a connection that we closed while a request was on its way would be an error to somebody.
+    fn default() -> Self {
+        Self {
+            connections: 16_384,
+            head_bytes: 16_384,
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            request: Duration::from_secs(300),
+            stall: Duration::from_secs(30),
+            linger: Duration::from_secs(2),
+            patience: Duration::from_secs(1),
+        }
+    }
 }
 
 /// A bound TCP socket that takes no connections yet.
@@ -49,19 +107,21 @@ impl Listener {
         self.address
     }
 
-    /// Starts to answer requests with `router`, on tasks of the current tokio runtime.
+    /// Starts to answer requests with `router` under the default limits, on tasks of the current tokio runtime.
     pub fn serve(self, router: Router) -> Running {
+        self.serve_with(router, ConnectionLimits::default())
+    }
+
+    /// Starts to answer requests with `router`, on tasks of the current tokio runtime. The process may from then on
+    /// open as many files as the operating system lets it ([`process::raise_open_files`]).
+    pub fn serve_with(self, router: Router, mut limits: ConnectionLimits) -> Running {
+        let files = process::raise_open_files();
+        limits.connections = limits.connections.min(files / 4 * 3).max(1);
+        tracing::debug!(address = %self.address, connections = limits.connections, files, "taking connections");
         let drain = CancellationToken::new();
         let cut = CancellationToken::new();
-        let address = self.address;
-        let incoming = Incoming { socket: self.socket, cut: cut.clone() };
-        let serving =
-            axum::serve(incoming, router).with_graceful_shutdown(drain.clone().cancelled_owned()).into_future();
-        let task = tokio::spawn(async move {
-            // The type allows an error, axum 0.8 has none to give.
-            let _: io::Result<()> = serving.await;
-        });
-        Running { address, drain, cut, task }
+        let serving = accept::serve(self.socket, router, limits, drain.clone(), cut.clone());
+        Running { address: self.address, drain, cut, task: tokio::spawn(serving) }
     }
 }
 
@@ -80,7 +140,8 @@ impl Running {
         self.address
     }
 
-    /// Stops accepting, lets requests in flight finish for at most `grace`, and cuts what is left.
+    /// Stops accepting, closes the connections without a request, lets requests in flight finish for at most `grace`,
+    /// and cuts what is left.
     /// When it returns, no connection of this server exists any more.
     pub async fn shutdown(mut self, grace: Duration) {
         self.drain.cancel();
@@ -98,85 +159,5 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.drain.cancel();
         self.cut.cancel();
-    }
-}
-
-/// The socket as axum sees it: every connection carries the means to cut it.
-#[derive(Debug)]
-struct Incoming {
-    socket: TcpListener,
-    cut: CancellationToken,
-}
-
-impl axum::serve::Listener for Incoming {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        // axum's own accept logs errors and waits while the process is out of file descriptors.
-        let (stream, peer) = axum::serve::Listener::accept(&mut self.socket).await;
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY was refused for a connection");
-        }
-        let cut = Box::pin(self.cut.clone().cancelled_owned());
-        (Connection { stream, cut }, peer)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
-    }
-}
-
-struct Connection {
-    stream: TcpStream,
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
-}
-
-impl Connection {
-    /// Fails once the server has cut its connections; until then, asks to be woken when it does.
-    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        match self.cut.as_mut().poll(context) {
-            Poll::Pending => Ok(()),
-            Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
-        }
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.check(context)?;
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.check(context)?;
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.check(context)?;
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

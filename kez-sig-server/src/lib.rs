@@ -17,33 +17,48 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod metrics;
 mod routes;
 mod store;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use kez_core::handle::Policy;
 use kez_core::sigchain::MAX_EVENT_CHARS;
-use kez_service::database::OpenError;
+use kez_service::client::TrustedProxies;
+use kez_service::database::{BackupError, OpenError};
 use kez_service::layers::{self, Limits};
+use kez_service::rate::{Limiter, Rate};
 use kez_service::serve::{BindError, GRACE, Listener, Running};
 
+use crate::metrics::Metrics;
+use crate::routes::{App, Limiters};
 use crate::store::Store;
 
 /// How a sigchain server is set up.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
-    /// The address to listen on; port 0 takes any free port.
+    /// The address of the public listener; port 0 takes any free port.
     pub bind: SocketAddr,
+    /// The address of the internal listener, which has `/metrics`; any free loopback port unless set, `None` for no
+    /// such listener.
+    pub internal_bind: Option<SocketAddr>,
     /// The SQLite file; it is made if there is none.
     pub db_path: PathBuf,
     /// Which homes and URLs events may name. Production unless set.
     pub policy: Policy,
     /// The least time between two `set_shared_files` of one chain. Ten minutes unless set.
     pub shared_files_interval: Duration,
+    /// How many events one client may send. 300 an hour unless set: a new account takes three, and a chain that
+    /// was lost is sent again as a whole.
+    pub append_rate: Rate,
+    /// How many pages one client may read. 1,200 a minute unless set.
+    pub read_rate: Rate,
+    /// Whose `X-Forwarded-For` tells the client. Nobody's unless set.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Settings {
@@ -51,9 +66,13 @@ impl Settings {
     pub fn new(bind: SocketAddr, db_path: impl Into<PathBuf>) -> Self {
         Self {
             bind,
+            internal_bind: Some((Ipv4Addr::LOCALHOST, 0).into()),
             db_path: db_path.into(),
             policy: Policy::Production,
             shared_files_interval: Duration::from_secs(600),
+            append_rate: Rate::per_hour(300),
+            read_rate: Rate::per_minute(1200),
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 }
@@ -70,10 +89,31 @@ pub enum StartError {
     Database(#[from] OpenError),
 }
 
+/// A backup that was not made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CopyError {
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// It cannot be copied.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+}
+
+/// Writes a consistent copy of the chains in the database `from`, which a server may be using, to the new file `to`.
+///
+/// # Errors
+/// When there is no such database, or the copy cannot be written.
+pub async fn backup(from: impl Into<PathBuf>, to: impl Into<PathBuf>) -> Result<(), CopyError> {
+    Store::backup(from.into(), to.into()).await
+}
+
 /// A sigchain server at work. Dropping it cuts its connections; [`shutdown`](Self::shutdown) is the kind way.
 #[derive(Debug)]
 pub struct Server {
-    running: Running,
+    public: Running,
+    internal: Option<Running>,
     store: Store,
 }
 
@@ -81,25 +121,50 @@ impl Server {
     /// Opens the database, listens, and serves until [`shutdown`](Self::shutdown).
     ///
     /// # Errors
-    /// When the database or the address cannot be had.
+    /// When the database or an address cannot be had.
     pub async fn bind(settings: Settings) -> Result<Self, StartError> {
         let store = Store::open(settings.db_path, settings.shared_files_interval).await?;
-        let listener = Listener::bind(settings.bind).await?;
+        let public = Listener::bind(settings.bind).await?;
+        let internal = match settings.internal_bind {
+            Some(address) => Some(Listener::bind(address).await?),
+            None => None,
+        };
+        let metrics = Metrics::new();
+        let http = metrics.http.clone();
+        let app = App { store: store.clone(), policy: settings.policy, metrics };
+        let limiters = Limiters {
+            appends: Limiter::new(settings.append_rate, settings.trusted_proxies.clone()),
+            reads: Limiter::new(settings.read_rate, settings.trusted_proxies),
+        };
         let limits = Limits { body_bytes: MAX_EVENT_CHARS, ..Limits::default() };
-        let router = layers::around(routes::router(store.clone(), settings.policy), limits);
-        let running = listener.serve(router);
-        tracing::info!(address = %running.local_addr(), "listening");
-        Ok(Self { running, store })
+        let internal = internal
+            .map(|listener| listener.serve(layers::around(routes::internal(app.clone()), limits, http.clone())));
+        let router = layers::around(routes::public(app, limiters), limits, http).layer(layers::for_browsers());
+        let public = public.serve(router);
+        tracing::info!(
+            address = %public.local_addr(),
+            internal = internal.as_ref().map(|internal| tracing::field::display(internal.local_addr())),
+            "listening"
+        );
+        Ok(Self { public, internal, store })
     }
 
-    /// Returns the address that is listened on.
+    /// Returns the address of the public listener.
     pub fn local_addr(&self) -> SocketAddr {
-        self.running.local_addr()
+        self.public.local_addr()
+    }
+
+    /// Returns the address of the internal listener, if there is one.
+    pub fn internal_addr(&self) -> Option<SocketAddr> {
+        self.internal.as_ref().map(Running::local_addr)
     }
 
     /// Stops accepting, finishes the requests in flight (for ten seconds at most), and closes the database.
     pub async fn shutdown(self) {
-        self.running.shutdown(GRACE).await;
+        self.public.shutdown(GRACE).await;
+        if let Some(internal) = self.internal {
+            internal.shutdown(GRACE).await;
+        }
         self.store.close().await;
     }
 }

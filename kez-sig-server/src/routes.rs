@@ -6,17 +6,24 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router};
 use kez_core::error::Code;
 use kez_core::handle::Policy;
 use kez_core::identity::PrimaryKey;
 use kez_core::sigchain::{ChainError, Event, Head, MAX_EVENT_CHARS};
 use kez_service::extract::Checked;
-use kez_service::problem::{Problem, code};
+use kez_service::problem::{Problem, Refusal, RefusalForNow, code};
+use kez_service::rate::{self, Limiter};
+use kez_service::{layers, openapi};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::metrics::Metrics;
 use crate::store::{Appended, Standing, Store};
 
 /// The media type of a compact JWS (RFC 7515 §9.2.1).
@@ -25,26 +32,72 @@ const JOSE: &str = "application/jose";
 const MAX_PAGE: u64 = 1_000;
 
 #[derive(Clone)]
-struct App {
-    store: Store,
-    policy: Policy,
+pub(crate) struct App {
+    pub(crate) store: Store,
+    pub(crate) policy: Policy,
+    pub(crate) metrics: Metrics,
 }
 
-pub(crate) fn router(store: Store, policy: Policy) -> Router {
-    Router::new()
-        .route("/v1/sigchains/ed25519/{hex}/events", post(append))
-        .route("/v1/sigchains/ed25519/{hex}", get(read))
-        .route("/v1/healthz", get(health))
-        .with_state(App { store, policy })
+/// Who may ask how often.
+#[derive(Clone, Debug)]
+pub(crate) struct Limiters {
+    pub(crate) appends: Limiter,
+    pub(crate) reads: Limiter,
+}
+
+/// Routes of the public listener.
+pub(crate) fn public(app: App, limiters: Limiters) -> Router {
+    let limited = |limiter| from_fn_with_state(limiter, rate::limit);
+    let router = OpenApiRouter::new()
+        .merge(OpenApiRouter::new().routes(routes!(append)).route_layer(limited(limiters.appends)))
+        .merge(
+            OpenApiRouter::new().routes(routes!(read)).layer(layers::compressed()).route_layer(limited(limiters.reads)),
+        )
+        .routes(routes!(healthz))
+        .with_state(app);
+    openapi::described(
+        router,
+        "kez sigchain server",
+        env!("CARGO_PKG_VERSION"),
+        "Keeps signed, append-only identity chains and hands them out (docs/PROTOCOL.md §4).",
+    )
+}
+
+/// Routes of the internal listener.
+pub(crate) fn internal(app: App) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(app)
 }
 
 /// What an append answers: where the event stands.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Place {
+    #[schema(minimum = 1, maximum = 100_000)]
     seq: u64,
+    #[schema(pattern = "^[0-9a-f]{64}$")]
     head: String,
 }
 
+/// Appends an event.
+///
+/// The body is a compact JWS as `docs/PROTOCOL.md` §4 describes it. An event that does not follow the chain's last one
+/// is refused with the event in its place, or the last one, in `seq`, `head` and `event`.
+#[utoipa::path(
+    post,
+    path = "/v1/sigchains/ed25519/{hex}/events",
+    params(("hex" = String, Path, description = "the owner's ed25519 key", pattern = "^[0-9a-f]{64}$")),
+    request_body(content = String, content_type = "application/jose", description = "the event"),
+    responses(
+        (status = 201, description = "The event is the chain's last one", body = Place),
+        (status = 200, description = "The event stands in its place already", body = Place),
+        (status = 400, response = Refusal),
+        (status = 409, response = Refusal),
+        (status = 413, response = Refusal),
+        (status = 415, response = Refusal),
+        (status = 422, response = Refusal),
+        (status = 429, response = RefusalForNow),
+        (status = 503, response = RefusalForNow),
+    ),
+)]
 async fn append(
     State(app): State<App>,
     Checked(Path(hex)): Checked<Path<String>>,
@@ -63,7 +116,9 @@ async fn append(
     let jws = std::str::from_utf8(&body).map_err(|_| invalid(&ChainError::BadJws))?;
     let event = Event::parse(jws, &owner, app.policy).map_err(|error| invalid(&error))?;
     let place = Place { seq: event.seq(), head: event.head().to_string() };
-    match app.store.append(event, since_1970()).await? {
+    let appended = app.store.append(event, since_1970()).await?;
+    app.metrics.count(&appended);
+    match appended {
         Appended::New => Ok((StatusCode::CREATED, Json(place))),
         Appended::Already => Ok((StatusCode::OK, Json(place))),
         Appended::Conflict { why, standing } => Err(conflict(&why, standing)),
@@ -91,13 +146,39 @@ fn max_page() -> u64 {
 }
 
 /// A part of a chain: `seq` and `head` are those of the chain's last event.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Page {
     events: Vec<String>,
     seq: u64,
     head: String,
 }
 
+/// Reads a chain, a page at a time.
+///
+/// A chain that nobody has begun is an empty one. `ETag` is the chain's head.
+#[utoipa::path(
+    get,
+    path = "/v1/sigchains/ed25519/{hex}",
+    params(
+        ("hex" = String, Path, description = "the owner's ed25519 key", pattern = "^[0-9a-f]{64}$"),
+        (
+            "after" = Option<u64>, Query, description = "the place of the last event that the caller has",
+            minimum = 0, maximum = 9_223_372_036_854_775_807_i64,
+        ),
+        ("limit" = Option<u64>, Query, description = "how many events to return at most", minimum = 1, maximum = 1000),
+        ("If-None-Match" = Option<String>, Header, description = "the head that the caller has, in quotes"),
+    ),
+    responses(
+        (
+            status = 200, description = "Events after `after`, and where the chain ends", body = Page,
+            headers(("ETag" = String, description = "the chain's head, in quotes")),
+        ),
+        (status = 304, description = "The chain ends where the caller thinks"),
+        (status = 400, response = Refusal),
+        (status = 429, response = RefusalForNow),
+        (status = 503, response = RefusalForNow),
+    ),
+)]
 async fn read(
     State(app): State<App>,
     Checked(Path(hex)): Checked<Path<String>>,
@@ -122,14 +203,26 @@ async fn read(
 }
 
 /// Whether the server can do its work.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Health {
+    #[schema(pattern = "^ok$")]
     status: &'static str,
 }
 
-async fn health(State(app): State<App>) -> Result<Json<Health>, Problem> {
+/// Tells whether the database answers.
+#[utoipa::path(
+    get,
+    path = "/v1/healthz",
+    responses((status = 200, description = "It does", body = Health), (status = 503, response = RefusalForNow)),
+)]
+async fn healthz(State(app): State<App>) -> Result<Json<Health>, Problem> {
     app.store.check().await?;
     Ok(Json(Health { status: "ok" }))
+}
+
+/// Answers with what the server counts, for Prometheus.
+async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
+    Ok(app.metrics.exposition(app.store.counts().await?))
 }
 
 fn owner_of(hex: &str) -> Result<PrimaryKey, Problem> {

@@ -45,6 +45,13 @@ pub(crate) struct Standing {
     pub(crate) jws: String,
 }
 
+/// How much is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) chains: i64,
+    pub(crate) events: i64,
+}
+
 /// Where a chain ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct End {
@@ -56,6 +63,14 @@ impl Store {
     pub(crate) async fn open(path: PathBuf, shared_files_interval: Duration) -> Result<Self, OpenError> {
         let database = Database::open(path, SCHEMA).await?;
         Ok(Self { database, shared_files_interval })
+    }
+
+    /// Writes a consistent copy of the database at `from`, which a server may be using, to a new file.
+    pub(crate) async fn backup(from: PathBuf, to: PathBuf) -> Result<(), crate::CopyError> {
+        let database = Database::open_beside(from, SCHEMA).await?;
+        let copied = database.backup(to).await;
+        database.close().await;
+        Ok(copied?)
     }
 
     /// Appends an event if it is next. `now` is the time since 1970.
@@ -83,6 +98,14 @@ impl Store {
                 Ok((events, chain.end()))
             })
             .await
+    }
+
+    /// Counts what is stored.
+    pub(crate) async fn counts(&self) -> Result<Counts, DbError> {
+        // A chain's last place is how many events it has.
+        let sql = "SELECT count(*), coalesce(sum(seq), 0) FROM chains";
+        let counts = |row: &Row<'_>| Ok(Counts { chains: row.get(0)?, events: row.get(1)? });
+        self.database.read(move |connection| connection.query_row(sql, [], counts)).await
     }
 
     /// Checks that the database answers.
@@ -268,6 +291,19 @@ mod tests {
         // Another chain has a clock of its own.
         let other = Author::new(2).next(share(1));
         assert_eq!(store.append(other, START + INTERVAL).await.unwrap(), Appended::New);
+    }
+
+    #[tokio::test]
+    async fn what_is_stored_is_counted() {
+        let (_folder, store) = store().await;
+        assert_eq!(store.counts().await.unwrap(), Counts { chains: 0, events: 0 });
+        for (seed, events) in [(1, 1), (2, 3)] {
+            let mut author = Author::new(seed);
+            for _ in 0..events {
+                store.append(author.next(Op::SetHandle(None)), START).await.unwrap();
+            }
+        }
+        assert_eq!(store.counts().await.unwrap(), Counts { chains: 2, events: 4 });
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@
 
 mod broker;
 pub mod guard;
+pub mod hostile;
 pub mod http;
 pub mod nats_server;
 pub mod processes;

@@ -8,6 +8,7 @@ use std::{
 
 use kez_chat_server::secret::ServerSecret;
 use kez_core::handle::{Home, Policy};
+use kez_service::rate::Rate;
 
 use crate::{
     broker::Broker,
@@ -217,6 +218,11 @@ impl Testbed {
         }
     }
 
+    /// Drops the home server where it stands: what it had begun is not finished. Its registry stays.
+    pub fn drop_chat_server(&mut self) {
+        self.chat = None;
+    }
+
     /// Starts the home server, on the port and registry that it had; does nothing if it runs.
     ///
     /// # Errors
@@ -258,6 +264,9 @@ fn sig_url(address: SocketAddr) -> String {
 async fn bind_sig(address: SocketAddr, folder: &Path) -> Result<kez_sig_server::Server, TestbedError> {
     let mut settings = kez_sig_server::Settings::new(address, folder.join("sigchains.db"));
     settings.policy = Policy::Development;
+    // Everybody in a test has one address.
+    settings.append_rate = Rate::OFF;
+    settings.read_rate = Rate::OFF;
     kez_sig_server::Server::bind(settings).await.map_err(TestbedError::SigServer)
 }
 
@@ -270,6 +279,8 @@ async fn bind_chat(
     let registry = folder.join("registry.db");
     let mut settings = kez_chat_server::Settings::new(address, urls.nats, urls.sig, registry, secret.clone());
     settings.policy = Policy::Development;
+    settings.register_rate = Rate::OFF;
+    settings.lookup_rate = Rate::OFF;
     kez_chat_server::Server::bind(settings).await.map_err(TestbedError::ChatServer)
 }
 

@@ -33,6 +33,7 @@ const FETCH: Caps = Caps { cold: 3, warm: 3 };
 const CORE_AWS_LC: Caps = Caps { cold: 5, warm: 2 };
 const EXAMPLES: Caps = Caps { cold: 4, warm: 4 };
 const READER: Caps = Caps { cold: 2, warm: 2 };
+const HTTP: Caps = Caps { cold: 2, warm: 2 };
 const FUZZ: Caps = Caps { cold: 6, warm: 5 };
 
 /// Tests that run as one stage.
@@ -48,7 +49,7 @@ struct Suite {
 /// Every test binary of the workspace belongs to at least one of these; the last takes what no other names.
 const SUITES: &[Suite] = &[
     Suite { name: "core", cap: 3, packages: &["kez-core"], filter: &[] },
-    Suite { name: "servers", cap: 7, packages: &["kez-service", "kez-sig-server", "kez-chat-server"], filter: &[] },
+    Suite { name: "servers", cap: 5, packages: &["kez-service", "kez-sig-server", "kez-chat-server"], filter: &[] },
     // One binary, told apart by the module: what is about files says so in its name.
     Suite { name: "messaging", cap: 6, packages: &["kez-chat-sdk"], filter: &["--skip", "files"] },
     Suite { name: "files", cap: 7, packages: &["kez-chat-sdk"], filter: &["files"] },
@@ -84,8 +85,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     if let Some(binaries) = ci.build()? {
         for (index, suite) in SUITES.iter().enumerate() {
             ci.suite(suite, binaries.iter().filter(|binary| suite_of(workspace, binary, index)))?;
-            if index == 0 {
-                ci.own("python reader", READER, &["vectors", "--reader"])?;
+            match suite.name {
+                "core" => ci.own("python reader", READER, &["vectors", "--reader"])?,
+                "servers" => ci.own("http", HTTP, &["http"])?,
+                _ => {}
             }
         }
         ci.cargo("doc examples", EXAMPLES, |c| {
@@ -356,7 +359,7 @@ mod tests {
 
     #[test]
     fn all_stages_at_their_caps_leave_time_for_the_bindings() {
-        let stages = [FORMAT, CLIPPY, DOCS, BUILD, EXAMPLES, READER, FUZZ, CORE_AWS_LC];
+        let stages = [FORMAT, CLIPPY, DOCS, BUILD, EXAMPLES, READER, HTTP, FUZZ, CORE_AWS_LC];
         let cold: u64 = stages.iter().map(|caps| caps.cold).sum();
         let suites: u64 = SUITES.iter().map(|suite| suite.cap).sum();
         assert!(cold + suites <= 90 - 8, "{cold} + {suites} minutes");

@@ -1,4 +1,4 @@
-//! The one way in: `cargo xtask demo | up | test | ci | vectors | fuzz | soak | bench`.
+//! The one way in: `cargo xtask demo | up | test | ci | vectors | http | fuzz | soak | bench`.
 //!
 //! Depends on no other crate of the workspace, so that it is there in seconds; what needs them is built and started
 //! as a process of its own.
@@ -9,7 +9,9 @@ mod cargo;
 mod ci;
 mod fuzz;
 mod guard;
+mod http;
 mod interop;
+mod python;
 mod soak;
 mod tally;
 mod vectors;
@@ -39,6 +41,7 @@ Examples:
   cargo xtask ci               all that has to be right before a change lands
   cargo xtask vectors          writes kez-core/tests/vectors anew
   cargo xtask vectors --check  checks them, with kez-core and with the Python reader in docs/interop
+  cargo xtask http             holds both servers against their OpenAPI descriptions
   cargo xtask fuzz --seconds 60 envelope_open
   cargo xtask soak servers     kills both servers 1,000 times while people write
   cargo xtask bench core       compares the core with its peers
@@ -72,6 +75,8 @@ enum Task {
         #[arg(long, conflicts_with = "check")]
         reader: bool,
     },
+    /// Tries both servers' routes with made-up requests, against what they say of themselves.
+    Http(http::Options),
     /// Fuzzes the parsers of foreign bytes, all of them or those named.
     Fuzz(fuzz::Options),
     /// Runs what takes too long for each change.
@@ -96,6 +101,7 @@ fn main() -> Result<ExitCode> {
             };
             done.map(|()| ExitCode::SUCCESS)
         }
+        Task::Http(options) => http::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
         Task::Fuzz(options) => fuzz::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
         Task::Soak(options) => soak::run(&workspace, &options).map(|never| match never {}),
         Task::Bench(options) => bench::run(&workspace, &options).map(|()| ExitCode::SUCCESS),

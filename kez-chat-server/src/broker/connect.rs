@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::secret::ServerSecret;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Which of the server's users connects.
 pub(crate) type User = fn(&ServerSecret) -> Result<KeyPair, nkeys::error::Error>;

@@ -9,7 +9,7 @@ use async_nats::{Client, Request, RequestError};
 use kez_core::broker::subject;
 use kez_core::identity::PrimaryKey;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 
 /// Below nats-server's `authorization.timeout` of 2 s, so that a callout gets its answer in time.
@@ -23,6 +23,7 @@ pub(crate) const INBOX_TTL: Duration = Duration::from_hours(30 * 24);
 /// The largest message, headers included.
 pub(crate) const MAX_MESSAGE_BYTES: u32 = 65_536;
 
+pub(super) const CONSUMER_NOT_FOUND: u64 = 10_014;
 const STREAM_NAME_IN_USE: u64 = 10_058;
 const STREAM_NOT_FOUND: u64 = 10_059;
 
@@ -106,6 +107,21 @@ impl JetStream {
         Ok(inbox.created)
     }
 
+    /// Reads how many bytes the account may store; -1: no limit of its own.
+    pub(crate) async fn max_storage(&self) -> Result<i64, JsError> {
+        let account: AccountInfo = self.api("$JS.API.INFO", &Value::Null, API_TIMEOUT).await?;
+        Ok(account.limits.max_storage)
+    }
+
+    /// Tells whether there is such a stream.
+    pub(crate) async fn has_stream(&self, stream: &str) -> Result<bool, JsError> {
+        match self.api::<StreamInfo>(&format!("$JS.API.STREAM.INFO.{stream}"), &Value::Null, API_TIMEOUT).await {
+            Ok(_) => Ok(true),
+            Err(JsError::Refused { err_code: STREAM_NOT_FOUND, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Makes the user's durable consumer, or finds it there; returns the stream sequence up to which everything in
     /// their inbox is acknowledged.
     pub(crate) async fn provision(&self, user: &PrimaryKey) -> Result<u64, JsError> {
@@ -128,6 +144,22 @@ impl JetStream {
         let subject = format!("$JS.API.STREAM.PURGE.{}", subject::INBOX_STREAM);
         // `seq` is the first sequence that stays.
         let body = json!({ "filter": subject::inbox_filter(user), "seq": floor + 1 });
+        Ok(self.api::<Purged>(&subject, &body, STREAM_TIMEOUT).await?.purged)
+    }
+
+    /// Deletes the user's consumer, if there is one.
+    pub(crate) async fn delete_consumer(&self, user: &PrimaryKey) -> Result<(), JsError> {
+        let subject = format!("$JS.API.CONSUMER.DELETE.{}.{}", subject::INBOX_STREAM, user.to_hex());
+        match self.api::<IgnoredAny>(&subject, &Value::Null, API_TIMEOUT).await {
+            Ok(_) | Err(JsError::Refused { err_code: CONSUMER_NOT_FOUND, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Purges everything in the user's inbox, acknowledged or not; returns how many messages went.
+    pub(crate) async fn purge_inbox(&self, user: &PrimaryKey) -> Result<u64, JsError> {
+        let subject = format!("$JS.API.STREAM.PURGE.{}", subject::INBOX_STREAM);
+        let body = json!({ "filter": subject::inbox_filter(user) });
         Ok(self.api::<Purged>(&subject, &body, STREAM_TIMEOUT).await?.purged)
     }
 

@@ -9,12 +9,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::hints::Hints;
-use super::jetstream::{JetStream, JsError};
+use super::jetstream::{CONSUMER_NOT_FOUND, JetStream, JsError};
 use crate::nats_conf::ack_scope;
 
 /// Inboxes that are purged at the same time.
 const AT_ONCE: usize = 8;
-const CONSUMER_NOT_FOUND: u64 = 10_014;
 
 /// Watches acknowledgements pass and purges behind them.
 ///

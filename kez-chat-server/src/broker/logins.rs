@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_nats::{Client, Message, Request, RequestErrorKind, Subscriber};
 use futures::StreamExt as _;
+use kez_core::broker::callout::CalloutRequest;
 use kez_core::identity::PrimaryKey;
 use nkeys::XKey;
 use tokio::sync::{Semaphore, mpsc};
@@ -16,7 +17,7 @@ use super::jetstream::JetStream;
 use crate::callout::Callout;
 use crate::clock::now_ms;
 
-const SUBJECT: &str = "$SYS.REQ.USER.AUTH";
+pub(crate) const SUBJECT: &str = "$SYS.REQ.USER.AUTH";
 const XKEY_HEADER: &str = "Nats-Server-Xkey";
 /// Logins judged at the same time; more wait their turn, so that a rush does not push everything aside.
 const AT_ONCE: usize = 256;
@@ -39,14 +40,8 @@ impl Logins {
         admitted: mpsc::Sender<PrimaryKey>,
     ) -> Result<Self, SessionError> {
         let requests = client.queue_subscribe(SUBJECT, group.to_owned()).await?;
-        // The broker works off a connection in order: the answer to a request that nobody serves says that it has
-        // taken the subscription before it. (async-nats' flush only empties our own buffer.)
-        let fence = Request::new().timeout(Some(CONFIRM));
-        match client.send_request("kez.fence", fence).await {
-            Err(error) if error.kind() == RequestErrorKind::TimedOut => Err(SessionError::Unconfirmed(CONFIRM)),
-            Err(error) if error.kind() != RequestErrorKind::NoResponders => Err(SessionError::Lost),
-            _ => Ok(Self { client, requests, xkey: Arc::new(xkey), admitted }),
-        }
+        fence(&client).await?;
+        Ok(Self { client, requests, xkey: Arc::new(xkey), admitted })
     }
 
     /// Answers until told to stop; then what has come in is still answered.
@@ -95,6 +90,25 @@ impl Logins {
     }
 }
 
+/// Waits until the broker has taken what was sent before.
+///
+/// It works off a connection in order: the answer to a request that nobody serves comes after that. (async-nats' flush
+/// only empties our own buffer.)
+pub(crate) async fn fence(client: &Client) -> Result<(), SessionError> {
+    let request = Request::new().timeout(Some(CONFIRM));
+    match client.send_request("kez.fence", request).await {
+        Err(error) if error.kind() == RequestErrorKind::TimedOut => Err(SessionError::Unconfirmed(CONFIRM)),
+        Err(error) if error.kind() != RequestErrorKind::NoResponders => Err(SessionError::Lost),
+        _ => Ok(()),
+    }
+}
+
+/// Finds the curve key of the nats-server that sealed the request; `None` if it is not sealed.
+pub(crate) fn sealed_by(request: &Message) -> Option<XKey> {
+    let server = request.headers.as_ref()?.get(XKEY_HEADER)?;
+    XKey::from_public_key(server.as_str()).ok()
+}
+
 async fn answer(
     client: &Client,
     xkey: &XKey,
@@ -103,8 +117,7 @@ async fn answer(
     message: Message,
 ) -> Option<PrimaryKey> {
     let reply = message.reply.clone()?;
-    let server = message.headers.as_ref().and_then(|headers| headers.get(XKEY_HEADER));
-    let Some(Ok(server)) = server.map(|server| XKey::from_public_key(server.as_str())) else {
+    let Some(server) = sealed_by(&message) else {
         tracing::warn!("a login came unsealed and was not answered; nats.conf lacks the `xkey` of `nats-conf`");
         return None;
     };
@@ -113,13 +126,15 @@ async fn answer(
         tracing::warn!("a login was sealed to another key and not answered; compare nats.conf with `nats-conf`");
         return None;
     };
-    let answer = match callout.answer(&request, js, now_ms()).await {
-        Ok(answer) => answer,
+    let request = match CalloutRequest::parse(&request) {
+        Ok(request) if callout.is_probe(&request) => return None,
+        Ok(request) => request,
         Err(error) => {
             tracing::warn!(%error, "a login request was not understood and not answered");
             return None;
         }
     };
+    let answer = callout.answer(&request, js, now_ms()).await;
     let sealed = match xkey.seal(answer.jwt.as_bytes(), &server) {
         Ok(sealed) => sealed,
         Err(error) => {

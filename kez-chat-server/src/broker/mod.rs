@@ -1,13 +1,17 @@
-//! The broker side: one task that connects, makes the streams ready, answers callouts and keeps the inboxes.
+//! The broker side: one task that connects, makes the streams ready, answers callouts, keeps the inboxes and takes away
+//! what is left of people.
 //!
 //! A *session* lasts as long as both connections do (one in the AUTH account, one in the JS account). When either
-//! breaks, the session ends and a new one begins from the start, with a back-off.
+//! breaks, the session ends and a new one begins from the start, with a back-off. A third one, in the system account, is
+//! made when somebody has to be disconnected, and no session hangs on it.
 
-mod connect;
+pub(crate) mod connect;
+mod departures;
 mod hints;
 pub(crate) mod jetstream;
 mod keeper;
-mod logins;
+mod kick;
+pub(crate) mod logins;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -15,12 +19,14 @@ use std::time::Duration;
 
 use async_nats::{ConnectError, ServerAddr, SubscribeError};
 use kez_core::identity::PrimaryKey;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::departures::Departures;
 pub(crate) use self::jetstream::{INBOX_PER_ROUTE, INBOX_TTL, JetStream, JsError, MAX_MESSAGE_BYTES};
 use self::keeper::Keeper;
+use self::kick::Kicker;
 use self::logins::Logins;
 use crate::callout::Callout;
 use crate::registry::{Registry, RegistryError};
@@ -35,7 +41,7 @@ const LOGIN_HINTS: usize = 4096;
 
 /// Why a session did not come up, or ended.
 #[derive(Debug, thiserror::Error)]
-enum SessionError {
+pub(crate) enum SessionError {
     #[error("the broker can't be reached as {user}; check NATS_URL, and that nats.conf names this server's keys")]
     Connect { user: &'static str, source: ConnectError },
     #[error(transparent)]
@@ -57,6 +63,8 @@ pub(crate) struct Config {
     pub(crate) stream_replicas: u8,
     pub(crate) callout: Arc<Callout>,
     pub(crate) registry: Registry,
+    /// Wakes the broker side when somebody has left.
+    pub(crate) departed: Arc<Notify>,
 }
 
 /// The broker while it is within reach.
@@ -101,6 +109,11 @@ async fn keep_up(
     stop: CancellationToken,
 ) {
     let mut first = Some(first);
+    let mut departures = Departures::new(
+        config.registry.clone(),
+        Kicker::new(config.servers.clone(), config.secret.clone()),
+        Arc::clone(&config.departed),
+    );
     let mut delay = FIRST_RETRY;
     loop {
         let opened = tokio::select! {
@@ -117,7 +130,7 @@ async fn keep_up(
             let _ = first.send(());
         }
         let ended = match opened {
-            Ok(session) => session.run(&config, &stop).await,
+            Ok(session) => session.run(&config, &mut departures, &stop).await,
             Err(error) => Err(error),
         };
         link.send_replace(None);
@@ -164,11 +177,17 @@ impl Session {
         Ok(Self { link: Link { js, epoch }, logins, keeper, admitted, lost })
     }
 
-    async fn run(self, config: &Config, stop: &CancellationToken) -> Result<(), SessionError> {
+    async fn run(
+        self,
+        config: &Config,
+        departures: &mut Departures,
+        stop: &CancellationToken,
+    ) -> Result<(), SessionError> {
         let Self { link, logins, keeper, admitted, lost } = self;
         tokio::select! {
             () = lost.cancelled() => Err(SessionError::Lost),
             () = keeper.run(admitted) => Err(SessionError::Lost),
+            () = departures.run(&link.js) => Err(SessionError::Lost),
             ended = logins.run(&config.callout, &link.js, stop) => ended,
         }
     }

@@ -4,6 +4,8 @@ mod info;
 mod internal;
 mod profile;
 mod register;
+mod retire;
+mod signed;
 mod webfinger;
 
 use std::sync::Arc;
@@ -11,16 +13,23 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use kez_core::error::Code;
 use kez_core::handle::{Home, Policy};
 use kez_core::identity::PrimaryKey;
 use kez_service::layers::{self, Limits};
+use kez_service::openapi;
 use kez_service::problem::{Problem, code};
-use tokio::sync::watch;
+use kez_service::rate::{self, Limiter};
+use tokio::sync::{Notify, watch};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::broker::Link;
 use crate::callout::Callout;
+use crate::endpoints::{Endpoints, Sigchains};
+use crate::metrics::Metrics;
 use crate::registry::{Registry, RegistryError};
 
 /// When to ask again while the broker is away.
@@ -33,10 +42,22 @@ pub(crate) struct App {
     pub(crate) registry: Registry,
     pub(crate) callout: Arc<Callout>,
     pub(crate) link: watch::Receiver<Option<Link>>,
+    /// Wakes the broker side when somebody has left.
+    pub(crate) departed: Arc<Notify>,
+    pub(crate) sigchains: Arc<Sigchains>,
+    pub(crate) endpoints: Endpoints,
     pub(crate) server_keys: Vec<PrimaryKey>,
     pub(crate) nats_urls: Vec<String>,
     pub(crate) sig_url: String,
     pub(crate) relays: Vec<String>,
+    pub(crate) metrics: Metrics,
+}
+
+/// Who may ask how often.
+#[derive(Clone, Debug)]
+pub(crate) struct Limiters {
+    pub(crate) register: Limiter,
+    pub(crate) lookup: Limiter,
 }
 
 impl App {
@@ -46,22 +67,38 @@ impl App {
 }
 
 /// Routes of the public listener.
-pub(crate) fn public(app: Arc<App>) -> Router {
-    let router = Router::new()
-        .route("/v1/register", post(register::register))
-        .route("/v1/u/{handle}", get(profile::by_handle))
-        .route("/v1/p/{primary}", get(profile::by_primary))
-        .route("/v1/info", get(info::info))
-        .route("/v1/healthz", get(info::healthz))
-        .route("/.well-known/webfinger", webfinger::route())
-        .with_state(app);
-    layers::around(router, Limits { body_bytes: 4096, ..Limits::default() })
+pub(crate) fn public(app: Arc<App>, limiters: Limiters) -> Router {
+    let http = app.metrics.http.clone();
+    let limited = |limiter| from_fn_with_state(limiter, rate::limit);
+    let changes = OpenApiRouter::new()
+        .routes(routes!(register::register))
+        .routes(routes!(retire::retire))
+        .route_layer(limited(limiters.register));
+    let lookups = OpenApiRouter::new()
+        .routes(routes!(profile::by_handle))
+        .routes(routes!(profile::by_primary))
+        .routes(routes!(info::info))
+        .routes(routes!(webfinger::webfinger))
+        .route_layer(limited(limiters.lookup));
+    // Who watches the server is not limited.
+    let router = OpenApiRouter::new().merge(changes).merge(lookups).routes(routes!(info::healthz)).with_state(app);
+    let router = openapi::described(
+        router,
+        "kez home server",
+        env!("CARGO_PKG_VERSION"),
+        "Gives out handles and tells who has which (docs/PROTOCOL.md §3).",
+    );
+    layers::around(router, Limits { body_bytes: 4096, ..Limits::default() }, http).layer(layers::for_browsers())
 }
 
 /// Routes of the internal listener.
 pub(crate) fn internal(app: Arc<App>) -> Router {
-    let router = Router::new().route("/internal/nats/auth", post(internal::auth)).with_state(app);
-    layers::around(router, Limits { time: Duration::from_secs(5), ..Limits::default() })
+    let http = app.metrics.http.clone();
+    let router = Router::new()
+        .route("/internal/nats/auth", post(internal::auth))
+        .route("/metrics", get(internal::metrics))
+        .with_state(app);
+    layers::around(router, Limits { time: Duration::from_secs(5), ..Limits::default() }, http)
 }
 
 fn broker_away() -> Problem {
@@ -75,6 +112,10 @@ fn malformed(code: Code, detail: impl ToString) -> Problem {
 
 fn not_found(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, code::NOT_FOUND, detail)
+}
+
+fn handle_taken(detail: &str) -> Problem {
+    Problem::new(StatusCode::CONFLICT, "HandleTaken", detail)
 }
 
 fn gone() -> Problem {

@@ -7,31 +7,31 @@ use axum::extract::{Path, State};
 use kez_core::handle::Handle;
 use kez_core::identity::{KeyError, PrimaryKey};
 use kez_service::extract::Checked;
-use kez_service::problem::Problem;
+use kez_service::problem::{Problem, Refusal, RefusalForNow};
 use serde::Serialize;
-use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{App, gone, malformed, not_found, registry_failed};
+use crate::endpoints::EndpointOp;
 use crate::registry::{Entry, Standing};
 
 /// What a home says about a person.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Profile {
+    /// The handle, qualified.
     handle: String,
+    /// The key in its text form.
+    #[schema(value_type = String, pattern = "^ed25519:[0-9a-f]{64}$")]
     primary: PrimaryKey,
+    /// The person's chain.
     sigchain_url: String,
     /// A hint of where the person listens. It may be empty at any time: clients believe the chain that they walked.
-    endpoints: Vec<Value>,
+    endpoints: Vec<EndpointOp>,
 }
 
 impl App {
-    pub(super) fn profile(&self, handle: &Handle, primary: PrimaryKey) -> Profile {
-        Profile {
-            handle: handle.to_string(),
-            primary,
-            sigchain_url: self.sigchain_url(&primary),
-            endpoints: Vec::new(),
-        }
+    pub(super) fn profile(&self, handle: &Handle, primary: PrimaryKey, endpoints: Vec<EndpointOp>) -> Profile {
+        Profile { handle: handle.to_string(), primary, sigchain_url: self.sigchain_url(&primary), endpoints }
     }
 
     pub(super) fn sigchain_url(&self, primary: &PrimaryKey) -> String {
@@ -50,14 +50,43 @@ impl App {
     }
 }
 
+/// Looks a person up by handle.
+#[utoipa::path(
+    get,
+    path = "/v1/u/{handle}",
+    params(("handle" = String, Path, description = "bare, or qualified with this home")),
+    responses(
+        (status = 200, description = "The person", body = Profile),
+        (status = 400, response = Refusal),
+        (status = 404, response = Refusal),
+        (status = 410, response = Refusal),
+        (status = 429, response = RefusalForNow),
+        (status = 503, response = RefusalForNow),
+    ),
+)]
 pub(super) async fn by_handle(
     State(app): State<Arc<App>>,
     Checked(Path(handle)): Checked<Path<String>>,
 ) -> Result<Json<Profile>, Problem> {
     let entry = app.find_handle(&handle).await?;
-    Ok(Json(app.profile(&entry.handle, entry.primary)))
+    let endpoints = app.endpoints.of(&entry.primary).await;
+    Ok(Json(app.profile(&entry.handle, entry.primary, endpoints)))
 }
 
+/// Looks a person up by key.
+#[utoipa::path(
+    get,
+    path = "/v1/p/{primary}",
+    params(("primary" = String, Path, description = "the key in its text form", pattern = "^ed25519:[0-9a-f]{64}$")),
+    responses(
+        (status = 200, description = "The person", body = Profile),
+        (status = 400, response = Refusal),
+        (status = 404, response = Refusal),
+        (status = 410, response = Refusal),
+        (status = 429, response = RefusalForNow),
+        (status = 503, response = RefusalForNow),
+    ),
+)]
 pub(super) async fn by_primary(
     State(app): State<Arc<App>>,
     Checked(Path(primary)): Checked<Path<String>>,
@@ -65,7 +94,8 @@ pub(super) async fn by_primary(
     let primary: PrimaryKey = primary.parse().map_err(|error: KeyError| malformed(error.code(), error))?;
     let entry = app.registry.by_primary(&primary).await.map_err(registry_failed)?;
     let entry = present(entry.ok_or_else(|| not_found("nobody registered this key here"))?)?;
-    Ok(Json(app.profile(&entry.handle, entry.primary)))
+    let endpoints = app.endpoints.of(&entry.primary).await;
+    Ok(Json(app.profile(&entry.handle, entry.primary, endpoints)))
 }
 
 fn present(entry: Entry) -> Result<Entry, Problem> {

@@ -6,31 +6,63 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use kez_core::error::Code;
-use kez_core::handle::Handle;
-use kez_core::identity::{KeyError, PrimaryKey, Signature, SignatureError, Statement};
+use kez_core::identity::Statement;
 use kez_service::extract::Checked;
-use kez_service::problem::Problem;
+use kez_service::problem::{Problem, Refusal, RefusalForNow};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::profile::Profile;
-use super::{App, broker_away, gone, malformed, registry_failed};
+use super::signed::Signed;
+use super::{App, broker_away, gone, handle_taken, registry_failed};
 use crate::clock::now_ms;
 use crate::registry::{Claim, Standing};
 
-#[derive(Deserialize)]
+/// A handle that a key asks for.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Registration {
+    /// The handle, qualified with this home.
+    #[schema(example = "alice@kez.lat")]
     handle: String,
+    /// The key in its text form.
+    #[schema(pattern = "^ed25519:[0-9a-f]{64}$")]
     primary: String,
+    /// The key's signature over the statement of docs/PROTOCOL.md §3, in base64url.
+    #[schema(pattern = "^[A-Za-z0-9_-]{86}$")]
     registration_sig: String,
 }
 
-/// Registers a handle. The inbox is made first: a handle that resolves can be written to.
+/// Registers a handle.
+///
+/// First come, first served; a key has one handle. The inbox is made first: a handle that resolves can be written to.
+#[utoipa::path(
+    post,
+    path = "/v1/register",
+    request_body = Registration,
+    responses(
+        (status = 201, description = "The handle is the key's", body = Profile),
+        (status = 200, description = "It was the key's already", body = Profile),
+        (status = 400, response = Refusal),
+        (status = 403, response = Refusal),
+        (status = 409, response = Refusal),
+        (status = 410, response = Refusal),
+        (status = 413, response = Refusal),
+        (status = 415, response = Refusal),
+        (status = 422, response = Refusal),
+        (status = 429, response = RefusalForNow),
+        (status = 503, response = RefusalForNow),
+    ),
+)]
 pub(super) async fn register(
     State(app): State<Arc<App>>,
     Checked(Json(registration)): Checked<Json<Registration>>,
 ) -> Result<(StatusCode, Json<Profile>), Problem> {
-    let (handle, primary) = verify(&app, &registration)?;
+    let signed = Signed::parse(&app, &registration.handle, &registration.primary, &registration.registration_sig)?;
+    signed.handle.check_free().map_err(|error| reserved(error.code(), error))?;
+    signed.verify(|handle, primary| Statement::Register { handle, primary })?;
+
+    let Signed { handle, primary, .. } = signed;
 
     let preview = app.registry.preview(&handle, &primary).await.map_err(registry_failed)?;
     let claim = match preview {
@@ -47,6 +79,13 @@ pub(super) async fn register(
         }
         decided => decided,
     };
+    app.metrics.registration(match claim {
+        Claim::New => "New",
+        Claim::Same(_) => "Same",
+        Claim::HandleTaken => "HandleTaken",
+        Claim::KeyTaken => "KeyTaken",
+        Claim::Reserved => "Reserved",
+    });
     let status = match claim {
         Claim::New => {
             tracing::info!(%handle, "registered");
@@ -55,43 +94,19 @@ pub(super) async fn register(
         Claim::Same(Standing::Retired) => return Err(gone()),
         Claim::Same(_) => StatusCode::OK,
         Claim::Reserved => {
-            let detail = "this home keeps the name for itself; choose another one";
-            return Err(Problem::new(StatusCode::FORBIDDEN, Code::ReservedHandle.as_str(), detail));
+            return Err(reserved(Code::ReservedHandle, "this home keeps the name for itself; choose another one"));
         }
-        Claim::HandleTaken => {
-            let detail = "somebody else has this handle; choose another one";
-            return Err(Problem::new(StatusCode::CONFLICT, "HandleTaken", detail));
-        }
+        Claim::HandleTaken => return Err(handle_taken("somebody else has this handle; choose another one")),
         Claim::KeyTaken => {
             let detail = "this key has another handle here; a key has one";
             return Err(Problem::new(StatusCode::CONFLICT, "KeyTaken", detail));
         }
     };
-    Ok((status, Json(app.profile(&handle, primary))))
+    // Who registers knows their own endpoints, and waits for nobody.
+    let endpoints = app.endpoints.known(&primary);
+    Ok((status, Json(app.profile(&handle, primary, endpoints))))
 }
 
-fn verify(app: &App, registration: &Registration) -> Result<(Handle, PrimaryKey), Problem> {
-    let handle =
-        Handle::from_qualified(&registration.handle, app.policy).map_err(|error| malformed(error.code(), error))?;
-    if *handle.home() != app.domain {
-        let detail = format!("this home is {}; register there, or ask {}", app.domain, handle.home());
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "ForeignHome", detail));
-    }
-    let primary: PrimaryKey = registration.primary.parse().map_err(|error: KeyError| malformed(error.code(), error))?;
-    let signature = Signature::from_base64(&registration.registration_sig).map_err(refused)?;
-    handle
-        .check_free()
-        .map_err(|error| Problem::new(StatusCode::FORBIDDEN, error.code().as_str(), error.to_string()))?;
-    let statement = Statement::Register { handle: &handle, primary: &primary };
-    primary.verify(&statement, &signature).map_err(refused)?;
-    Ok((handle, primary))
-}
-
-/// A text that is no base64url is malformed; anything that is, but does not verify, is a wrong signature.
-fn refused(error: SignatureError) -> Problem {
-    let status = match error.code() {
-        Code::BadBase64 => StatusCode::BAD_REQUEST,
-        _ => StatusCode::UNPROCESSABLE_ENTITY,
-    };
-    Problem::new(status, error.code().as_str(), error.to_string())
+fn reserved(code: Code, detail: impl ToString) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, code.as_str(), detail.to_string())
 }

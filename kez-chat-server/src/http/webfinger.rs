@@ -4,39 +4,46 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Query, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::map_response;
-use axum::response::Response;
-use axum::routing::{MethodRouter, get};
+use axum::http::{HeaderName, StatusCode, header};
 use kez_service::extract::Checked;
-use kez_service::problem::{Problem, code};
+use kez_service::problem::{Problem, Refusal, RefusalForNow, code};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{App, not_found};
 
 /// A JSON Resource Descriptor (RFC 7033 §4.4).
-#[derive(Serialize)]
-struct Jrd {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Jrd {
     subject: String,
     links: Vec<Link>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Link {
     rel: &'static str,
     r#type: &'static str,
     href: String,
 }
 
-pub(super) fn route() -> MethodRouter<Arc<App>> {
-    // RFC 7033 §5: browsers of any origin may ask; refusals have to be readable too.
-    get(webfinger).layer(map_response(async |mut response: Response| {
-        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        response
-    }))
-}
-
-async fn webfinger(
+/// Finds a person by `acct:` URI (RFC 7033).
+#[utoipa::path(
+    get,
+    path = "/.well-known/webfinger",
+    params(
+        ("resource" = String, Query, description = "the person, such as acct:alice@kez.lat", pattern = "^acct:[^@]+@.+$"),
+        ("rel" = Option<Vec<String>>, Query, description = "the links that are wanted; all if none is named"),
+    ),
+    responses(
+        (status = 200, description = "The person's profile and sigchain", body = Jrd, content_type = "application/jrd+json"),
+        (status = 400, response = Refusal),
+        (status = 404, response = Refusal),
+        (status = 410, response = Refusal),
+        (status = 429, response = RefusalForNow),
+        (status = 503, response = RefusalForNow),
+    ),
+)]
+pub(super) async fn webfinger(
     State(app): State<Arc<App>>,
     Checked(Query(query)): Checked<Query<Vec<(String, String)>>>,
 ) -> Result<([(HeaderName, &'static str); 1], Json<Jrd>), Problem> {

@@ -10,6 +10,9 @@ use kez_core::identity::{KeyError, PrimaryKey};
 use kez_service::database::{BackupError, Database, DbError, OpenError, Schema};
 use kez_service::rusqlite::{self, Connection, OptionalExtension as _, Row, params};
 
+pub(crate) use self::departures::Retirement;
+pub(crate) use self::operator::{Change, Counts};
+
 const SCHEMA: Schema = Schema {
     // "kezC"
     application_id: 0x6b65_7a43,
@@ -23,7 +26,7 @@ const COLUMNS: &str = "handle, primary_key, registered_at_ms, retired_at_ms, blo
 /// What can go wrong between the registry and its file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum RegistryError {
+pub enum RegistryError {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DbError),
@@ -40,16 +43,21 @@ pub(crate) enum RegistryError {
 
 /// One registration.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Entry {
-    pub(crate) handle: Handle,
-    pub(crate) primary: PrimaryKey,
-    pub(crate) registered_at_ms: u64,
-    pub(crate) standing: Standing,
+pub struct Entry {
+    /// The handle.
+    pub handle: Handle,
+    /// Whose it is.
+    pub primary: PrimaryKey,
+    /// When it was registered, in milliseconds since 1970.
+    pub registered_at_ms: u64,
+    /// Whether it counts.
+    pub standing: Standing,
 }
 
 /// Whether a registration counts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Standing {
+pub enum Standing {
+    /// It does.
     Active,
     /// The operator shut this person out.
     Blocked,

@@ -1,10 +1,20 @@
 //! What an operator does to the registry.
 
 use kez_core::handle::Handle;
-use kez_service::rusqlite::{self, Connection, params};
+use kez_service::rusqlite::{self, Connection, Row, params};
 
 use super::departures::depart;
 use super::{COLUMNS, Entry, Found, Registry, RegistryError, Standing, find};
+
+/// How much the registry holds.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Counts {
+    pub(crate) active: i64,
+    pub(crate) blocked: i64,
+    pub(crate) retired: i64,
+    /// People who left and whom the broker still has.
+    pub(crate) departures: i64,
+}
 
 /// How an operator's change ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,6 +40,18 @@ impl Registry {
             .read(move |db| db.prepare(&sql)?.query_map(params![after, limit], Found::from_row)?.collect())
             .await?;
         rows.iter().map(|row| self.entry(row)).collect()
+    }
+
+    /// Counts registrations by their standing, and departures.
+    pub(crate) async fn counts(&self) -> Result<Counts, RegistryError> {
+        let sql =
+            "SELECT count(*), count(retired_at_ms), count(CASE WHEN retired_at_ms IS NULL THEN blocked_at_ms END),
+                   (SELECT count(*) FROM departures) FROM handles";
+        let counts = |row: &Row<'_>| {
+            let (all, retired, blocked): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(Counts { active: all - retired - blocked, blocked, retired, departures: row.get(3)? })
+        };
+        Ok(self.database.read(move |db| db.query_row(sql, [], counts)).await?)
     }
 
     /// Shuts a person out, or lets them in again; takes hold at their next login.
@@ -127,6 +149,20 @@ mod tests {
         registry.set_blocked(&name, true, 6).await.unwrap();
         registry.retire(&name, &key(1), 7).await.unwrap();
         assert_eq!(registry.set_blocked(&name, false, 8).await.unwrap(), Change::Retired);
+    }
+
+    #[tokio::test]
+    async fn registrations_are_counted_by_standing() {
+        let (_dir, registry) = fresh().await;
+        assert_eq!(registry.counts().await.unwrap(), Counts::default());
+        for (seed, name) in (1..).zip(["ann@kez.lat", "bob@kez.lat", "cid@kez.lat", "dot@kez.lat"]) {
+            registry.claim(&handle(name), &key(seed), 5).await.unwrap();
+        }
+        registry.set_blocked(&handle("bob@kez.lat"), true, 6).await.unwrap();
+        registry.set_blocked(&handle("cid@kez.lat"), true, 6).await.unwrap();
+        registry.retire(&handle("cid@kez.lat"), &key(3), 6).await.unwrap();
+        let counts = Counts { active: 2, blocked: 1, retired: 1, departures: 1 };
+        assert_eq!(registry.counts().await.unwrap(), counts);
     }
 
     #[tokio::test]

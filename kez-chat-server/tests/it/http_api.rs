@@ -136,6 +136,7 @@ async fn lookups_webfinger_and_info() {
     assert_eq!(info["sigchain_url"], testbed.sig_url());
     assert_eq!(info["versions"], json!([1]));
     assert!(info["now_ms"].as_u64().unwrap() > 1_700_000_000_000);
-    assert_eq!(json_of(get(&testbed, "/v1/healthz").await).await, json!({ "status": "ok", "nats": "ok" }));
+    let well = json!({ "status": "ok", "nats": "ok", "registry": "ok", "sigchain": "ok" });
+    assert_eq!(json_of(get(&testbed, "/v1/healthz").await).await, well);
     testbed.shutdown().await.unwrap();
 }

@@ -15,7 +15,7 @@ pub(crate) async fn operator(testbed: &Testbed) -> Client {
 }
 
 /// Counts the messages in an inbox.
-async fn waiting(operator: &Client, owner: &PrimaryKey) -> u64 {
+pub(crate) async fn waiting(operator: &Client, owner: &PrimaryKey) -> u64 {
     let filter = json!({ "subjects_filter": subject::inbox_filter(owner) });
     let answer = operator.request("$JS.API.STREAM.INFO.KEZ_INBOX", filter.to_string().into()).await.unwrap();
     let info: Value = serde_json::from_slice(&answer.payload).unwrap();

@@ -3,11 +3,21 @@
 
 mod broker_access;
 mod broker_loss;
+mod check;
 mod command;
+mod dev_mode;
+mod endpoints;
+mod hostile;
 mod http_api;
 mod inbox_keeping;
 mod login;
+mod logs;
+mod nats;
+mod operator;
+mod program;
 mod race;
+mod retiring;
+mod rotation;
 mod standing;
 mod streams;
 mod support;

@@ -59,6 +59,16 @@ impl Person {
         person
     }
 
+    pub(crate) fn retirement(&self, home: &Home, name: &str) -> Value {
+        let handle = Handle::parse(name, Some(home), Policy::Development).unwrap();
+        let signature = self.key.sign(&Statement::Retire { handle: &handle, primary: &self.primary });
+        json!({
+            "handle": handle.to_string(),
+            "primary": self.primary.to_string(),
+            "retire_sig": signature.to_base64(),
+        })
+    }
+
     pub(crate) fn registration(&self, home: &Home, name: &str) -> Value {
         let handle = Handle::parse(name, Some(home), Policy::Development).unwrap();
         let signature = self.key.sign(&Statement::Register { handle: &handle, primary: &self.primary });
@@ -87,17 +97,20 @@ impl Person {
         let person = Self { key: self.key.clone(), primary: self.primary };
         let domain = testbed.domain().clone();
         let (sender, denials) = mpsc::unbounded_channel();
+        let (cut, cuts) = mpsc::unbounded_channel();
         let options = ConnectOptions::with_auth_callback(move |nonce| future::ready(Ok(person.login(&domain, &nonce))))
             .name("kez-chat")
             .custom_inbox_prefix(subject::reply_prefix(&self.primary))
             .event_callback(move |event| {
-                if let Event::ServerError(error) = event {
-                    let _ = sender.send(error.to_string());
+                match event {
+                    Event::ServerError(error) => drop(sender.send(error.to_string())),
+                    Event::Disconnected => drop(cut.send(())),
+                    _ => {}
                 }
                 future::ready(())
             });
         let client = options.connect(testbed.nats_url()).await.unwrap();
-        Connected { client, primary: self.primary, denials }
+        Connected { client, primary: self.primary, denials, cuts }
     }
 
     /// Derives today's route to this home.
@@ -113,6 +126,10 @@ pub(crate) async fn register(testbed: &Testbed, registration: &Value) -> Respons
     http().post(format!("{}/v1/register", testbed.home_url())).json(registration).send().await.unwrap()
 }
 
+pub(crate) async fn retire(testbed: &Testbed, retirement: &Value) -> Response {
+    http().post(format!("{}/v1/retire", testbed.home_url())).json(retirement).send().await.unwrap()
+}
+
 /// A login that answers every nonce with `answer`.
 pub(crate) async fn try_login(
     testbed: &Testbed,
@@ -126,6 +143,7 @@ pub(crate) struct Connected {
     pub(crate) client: Client,
     pub(crate) primary: PrimaryKey,
     denials: mpsc::UnboundedReceiver<String>,
+    cuts: mpsc::UnboundedReceiver<()>,
 }
 
 impl Connected {
@@ -137,6 +155,11 @@ impl Connected {
     /// Waits for the next denial, which names what was denied.
     pub(crate) async fn denial(&mut self) -> String {
         tokio::time::timeout(PATIENCE, self.denials.recv()).await.expect("nothing was denied").unwrap()
+    }
+
+    /// Waits until the broker ends the connection.
+    pub(crate) async fn cut_off(&mut self) {
+        tokio::time::timeout(PATIENCE, self.cuts.recv()).await.expect("the connection was not ended").unwrap();
     }
 
     /// Publishes to somebody's inbox and returns the broker's answer.

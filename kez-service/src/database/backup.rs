@@ -91,9 +91,8 @@ mod tests {
 
     async fn sums(database: &Database) -> (i64, i64, i64) {
         let sql = "SELECT count(*), total(a), total(b) FROM pairs";
-        let sums = |row: &rusqlite::Row<'_>| {
-            Ok((row.get(0)?, row.get::<_, f64>(1)? as i64, row.get::<_, f64>(2)? as i64))
-        };
+        let sums =
+            |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, f64>(1)? as i64, row.get::<_, f64>(2)? as i64));
         database.read(move |db| db.query_row(sql, [], sums)).await.unwrap()
     }
 
@@ -129,9 +128,11 @@ mod tests {
             copy.close().await;
         }
         database.close().await;
-        assert!(std::fs::read_dir(folder.path()).unwrap().all(|file| {
-            !file.unwrap().file_name().to_string_lossy().starts_with(".backup-")
-        }));
+        assert!(
+            std::fs::read_dir(folder.path())
+                .unwrap()
+                .all(|file| { !file.unwrap().file_name().to_string_lossy().starts_with(".backup-") })
+        );
     }
 
     #[tokio::test]

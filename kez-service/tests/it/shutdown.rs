@@ -69,6 +69,18 @@ async fn half_a_request_does_not_hold_the_server_up() {
 }
 
 #[tokio::test]
+async fn what_is_no_request_yet_is_closed_at_once() {
+    let server = serve(Router::new(), Limits::default()).await;
+    let mut begun = TcpStream::connect(server.local_addr()).await.unwrap();
+    begun.write_all(b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP").await.unwrap();
+    assert_ne!(begun.read(&mut [0; 64]).await.unwrap(), 0, "so the head of the next one has come too");
+    let _silent = TcpStream::connect(server.local_addr()).await.unwrap();
+    let asked = Instant::now();
+    server.shutdown(GRACE).await;
+    assert!(asked.elapsed() < GRACE / 2);
+}
+
+#[tokio::test]
 async fn an_idle_connection_is_closed_at_once() {
     let server = serve(Router::new(), Limits::default()).await;
     let url = format!("http://{}/nothing", server.local_addr());

@@ -39,7 +39,12 @@ impl Process {
 
 fn command(db: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kez-sig-server"));
-    command.env_clear().env("KEZ_DB", db).env("BIND", "127.0.0.1:0").env("KEZ_LOG_FORMAT", "json");
+    command
+        .env_clear()
+        .env("KEZ_DB", db)
+        .env("BIND", "127.0.0.1:0")
+        .env("INTERNAL_BIND", "127.0.0.1:0")
+        .env("KEZ_LOG_FORMAT", "json");
     command.stdin(Stdio::null()).kill_on_drop(true);
     command
 }
@@ -83,6 +88,30 @@ async fn sigterm_and_ctrl_c_end_it_in_good_order() {
 }
 
 #[tokio::test]
+async fn backup_copies_beside_a_running_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let (db, copy) = (folder.path().join("sigchains.db"), folder.path().join("copy.db"));
+    let missing = command(&db).arg("backup").arg(&copy).output().await.unwrap();
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8(missing.stderr).unwrap().contains("there is no database"));
+
+    let server = Process::start(&db).await;
+    let (client, author) = (Client::new(server.address), Author::new(1));
+    let chain = author.chain((1..=3).map(claim));
+    for event in &chain {
+        client.append(&author, event).await;
+    }
+    let made = command(&db).arg("backup").arg(&copy).output().await.unwrap();
+    assert!(made.status.success(), "{made:?}");
+    assert_eq!(String::from_utf8(made.stdout).unwrap(), format!("wrote {}\n", copy.display()));
+    let again = command(&db).arg("backup").arg(&copy).output().await.unwrap();
+    assert_eq!(again.status.code(), Some(1));
+
+    let other = Process::start(&copy).await;
+    assert_eq!(Client::new(other.address).read(&author, "").await["events"], json!(chain));
+}
+
+#[tokio::test]
 async fn wrong_settings_are_named_with_exit_code_2() {
     let folder = tempfile::tempdir().unwrap();
     let db = folder.path().join("sigchains.db");
@@ -91,6 +120,11 @@ async fn wrong_settings_are_named_with_exit_code_2() {
         ("KEZ_LOG", "kez_service=loudly", "KEZ_LOG"),
         ("KEZ_LOG_FORMAT", "xml", "pretty"),
         ("KEZ_DEV", "perhaps", "--dev"),
+        ("INTERNAL_BIND", "inside", "`off`"),
+        ("APPEND_RATE", "many", "`20/h`"),
+        ("READ_RATE", "5/w", "`20/h`"),
+        ("SHARED_FILES_INTERVAL_S", "-1", "--shared-files-interval-s"),
+        ("TRUSTED_PROXIES", "proxy", "10.0.0.0/8"),
     ] {
         let output = command(&db).env(name, value).output().await.unwrap();
         let text = String::from_utf8(output.stderr).unwrap();

@@ -4,12 +4,15 @@
 mod append;
 mod author;
 mod binary;
+mod hostile;
+mod operation;
 mod race;
 mod read;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Once;
 
+use kez_service::rate::Rate;
 use kez_sig_server::{Server, Settings};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
@@ -34,6 +37,8 @@ impl Running {
     async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = Settings::new(ANY, folder.path().join("sigchains.db"));
+        // Everybody in a test has one address.
+        (settings.append_rate, settings.read_rate) = (Rate::OFF, Rate::OFF);
         change(&mut settings);
         let server = Server::bind(settings).await.unwrap();
         let client = Client::new(server.local_addr());

@@ -5,10 +5,9 @@
 //! between files. While a secret is being rotated, a second line holds the previous one: its server key is
 //! still announced and its routes are still granted, until every client has fetched `/v1/info` again.
 
+mod file;
+
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use hkdf::Hkdf;
@@ -19,49 +18,14 @@ use rand::CryptoRng;
 use sha2::Sha256;
 use zeroize::{Zeroize as _, Zeroizing};
 
+pub use self::file::SecretError;
+
 const PREFIX: &str = "kez-server-secret-1:";
 const SALT: &[u8] = b"kez/server-secret/1";
+/// Readable, so that nobody takes it for random.
+const DEVELOPMENT: [u8; 32] = *b"kez development: known to all!!!";
 /// Two lines of 84 characters and their line ends; anything longer is not a secret file.
 const MAX_FILE_BYTES: u64 = 512;
-
-/// What can be wrong with a secret file.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SecretError {
-    /// The file is not there or cannot be read.
-    #[error("the secret file {path} can't be read; make one with `kez-chat-server keygen {path}`")]
-    Read {
-        /// The file asked for.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Others than the owner may read or write the file.
-    #[error("the secret file {path} has mode {mode:04o}, so others can get at it; run `chmod 600 {path}`")]
-    TooOpen {
-        /// The file asked for.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// The file does not hold one or two lines of the form that `keygen` writes.
-    #[error(
-        "the secret file {path} is not in the expected form: one line `{PREFIX}<64 hex digits>`, \
-         while rotating a second one with the previous secret"
-    )]
-    Malformed {
-        /// The file asked for.
-        path: PathBuf,
-    },
-    /// A new secret file could not be written; an existing file is never overwritten.
-    #[error("no secret was written to {path}; name a file that does not exist yet")]
-    Write {
-        /// The file asked for.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
 
 /// The public keys that `nats.conf` names, in NATS' own text forms.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -97,6 +61,7 @@ enum Role {
     SysUser,
     CalloutXkey,
     ServerKey,
+    CheckProbe,
 }
 
 impl Role {
@@ -108,6 +73,7 @@ impl Role {
             Self::SysUser => b"nats/sys-user",
             Self::CalloutXkey => b"nats/callout-xkey",
             Self::ServerKey => b"server-key",
+            Self::CheckProbe => b"nats/check-probe",
         }
     }
 }
@@ -120,38 +86,20 @@ impl ServerSecret {
         Self { current, previous: None }
     }
 
-    /// Reads a secret file.
-    ///
-    /// # Errors
-    /// If the file cannot be read, is open to others than its owner, or is not in the form that
-    /// [`create_file`](Self::create_file) writes.
-    pub fn from_file(path: &Path) -> Result<Self, SecretError> {
-        let read = |source| SecretError::Read { path: path.to_owned(), source };
-        let file = File::open(path).map_err(read)?;
-        check_mode(&file, path)?;
-        // Reserved at once, so that growing leaves no copy behind.
-        let mut text = Zeroizing::new(String::with_capacity(MAX_FILE_BYTES as usize + 1));
-        file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(read)?;
-        Self::from_text(&text).ok_or_else(|| SecretError::Malformed { path: path.to_owned() })
+    /// Returns the secret for work on one's own machine. It is public knowledge: whoever reads this code has every key
+    /// of a server that uses it, so the server takes it on loopback addresses only.
+    pub fn development() -> Self {
+        Self { current: Zeroizing::new(DEVELOPMENT), previous: None }
     }
 
-    /// Writes a new secret file that only its owner can read (mode 0600).
-    ///
-    /// # Errors
-    /// If the file exists already or cannot be written.
-    pub fn create_file(&self, path: &Path) -> Result<(), SecretError> {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let text = self.to_text();
-        options
-            .open(path)
-            .and_then(|mut file| {
-                file.write_all(text.as_bytes())?;
-                file.sync_all()
-            })
-            .map_err(|source| SecretError::Write { path: path.to_owned(), source })
+    /// Tells whether the secret, or the previous one that it still honours, is public knowledge.
+    pub fn is_development(&self) -> bool {
+        std::iter::once(&self.current).chain(&self.previous).any(|secret| **secret == DEVELOPMENT)
+    }
+
+    /// Tells whether a previous secret is still honoured.
+    pub fn is_rotating(&self) -> bool {
+        self.previous.is_some()
     }
 
     /// Tells the public keys that `nats.conf` needs.
@@ -197,6 +145,16 @@ impl ServerSecret {
 
     pub(crate) fn chat_server(&self) -> Result<KeyPair, nkeys::error::Error> {
         KeyPair::new_from_raw(KeyPairType::User, *derive(&self.current, Role::ChatServer))
+    }
+
+    pub(crate) fn sys_user(&self) -> Result<KeyPair, nkeys::error::Error> {
+        KeyPair::new_from_raw(KeyPairType::User, *derive(&self.current, Role::SysUser))
+    }
+
+    /// Tells the key (`U…`) that `check` presents, to see the callout at work. No account knows it, and it is registered
+    /// nowhere.
+    pub(crate) fn check_probe(&self) -> String {
+        self.user_public(Role::CheckProbe)
     }
 
     fn user_public(&self, role: Role) -> String {
@@ -250,20 +208,6 @@ fn derive(secret: &[u8; 32], role: Role) -> Zeroizing<[u8; 32]> {
     key
 }
 
-#[cfg(unix)]
-fn check_mode(file: &File, path: &Path) -> Result<(), SecretError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let metadata = file.metadata().map_err(|source| SecretError::Read { path: path.to_owned(), source })?;
-    let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 == 0 { Ok(()) } else { Err(SecretError::TooOpen { path: path.to_owned(), mode }) }
-}
-
-#[cfg(not(unix))]
-fn check_mode(_file: &File, _path: &Path) -> Result<(), SecretError> {
-    // Windows keeps access lists, not modes; a file in the user's profile is theirs alone.
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -272,33 +216,6 @@ mod tests {
 
     fn secret(byte: u8) -> ServerSecret {
         ServerSecret { current: Zeroizing::new([byte; 32]), previous: None }
-    }
-
-    #[test]
-    fn file_round_trip() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("secret");
-        let made = ServerSecret::generate(&mut rand::rng());
-        made.create_file(&path).unwrap();
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(text.len(), PREFIX.len() + 65);
-        assert_eq!(ServerSecret::from_file(&path).unwrap().public_keys(), made.public_keys());
-        assert!(matches!(made.create_file(&path), Err(SecretError::Write { .. })), "never overwritten");
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn mode_is_checked() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("secret");
-        secret(1).create_file(&path).unwrap();
-        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
-        for (mode, fine) in [(0o640, false), (0o604, false), (0o620, false), (0o400, true)] {
-            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
-            assert_eq!(ServerSecret::from_file(&path).is_ok(), fine, "{mode:o}");
-        }
     }
 
     #[test]
@@ -329,9 +246,11 @@ mod tests {
         let server = secret(9).server_keys()[0].primary().to_nkey();
         let bodies: HashSet<_> = [&keys.callout_user, &keys.chat_server, &keys.sys_user, &server].into_iter().collect();
         assert_eq!(bodies.len(), 4);
+        assert!(!bodies.contains(&secret(9).check_probe()));
         assert!(keys.issuer.starts_with('A') && keys.xkey.starts_with('X'));
         assert_eq!(secret(9).callout_user().unwrap().public_key(), keys.callout_user);
         assert_eq!(secret(9).chat_server().unwrap().public_key(), keys.chat_server);
+        assert_eq!(secret(9).sys_user().unwrap().public_key(), keys.sys_user);
     }
 
     #[test]
@@ -342,6 +261,14 @@ mod tests {
         assert_eq!(rotating.public_keys(), secret(2).public_keys());
         let primaries: Vec<_> = rotating.server_keys().iter().map(SecretKey::primary).collect();
         assert_eq!(primaries, [secret(2).server_keys()[0].primary(), secret(1).server_keys()[0].primary()]);
+    }
+
+    #[test]
+    fn the_development_secret_is_known_by_sight() {
+        assert!(ServerSecret::development().is_development());
+        assert!(!ServerSecret::generate(&mut rand::rng()).is_development());
+        let text = format!("{}{}", *secret(1).to_text(), *ServerSecret::development().to_text());
+        assert!(ServerSecret::from_text(&text).unwrap().is_development(), "as the previous one too");
     }
 
     #[test]

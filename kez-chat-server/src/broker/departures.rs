@@ -1,0 +1,184 @@
+//! What the broker still has of people who left: their connections, their consumer, their inbox.
+//!
+//! The registry remembers who left until all of it is gone, so a crash at any point leaves work to do and never a person
+//! to forget. Every step can be done twice.
+
+use std::collections::{HashMap, HashSet};
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream;
+use kez_core::identity::PrimaryKey;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::jetstream::{JetStream, JsError};
+use super::kick::{KickError, Kicker};
+use crate::registry::{Registry, RegistryError, Standing};
+
+/// How often the registry is looked at unasked: a command in another process may have taken somebody out.
+const EVERY: Duration = Duration::from_secs(3);
+/// How long after the first time everything is done once more. A login that was judged just before its owner left comes
+/// through within nats-server's `authorization.timeout` of 2 s, and makes the consumer anew.
+const SETTLE: Duration = Duration::from_secs(10);
+const AT_ONCE: usize = 16;
+/// People looked at in one go.
+const AT_MOST: u32 = 10_000;
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(60);
+
+/// Why something of somebody is still there.
+#[derive(Debug, thiserror::Error)]
+enum DepartureError {
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    JetStream(#[from] JsError),
+    #[error(transparent)]
+    Kick(#[from] KickError),
+}
+
+impl DepartureError {
+    /// Names the part that failed. The errors' own texts differ from person to person.
+    fn part(&self) -> &'static str {
+        match self {
+            Self::Registry(_) => "registry",
+            Self::JetStream(_) => "JetStream",
+            Self::Kick(_) => "kick",
+        }
+    }
+}
+
+/// Takes away what is left of people.
+pub(crate) struct Departures {
+    registry: Registry,
+    kicker: Kicker,
+    wake: Arc<Notify>,
+    underway: HashMap<PrimaryKey, Progress>,
+    /// The part that was last logged as failing, so that it is logged once.
+    trouble: Option<&'static str>,
+}
+
+/// How far somebody's departure has come.
+struct Progress {
+    is_done_once: bool,
+    due: Instant,
+    retry: Duration,
+}
+
+/// How an attempt to clear away ended.
+enum Outcome {
+    Cleared,
+    /// They have registered again meanwhile.
+    Back,
+}
+
+impl Departures {
+    pub(crate) fn new(registry: Registry, kicker: Kicker, wake: Arc<Notify>) -> Self {
+        Self { registry, kicker, wake, underway: HashMap::new(), trouble: None }
+    }
+
+    /// Works off who left, and who leaves, for as long as the session lasts. It may be dropped at any point.
+    pub(crate) async fn run(&mut self, js: &JetStream) {
+        // What an earlier session did may have been undone: a broker can come back without its last writes.
+        self.underway.clear();
+        loop {
+            let outcome = self.round(js).await;
+            self.report(outcome);
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    }
+
+    /// Goes through everybody who is due; returns the first failure of all.
+    async fn round(&mut self, js: &JetStream) -> Result<(), DepartureError> {
+        let people: HashSet<_> = self.registry.departures(AT_MOST).await?.into_iter().collect();
+        self.underway.retain(|person, _| people.contains(person));
+        let now = Instant::now();
+        for person in people {
+            let fresh = Progress { is_done_once: false, due: now, retry: FIRST_RETRY };
+            self.underway.entry(person).or_insert(fresh);
+        }
+        let due: Vec<_> =
+            self.underway.iter().filter(|(_, progress)| progress.due <= now).map(|(person, _)| *person).collect();
+        let (registry, kicker) = (&self.registry, &self.kicker);
+        let mut cleared = stream::iter(due)
+            .map(async |person| (person, clear(registry, kicker, js, &person).await))
+            .buffer_unordered(AT_ONCE);
+        let mut outcome = Ok(());
+        while let Some((person, result)) = cleared.next().await {
+            let Some(progress) = self.underway.get_mut(&person) else { continue };
+            match result {
+                // The row went when they registered anew.
+                Ok(Outcome::Back) => {
+                    self.underway.remove(&person);
+                }
+                Ok(Outcome::Cleared) if progress.is_done_once => {
+                    registry.departed(&person).await?;
+                    tracing::info!("somebody who left is gone from the broker");
+                }
+                Ok(Outcome::Cleared) => {
+                    *progress = Progress { is_done_once: true, due: Instant::now() + SETTLE, retry: FIRST_RETRY };
+                }
+                Err(error) => {
+                    progress.due = Instant::now() + progress.retry;
+                    progress.retry = (progress.retry * 2).min(LAST_RETRY);
+                    outcome = outcome.and(Err(error));
+                }
+            }
+        }
+        outcome
+    }
+
+    /// Logs what changed.
+    fn report(&mut self, outcome: Result<(), DepartureError>) {
+        // Who failed waits for another attempt, so a round without a failure does not say that all is well.
+        let all_well = self.underway.values().all(|progress| progress.retry == FIRST_RETRY);
+        match outcome {
+            Err(error) if self.trouble != Some(error.part()) => {
+                self.trouble = Some(error.part());
+                let error = &error as &dyn Error;
+                tracing::warn!(error, "something of people who left is still on the broker; it is tried again");
+            }
+            Ok(()) if all_well && self.trouble.take().is_some() => {
+                tracing::info!("what is left of people is taken away again");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Ends a person's connections, then deletes their consumer and inbox: in this order, so that nobody is there to be
+/// delivered to. Without the kick the rest is done all the same.
+async fn clear(
+    registry: &Registry,
+    kicker: &Kicker,
+    js: &JetStream,
+    person: &PrimaryKey,
+) -> Result<Outcome, DepartureError> {
+    // Who was taken out may register anew at any time, and is nobody who left from then on.
+    if is_back(registry, person).await? {
+        return Ok(Outcome::Back);
+    }
+    let kicked = match kicker.kick(person).await {
+        // It said so by itself, and trying again would not help.
+        Err(KickError::NoSysUser) => Ok(0),
+        kicked => kicked,
+    };
+    js.delete_consumer(person).await?;
+    let purged = js.purge_inbox(person).await?;
+    if is_back(registry, person).await? {
+        js.provision(person).await?;
+    }
+    tracing::debug!(kicked = kicked.as_ref().ok(), purged, "cleared away what was left of somebody");
+    kicked?;
+    Ok(Outcome::Cleared)
+}
+
+async fn is_back(registry: &Registry, person: &PrimaryKey) -> Result<bool, RegistryError> {
+    Ok(registry.by_primary(person).await?.is_some_and(|entry| entry.standing != Standing::Retired))
+}

@@ -1,0 +1,205 @@
+//! Where people listen, as their profiles hint: the endpoints of their sigchains, fetched, verified and kept for a while.
+//!
+//! Nobody believes a hint, so none is worth waiting for. What is known is told at once, and renewed behind the answer's
+//! back; only somebody of whom nothing is known yet is waited for, briefly. A sigchain server that is down, slow or
+//! hostile makes hints stale or empty and nothing else.
+
+mod fetch;
+mod op;
+mod sigchains;
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kez_core::handle::Policy;
+use kez_core::identity::PrimaryKey;
+use lru::LruCache;
+use prometheus_client::metrics::counter::Counter;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use self::fetch::{FetchError, Known, Validators, fetch};
+pub(crate) use self::op::EndpointOp;
+use self::sigchains::Dial;
+pub use self::sigchains::SigchainClientError;
+pub(crate) use self::sigchains::Sigchains;
+
+/// How long somebody's first hint is waited for.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// The longest time that one fetch takes, all pages together.
+const FETCH_TIME: Duration = Duration::from_secs(10);
+/// How soon a fetch that failed is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+/// So much longer is a chain left alone that is not sound, or too long for a hint.
+const UNSOUND_FACTOR: u32 = 10;
+/// People whose hints are kept, the last asked for; a hint takes less than a kilobyte, at worst seven.
+const MOST_PEOPLE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9_999);
+const FETCHES_AT_ONCE: usize = 4;
+/// Fetches that run or wait. Beyond that a hint is not asked for.
+const FETCHES_WAITING: usize = 256;
+
+/// What happened so far. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counters {
+    /// Look-ups that were answered with a fresh hint.
+    pub(crate) hits: Counter,
+    /// Fetches begun, the unchanged ones included.
+    pub(crate) fetches: Counter,
+    /// Fetches that brought nothing to tell.
+    pub(crate) failures: Counter,
+}
+
+/// Everybody's endpoint hints. Dropping it ends the fetches under way.
+pub(crate) struct Endpoints {
+    shared: Arc<Shared>,
+    _stop: DropGuard,
+}
+
+struct Shared {
+    sigchains: Arc<Sigchains>,
+    policy: Policy,
+    fresh_for: Duration,
+    people: Mutex<LruCache<PrimaryKey, Entry>>,
+    waiting: Arc<Semaphore>,
+    running: Semaphore,
+    counters: Counters,
+    stop: CancellationToken,
+}
+
+/// What is known of one person.
+#[derive(Default)]
+struct Entry {
+    /// `None` before the first fetch has brought something.
+    hint: Option<Vec<EndpointOp>>,
+    validators: Validators,
+    /// When to fetch again; `None`: at once.
+    due: Option<Instant>,
+    /// Closed when the fetch that was begun last has ended.
+    flight: Option<watch::Receiver<()>>,
+}
+
+impl Entry {
+    fn endpoints(&self) -> Vec<EndpointOp> {
+        self.hint.clone().unwrap_or_default()
+    }
+
+    fn flight(&self) -> Option<watch::Receiver<()>> {
+        self.flight.as_ref().filter(|flight| flight.has_changed().is_ok()).cloned()
+    }
+}
+
+impl Endpoints {
+    /// Keeps hints for `fresh_for` before they are fetched again.
+    pub(crate) fn new(sigchains: Arc<Sigchains>, policy: Policy, fresh_for: Duration, counters: Counters) -> Self {
+        let stop = CancellationToken::new();
+        let shared = Shared {
+            sigchains,
+            policy,
+            fresh_for,
+            people: Mutex::new(LruCache::new(MOST_PEOPLE)),
+            waiting: Arc::new(Semaphore::new(FETCHES_WAITING)),
+            running: Semaphore::new(FETCHES_AT_ONCE),
+            counters,
+            stop: stop.clone(),
+        };
+        Self { shared: Arc::new(shared), _stop: stop.drop_guard() }
+    }
+
+    /// Tells somebody's endpoints as far as they are known, waiting a moment if nothing ever was.
+    pub(crate) async fn of(&self, person: &PrimaryKey) -> Vec<EndpointOp> {
+        match self.shared.look_up(person) {
+            Found::Told(endpoints) => endpoints,
+            Found::Coming(mut flight) => {
+                // Nothing is ever sent on it: it ends by being closed, or the time is up.
+                let _ = timeout(FIRST_WAIT, flight.changed()).await;
+                self.known(person)
+            }
+        }
+    }
+
+    /// Tells somebody's endpoints as far as they are known, without asking anybody.
+    pub(crate) fn known(&self, person: &PrimaryKey) -> Vec<EndpointOp> {
+        self.shared.people().get(person).map(Entry::endpoints).unwrap_or_default()
+    }
+}
+
+enum Found {
+    Told(Vec<EndpointOp>),
+    Coming(watch::Receiver<()>),
+}
+
+impl Shared {
+    fn people(&self) -> MutexGuard<'_, LruCache<PrimaryKey, Entry>> {
+        // No entry is ever half changed.
+        self.people.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks somebody up, and sees to it that what is stale is fetched, once for all who ask.
+    fn look_up(self: &Arc<Self>, person: &PrimaryKey) -> Found {
+        let mut people = self.people();
+        let entry = people.get_or_insert_mut(*person, Entry::default);
+        if entry.due.is_some_and(|due| Instant::now() < due) {
+            if entry.hint.is_some() {
+                self.counters.hits.inc();
+            }
+            return Found::Told(entry.endpoints());
+        }
+        if entry.flight().is_none() {
+            entry.flight = self.take_off(*person, entry.validators.clone());
+        }
+        match (entry.flight(), &entry.hint) {
+            (Some(flight), None) => Found::Coming(flight),
+            _ => Found::Told(entry.endpoints()),
+        }
+    }
+
+    /// Begins a fetch, unless the sigchain server is away or too many wait already.
+    fn take_off(self: &Arc<Self>, person: PrimaryKey, validators: Validators) -> Option<watch::Receiver<()>> {
+        let place = Arc::clone(&self.waiting).try_acquire_owned().ok()?;
+        let dial = self.sigchains.may_dial()?;
+        let (ended, flight) = watch::channel(());
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            shared.stop.run_until_cancelled(shared.refresh(person, validators, dial)).await;
+            drop((ended, place));
+        });
+        Some(flight)
+    }
+
+    async fn refresh(&self, person: PrimaryKey, validators: Validators, dial: Dial) {
+        // The semaphore is never closed.
+        let Ok(_running) = self.running.acquire().await else { return };
+        if dial == Dial::Normal && self.sigchains.is_resting() {
+            return;
+        }
+        self.counters.fetches.inc();
+        let fetching = fetch(&self.sigchains, person, self.policy, validators);
+        let fetched = timeout(FETCH_TIME, fetching).await.unwrap_or(Err(FetchError::Slow));
+        self.sigchains.note(!fetched.as_ref().is_err_and(FetchError::is_servers_fault));
+        if let Err(error) = &fetched {
+            self.counters.failures.inc();
+            tracing::debug!(%person, error = error as &dyn std::error::Error, "a chain gave no hint");
+        }
+
+        let mut people = self.people();
+        let entry = people.get_or_insert_mut(person, Entry::default);
+        let now = Instant::now();
+        match fetched {
+            Ok(Some(Known { endpoints, validators })) => {
+                entry.hint = Some(endpoints);
+                entry.validators = validators;
+                entry.due = Some(now + self.fresh_for);
+            }
+            // If it was forgotten meanwhile, the next look-up fetches it whole.
+            Ok(None) => entry.due = entry.hint.is_some().then(|| now + self.fresh_for),
+            Err(error) if error.is_servers_fault() => entry.due = Some(now + self.fresh_for.min(RETRY)),
+            Err(_) => {
+                entry.hint = Some(Vec::new());
+                entry.validators = Validators::default();
+                entry.due = Some(now + self.fresh_for * UNSOUND_FACTOR);
+            }
+        }
+    }
+}
