@@ -16,7 +16,7 @@ use crate::load::{CONNECTIONS, Requests};
 
 /// People who are registered before anything is measured.
 pub(crate) struct Handles {
-    count: usize,
+    pub(crate) count: usize,
 }
 
 impl Handles {
@@ -38,10 +38,10 @@ impl Handles {
         transaction.commit().unwrap();
     }
 
-    /// Asks for that many of them on each connection, drawn at random.
-    pub(crate) fn look_ups(&self, each: usize) -> Requests {
+    /// Asks that many times on each connection for one of the first `among`, drawn at random.
+    pub(crate) fn look_ups(&self, each: usize, among: usize) -> Requests {
         let mut rng = rand::rng();
-        let mut look_up = || http::get(&format!("/v1/u/{}", name(rng.random_range(0..self.count))));
+        let mut look_up = || http::get(&format!("/v1/u/{}", name(rng.random_range(0..among.min(self.count)))));
         (0..CONNECTIONS).map(|_| (0..each).map(|_| look_up()).collect()).collect()
     }
 }
@@ -78,12 +78,11 @@ impl Registrations {
 }
 
 /// Events of chains that were not there before.
-#[derive(Default)]
 pub(crate) struct Appends;
 
 impl Appends {
     /// A chain of that many events on each connection.
-    pub(crate) fn make(&mut self, events: u64) -> Requests {
+    pub(crate) fn make(&self, events: u64) -> Requests {
         (0..CONNECTIONS).map(|_| chain(events)).collect()
     }
 }

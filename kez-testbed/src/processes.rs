@@ -22,6 +22,9 @@ const START_BOUND: Duration = Duration::from_secs(30);
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(3);
 
+/// Both servers' limits, which would all be this machine's.
+const RATES: [&str; 4] = ["APPEND_RATE", "READ_RATE", "REGISTER_RATE", "LOOKUP_RATE"];
+
 /// Where the servers' programs are.
 #[derive(Debug, Clone)]
 pub struct Programs {
@@ -117,6 +120,8 @@ pub struct ServerProcess {
     program: PathBuf,
     arguments: &'static [&'static str],
     environment: Vec<(&'static str, OsString)>,
+    /// The variable that names the database.
+    database: &'static str,
     /// What its log says when it is there, beside its address.
     announces: &'static str,
     folder: PathBuf,
@@ -129,17 +134,20 @@ impl ServerProcess {
     fn new(program: &Path, announces: &'static str, folder: PathBuf, database: &'static str) -> Self {
         let address = (Ipv4Addr::LOCALHOST, 0).into();
         let (program, arguments, environment) = (program.to_owned(), [].as_slice(), Vec::new());
-        let mut server = Self { program, arguments, environment, announces, folder, address, process: None };
+        let mut server = Self { program, arguments, environment, database, announces, folder, address, process: None };
         server.set(database, server.database());
         let log = ("KEZ_LOG", "info,async_nats=off");
         for (name, value) in [("INTERNAL_BIND", "off"), ("KEZ_DEV", "1"), log, ("KEZ_LOG_FORMAT", "json")] {
             server.set(name, value);
         }
+        for rate in RATES {
+            server.set(rate, "off");
+        }
         server
     }
 
     /// Sets a variable of the environment, from the next start on.
-    pub fn set(&mut self, name: &'static str, value: impl Into<OsString>) {
+    fn set(&mut self, name: &'static str, value: impl Into<OsString>) {
         self.environment.push((name, value.into()));
     }
 
@@ -202,6 +210,32 @@ impl ServerProcess {
             Some(process) => process.stop(STOP_PATIENCE).await.map(Some).map_err(|source| self.unusable(source)),
             None => Ok(None),
         }
+    }
+
+    /// Has the server's own command copy the database, and returns a server that is to run on the copy, on a port of its
+    /// own and beside this one.
+    ///
+    /// # Errors
+    /// When the command fails; the error shows what it said.
+    pub async fn back_up(&self) -> Result<Self, TestbedError> {
+        let (program, environment) = (self.program.clone(), self.environment.clone());
+        let Self { arguments, database, announces, .. } = *self;
+        let (folder, address) = (self.folder.join("restored"), (Ipv4Addr::LOCALHOST, 0).into());
+        let mut copy = Self { program, arguments, environment, database, announces, folder, address, process: None };
+        let file = copy.database();
+        fs::create_dir_all(file.parent().unwrap_or(&copy.folder)).map_err(|source| copy.unusable(source))?;
+        let command = Guarded::spawn(&self.program, |command| {
+            command.arg("backup").arg(&file).stdout(Stdio::null()).stderr(Stdio::piped());
+            command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        });
+        let ended = command.map_err(|source| self.unusable(source))?.output().await;
+        let ended = ended.map_err(|source| self.unusable(source))?;
+        if !ended.status.success() {
+            let log = String::from_utf8_lossy(&ended.stderr).into_owned();
+            return Err(TestbedError::Process { program: self.program.clone(), log });
+        }
+        copy.set(database, file);
+        Ok(copy)
     }
 
     async fn attempt(&mut self, deadline: Instant) -> Result<(), TestbedError> {

@@ -60,8 +60,8 @@ async fn soak(programs: &Programs, kills: u32, seed: u64) -> Result<ExitCode> {
     print(&tally.progress());
     if tally.broken().is_empty() {
         print("checking everything that was acknowledged …");
-        registrations.check_all(stack.chat.address()).await?;
-        chains.check_all(&mut Line::to(stack.sig.address())).await?;
+        registrations.check_copy(stack.chat.address(), registrations.everything()).await?;
+        chains.check_copy(stack.sig.address(), chains.everything()).await?;
         registrations.check_inboxes().await?;
         check_database(&mut stack.chat, "SELECT count(*) FROM handles", tally.registrations(), &tally).await?;
         check_database(&mut stack.sig, "SELECT count(*) FROM events", tally.events(), &tally).await?;
@@ -100,6 +100,9 @@ async fn kill_again_and_again<W: Work>(
             up.send_replace(Some(server.address()));
             work.check(&mut line, promised).await?;
         }
+        if tally.broken().is_empty() {
+            restore(server, work, tally).await?;
+        }
         end.send_replace(true);
         Ok(())
     };
@@ -107,8 +110,31 @@ async fn kill_again_and_again<W: Work>(
     Ok(())
 }
 
-/// Stops a server in good order, and looks at what it leaves: one sound file with exactly what was acknowledged.
+/// Copies a database that is being written to, and starts a server on the copy, which has to have what was acknowledged
+/// before.
+async fn restore<W: Work>(server: &ServerProcess, work: &W, tally: &Tally) -> Result<()> {
+    let everything = work.everything();
+    let mut copy = server.back_up().await?;
+    copy.start().await?;
+    work.check_copy(copy.address(), everything).await?;
+    stop(&mut copy, tally).await?;
+    print(&format!("restored from a backup that was taken under load: {}", copy.database().display()));
+    Ok(())
+}
+
+/// Stops a server, and looks whether it leaves exactly what was acknowledged.
 async fn check_database(server: &mut ServerProcess, count: &str, acknowledged: u64, tally: &Tally) -> Result<()> {
+    let connection = stop(server, tally).await?;
+    let rows: u64 = connection.query_row(count, [], |row| row.get(0))?;
+    if rows != acknowledged {
+        let database = server.database();
+        tally.breaks(format!("{rows} rows for {acknowledged} acknowledgements in {}", database.display()));
+    }
+    Ok(())
+}
+
+/// Stops a server in good order, and opens what it leaves, which has to be one sound file.
+async fn stop(server: &mut ServerProcess, tally: &Tally) -> Result<Connection> {
     let status = server.stop().await?.context("a server had ended by itself")?;
     ensure!(status.success(), "a server that was asked to stop ended with {status}");
     let database = server.database();
@@ -126,9 +152,5 @@ async fn check_database(server: &mut ServerProcess, count: &str, acknowledged: u
     if orphans != 0 {
         tally.breaks(format!("{orphans} rows belong to nothing in {}", database.display()));
     }
-    let rows: u64 = connection.query_row(count, [], |row| row.get(0))?;
-    if rows != acknowledged {
-        tally.breaks(format!("{rows} rows for {acknowledged} acknowledgements in {}", database.display()));
-    }
-    Ok(())
+    Ok(connection)
 }

@@ -1,6 +1,6 @@
 //! People who sign events.
 
-use std::{collections::BTreeSet, sync::Mutex};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Mutex};
 
 use anyhow::{Context as _, Result};
 use kez_core::{
@@ -53,28 +53,18 @@ impl<'a> Chains<'a> {
         Self { chains, grown, tally }
     }
 
-    /// Checks every chain, and walks it as a reader would.
-    pub(super) async fn check_all(&self, line: &mut Line) -> Result<()> {
-        let all = lock(&self.chains).clone();
-        for acknowledged in &all {
-            let page = self.page(line, &acknowledged.primary).await?;
-            if page.events != acknowledged.events {
-                self.breaks(&acknowledged.primary, &format!("{} events, not those acknowledged", page.events.len()));
-            }
-            let mut chain = Chain::new(acknowledged.primary, Policy::Development);
-            match chain.walk().take(&page.events, page.seq) {
-                Ok(Progress::Done) => {}
-                Ok(Progress::More | Progress::Stalled) => {
-                    self.breaks(&acknowledged.primary, "the server tells of more than it shows")
-                }
-                Err(error) => self.breaks(&acknowledged.primary, &error.to_string()),
-            }
-            let head = chain.tip().head().map(|head| head.to_string()).unwrap_or_default();
-            if head != page.head {
-                self.breaks(&acknowledged.primary, &format!("its head is {head}, and the server says {}", page.head));
-            }
+    /// Walks a chain as a reader would.
+    fn walk(&self, primary: PrimaryKey, page: &Page) {
+        let mut chain = Chain::new(primary, Policy::Development);
+        match chain.walk().take(&page.events, page.seq) {
+            Ok(Progress::Done) => {}
+            Ok(Progress::More | Progress::Stalled) => self.breaks(&primary, "the server tells of more than it shows"),
+            Err(error) => self.breaks(&primary, &error.to_string()),
         }
-        Ok(())
+        let head = chain.tip().head().map(|head| head.to_string()).unwrap_or_default();
+        if head != page.head {
+            self.breaks(&primary, &format!("its head is {head}, and the server says {}", page.head));
+        }
     }
 
     /// Appends an event, and its place has to be the one that it was signed for.
@@ -120,6 +110,15 @@ impl<'a> Chains<'a> {
                 Ok(false)
             }
         }
+    }
+
+    /// Reads a chain that has to begin with what was acknowledged.
+    async fn acknowledged(&self, line: &mut Line, acknowledged: &Acknowledged) -> Result<Page> {
+        let page = self.page(line, &acknowledged.primary).await?;
+        if !page.events.starts_with(&acknowledged.events) {
+            self.breaks(&acknowledged.primary, "not every acknowledged event is in its place");
+        }
+        Ok(page)
     }
 
     async fn page(&self, line: &mut Line, primary: &PrimaryKey) -> Result<Page> {
@@ -173,10 +172,20 @@ impl Work for Chains<'_> {
 
     async fn check(&self, line: &mut Line, promised: Vec<Acknowledged>) -> Result<()> {
         for acknowledged in &promised {
-            let page = self.page(line, &acknowledged.primary).await?;
-            if !page.events.starts_with(&acknowledged.events) {
-                self.breaks(&acknowledged.primary, "not every acknowledged event is in its place");
-            }
+            self.acknowledged(line, acknowledged).await?;
+        }
+        Ok(())
+    }
+
+    fn everything(&self) -> Vec<Acknowledged> {
+        lock(&self.chains).clone()
+    }
+
+    async fn check_copy(&self, server: SocketAddr, everything: Vec<Acknowledged>) -> Result<()> {
+        let mut line = Line::to(server);
+        for acknowledged in &everything {
+            let page = self.acknowledged(&mut line, acknowledged).await?;
+            self.walk(acknowledged.primary, &page);
         }
         Ok(())
     }

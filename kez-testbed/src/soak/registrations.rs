@@ -51,15 +51,6 @@ impl<'a> Registrations<'a> {
         Self { acknowledged, names, consumers, tally }
     }
 
-    /// Checks everybody.
-    pub(super) async fn check_all(&self, server: SocketAddr) -> Result<()> {
-        let everybody = lock(&self.acknowledged).clone();
-        let parts = everybody.chunks(everybody.len().div_ceil(LINES).max(1));
-        let checks = parts.map(async |part| self.check(&mut Line::to(server), part.to_vec()).await);
-        futures::future::try_join_all(checks).await?;
-        Ok(())
-    }
-
     /// Checks that everybody has an inbox.
     pub(super) async fn check_inboxes(&self) -> Result<()> {
         let there = self.consumers.all().await?;
@@ -146,6 +137,17 @@ impl Work for Registrations<'_> {
                 self.tally.breaks(format!("{}: acknowledged, and not there", person.name));
             }
         }
+        Ok(())
+    }
+
+    fn everything(&self) -> Vec<Person> {
+        lock(&self.acknowledged).clone()
+    }
+
+    async fn check_copy(&self, server: SocketAddr, everything: Vec<Person>) -> Result<()> {
+        let parts = everything.chunks(everything.len().div_ceil(LINES).max(1));
+        let checks = parts.map(async |part| self.check(&mut Line::to(server), part.to_vec()).await);
+        futures::future::try_join_all(checks).await?;
         Ok(())
     }
 }

@@ -1,8 +1,11 @@
 //! What the two kinds of writers have in common.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+use std::{
+    net::SocketAddr,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use anyhow::{Result, bail};
@@ -36,6 +39,12 @@ pub(super) trait Work {
 
     /// Checks that it stands.
     async fn check(&self, line: &mut Line, promised: Self::Promised) -> Result<()>;
+
+    /// Returns all that was acknowledged.
+    fn everything(&self) -> Self::Promised;
+
+    /// Checks that it stands and is sound on a server that is written to no more, and may have been for a while longer.
+    async fn check_copy(&self, server: SocketAddr, everything: Self::Promised) -> Result<()>;
 }
 
 /// What has happened so far.
