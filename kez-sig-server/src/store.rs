@@ -11,6 +11,9 @@ use kez_service::rusqlite::{self, Connection, OptionalExtension as _, Row, Trans
 const SCHEMA: Schema =
     Schema { application_id: i32::from_be_bytes(*b"kezS"), migrations: &[include_str!("../migrations/1.sql")] };
 
+/// A page that has come to this length ends: what waits for a slow reader stays small. The reader asks on.
+const MAX_PAGE_CHARS: usize = 2 * 1024 * 1024;
+
 /// The chains. Clones share one database.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
@@ -84,17 +87,24 @@ impl Store {
         self.database.read(move |connection| Ok(ChainRow::load(connection, &owner)?.end())).await
     }
 
-    /// Returns up to `limit` events after `after`, and where the chain ended when they were read.
+    /// Returns up to `limit` events after `after`, fewer if they are long, and where the chain ended when they were read.
     pub(crate) async fn page(&self, owner: PrimaryKey, after: u64, limit: u64) -> Result<(Vec<String>, End), DbError> {
         self.database
             .read(move |connection| {
                 // One snapshot, so that the end is the end of the same chain.
                 let snapshot = connection.unchecked_transaction()?;
                 let chain = ChainRow::load(&snapshot, &owner)?;
-                let events = snapshot
-                    .prepare_cached("SELECT jws FROM events WHERE chain = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3")?
-                    .query_map(params![chain.id, after.cast_signed(), limit.cast_signed()], |row| row.get(0))?
-                    .collect::<rusqlite::Result<_>>()?;
+                let mut statement = snapshot
+                    .prepare_cached("SELECT jws FROM events WHERE chain = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3")?;
+                let mut rows = statement.query(params![chain.id, after.cast_signed(), limit.cast_signed()])?;
+                let (mut events, mut chars) = (Vec::new(), 0);
+                while chars < MAX_PAGE_CHARS
+                    && let Some(row) = rows.next()?
+                {
+                    let jws: String = row.get(0)?;
+                    chars += jws.len();
+                    events.push(jws);
+                }
                 Ok((events, chain.end()))
             })
             .await

@@ -103,3 +103,26 @@ async fn the_server_says_that_it_is_well() {
     // Closing folded the log back: one file is left.
     assert_eq!(std::fs::read_dir(running.folder.path()).unwrap().count(), 1);
 }
+
+#[tokio::test]
+async fn long_events_make_short_pages_and_nothing_is_left_out() {
+    let running = Running::start().await;
+    let (client, author) = (&running.client, Author::new(1));
+    let long = |_| json!({ "type": "later", "fill": "x".repeat(11_800) });
+    let chain = author.chain((1..=200).map(long));
+    for event in &chain {
+        client.append(&author, event).await;
+    }
+    let mut read = Vec::new();
+    let mut pages = 0;
+    while read.len() < chain.len() {
+        let page = client.read(&author, &format!("?after={}", read.len())).await;
+        assert_eq!(page["seq"], 200, "each page tells where the chain ends");
+        let events = page["events"].as_array().unwrap();
+        assert!((1..200).contains(&events.len()), "{}", events.len());
+        read.extend(events.iter().map(|event| event.as_str().unwrap().to_owned()));
+        pages += 1;
+    }
+    assert_eq!((read, pages), (chain, 2));
+    running.server.shutdown().await;
+}
