@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::str::FromStr;
 
@@ -140,6 +141,25 @@ pub fn raise_open_files() -> usize {
     usize::MAX
 }
 
+/// Starts a server and waits until the process is asked to stop; returns it then, to be shut down. `None` if that was
+/// asked while it started: signals are watched from the first moment.
+///
+/// # Errors
+/// Those of the start, and when the operating system does not let signals be watched.
+pub async fn run_until_stopped<S, E>(start: impl Future<Output = Result<S, E>>) -> Result<Option<S>, Box<dyn Error>>
+where
+    E: Error + 'static,
+{
+    let mut stop = pin!(stop_requested());
+    let server = tokio::select! {
+        biased;
+        asked = &mut stop => return asked.map(|()| None).map_err(Into::into),
+        server = start => server?,
+    };
+    stop.await?;
+    Ok(Some(server))
+}
+
 /// Tells standard error why the process ends, causes included, and returns its exit code: 2 for a
 /// [`WrongSetting`] (trying again without changing it is no use), else 1.
 pub fn failed(error: &(dyn Error + 'static)) -> ExitCode {
@@ -150,7 +170,7 @@ pub fn failed(error: &(dyn Error + 'static)) -> ExitCode {
 }
 
 /// Returns an error's message with those of its causes, joined by colons.
-pub(crate) fn chain_of(error: &dyn Error) -> String {
+pub fn chain_of(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -108,15 +108,9 @@ async fn run(arguments: Serve) -> Result<(), Box<dyn Error>> {
     if arguments.dev {
         settings.policy = Policy::Development;
     }
-    // Watched from the start: a server that is asked to stop while it starts ends in order, too.
-    let mut stop = std::pin::pin!(process::stop_requested());
-    let server = tokio::select! {
-        biased;
-        asked = &mut stop => return Ok(asked?),
-        server = Server::bind(settings) => server?,
-    };
-    stop.await?;
-    server.shutdown().await;
+    if let Some(server) = process::run_until_stopped(Server::bind(settings)).await? {
+        server.shutdown().await;
+    }
     Ok(())
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use async_nats::ServerAddr;
 use kez_core::handle::Home;
 use kez_service::database::OpenError;
+use kez_service::process::chain_of;
 
-use super::{Report, chain};
+use super::Report;
 use crate::registry::{Registry, RegistryError};
 use crate::secret::ServerSecret;
 use crate::settings::is_loopback;
@@ -21,7 +22,7 @@ pub(super) fn secret(path: Option<&Path>, servers: &[ServerAddr], report: &mut R
     let secret = match loaded {
         Ok(secret) => secret,
         Err(error) => {
-            report.missing(PART, chain(&error));
+            report.missing(PART, chain_of(&error));
             return None;
         }
     };
@@ -54,11 +55,11 @@ pub(super) async fn registry(path: &Path, domain: Option<&Home>, report: &mut Re
         Err(OpenError::Older { .. }) => {
             return report.ok(PART, format!("{shown} is of an earlier version; the server brings it up to date"));
         }
-        Err(error) => return report.missing(PART, chain(&error)),
+        Err(error) => return report.missing(PART, chain_of(&error)),
     };
     match (registry.home().await, domain) {
         (Err(RegistryError::NoHome), _) => report.ok(PART, format!("{shown} is new; the server makes it its own")),
-        (Err(error), _) => report.missing(PART, chain(&error)),
+        (Err(error), _) => report.missing(PART, chain_of(&error)),
         (Ok(home), Some(domain)) if home != *domain => {
             let text = format!("{shown} is the registry of {home}, and KEZ_DOMAIN is {domain}; correct one of them");
             report.missing(PART, text);
@@ -88,7 +89,7 @@ pub(super) async fn sigchains(base: &str, report: &mut Report) {
             PART,
             format!(
                 "{base} does not answer; start kez-sig-server, or correct SIG_SERVER_URL ({})",
-                chain(&error.without_url())
+                chain_of(&error.without_url())
             ),
         ),
     }

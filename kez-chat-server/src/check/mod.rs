@@ -6,7 +6,6 @@ mod local;
 mod probe;
 mod users;
 
-use std::error::Error;
 use std::path::PathBuf;
 
 use kez_core::handle::Home;
@@ -112,10 +111,4 @@ impl Deployment {
         }
         Ok(report.findings)
     }
-}
-
-/// Writes an error with its causes on one line.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| (*error).source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -9,10 +9,11 @@ use futures::{FutureExt as _, StreamExt as _};
 use kez_core::broker::Permissions;
 use kez_core::broker::callout::{CalloutRequest, UserGrant, response_jwt, user_jwt};
 use kez_core::identity::PrimaryKey;
+use kez_service::process::chain_of;
 use nkeys::XKey;
 
 use super::users::{account_of, misplaced};
-use super::{Report, accounts, chain};
+use super::{Report, accounts};
 use crate::broker::connect::CONNECT_TIMEOUT;
 use crate::broker::logins::{SUBJECT, fence, sealed_by};
 use crate::clock::now_ms;
@@ -67,7 +68,7 @@ pub(super) async fn look(
             Err(error) => format!(
                 "an unknown login did not lead to a callout; put the `authorization` of `nats-conf` into nats.conf, \
                  whose `account` has to be {own_account} ({})",
-                chain(error)
+                chain_of(error)
             ),
         };
         report.missing("logins", text);
@@ -114,7 +115,7 @@ pub(super) async fn look(
                 let text = format!(
                     "the broker does not believe this server's answers; its `issuer` has to be {} ({})",
                     secret.public_keys().issuer,
-                    chain(&error)
+                    chain_of(&error)
                 );
                 report.missing("issuer", text);
                 report.skipped(&["users"], "the broker lets nobody in");

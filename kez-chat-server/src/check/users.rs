@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use async_nats::{Client, ConnectErrorKind, Request, ServerAddr};
 use kez_core::broker::subject;
+use kez_service::process::chain_of;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Report, accounts, chain, probe};
+use super::{Report, accounts, probe};
 use crate::broker::connect::{User, connect};
 use crate::broker::{JetStream, JsError};
 use crate::nats_conf::{JS_ACCOUNT, USER_ACCOUNT};
@@ -30,7 +31,7 @@ pub(super) async fn look(server: &ServerAddr, secret: &ServerSecret, report: &mu
                     "the broker does not let {key} in; put what `nats-conf` prints with this secret into nats.conf, \
                      and restart the broker"
                 ),
-                _ => format!("the broker can't be logged in to as {key}: {}", chain(&error)),
+                _ => format!("the broker can't be logged in to as {key}: {}", chain_of(&error)),
             })
     };
 
@@ -82,7 +83,7 @@ async fn look_at_inboxes(client: Client, report: &mut Report) -> Option<Client> 
         Err(error) => {
             let text = format!(
                 "account {JS_ACCOUNT} has no JetStream; give it the `jetstream` line of `nats-conf` ({})",
-                chain(&error)
+                chain_of(&error)
             );
             report.missing("storage", text);
             report.skipped(&["streams"], "there is no JetStream");
@@ -92,7 +93,7 @@ async fn look_at_inboxes(client: Client, report: &mut Report) -> Option<Client> 
     match streams(&js).await {
         Ok(absent) if absent.is_empty() => report.ok("streams", "both are there"),
         Ok(absent) => report.ok("streams", format!("not there yet: {}; the server makes them", absent.join(", "))),
-        Err(error) => report.missing("streams", chain(&error)),
+        Err(error) => report.missing("streams", chain_of(&error)),
     }
     Some(client)
 }

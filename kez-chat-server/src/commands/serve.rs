@@ -75,15 +75,9 @@ impl Serve {
         process::init_logging(self.log_format, &self.log)?;
         let settings = self.settings()?;
         tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
-            // Watched from the start: a server that is asked to stop while it starts ends in order, too.
-            let mut stop = std::pin::pin!(process::stop_requested());
-            let server = tokio::select! {
-                biased;
-                asked = &mut stop => return Ok(asked?),
-                server = Server::bind(settings) => server?,
-            };
-            stop.await?;
-            server.shutdown().await;
+            if let Some(server) = process::run_until_stopped(Server::bind(settings)).await? {
+                server.shutdown().await;
+            }
             Ok(())
         })
     }

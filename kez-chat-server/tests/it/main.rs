@@ -13,6 +13,7 @@ mod inbox_keeping;
 mod login;
 mod logs;
 mod nats;
+mod operation;
 mod operator;
 mod program;
 mod race;
