@@ -1,6 +1,7 @@
 //! The handle registry: who has which name, first come, first served, one handle a key.
 
 mod departures;
+mod key;
 mod operator;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use kez_service::database::{BackupError, Database, DbError, OpenError, Schema};
 use kez_service::rusqlite::{self, Connection, OptionalExtension as _, Row, params};
 
 pub(crate) use self::departures::Retirement;
+pub use self::key::StoredKey;
 pub(crate) use self::operator::{Change, Counts};
 
 const SCHEMA: Schema = Schema {
@@ -47,7 +49,7 @@ pub struct Entry {
     /// The handle.
     pub handle: Handle,
     /// Whose it is.
-    pub primary: PrimaryKey,
+    pub primary: StoredKey,
     /// When it was registered, in milliseconds since 1970.
     pub registered_at_ms: u64,
     /// Whether it counts.
@@ -189,7 +191,7 @@ impl Registry {
     fn entry(&self, row: &Found) -> Result<Entry, RegistryError> {
         Ok(Entry {
             handle: Handle::from_qualified(&row.handle, self.policy)?,
-            primary: PrimaryKey::from_bytes(&row.primary)?,
+            primary: row.primary,
             registered_at_ms: row.registered_at_ms,
             standing: row.standing,
         })
@@ -198,7 +200,7 @@ impl Registry {
 
 struct Found {
     handle: String,
-    primary: [u8; 32],
+    primary: StoredKey,
     registered_at_ms: u64,
     standing: Standing,
 }
@@ -211,7 +213,8 @@ impl Found {
             (None, None) => Standing::Active,
         };
         let registered_at_ms = row.get::<_, i64>(2)?.cast_unsigned();
-        Ok(Self { handle: row.get(0)?, primary: row.get(1)?, registered_at_ms, standing })
+        let primary = StoredKey::from_bytes(row.get(1)?);
+        Ok(Self { handle: row.get(0)?, primary, registered_at_ms, standing })
     }
 }
 
@@ -226,7 +229,7 @@ fn fact(db: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
 
 fn judge(db: &Connection, handle: &Handle, primary: &[u8; 32]) -> rusqlite::Result<Claim> {
     if let Some(found) = find(db, "handle", &handle.to_string())? {
-        let same = found.primary == *primary;
+        let same = found.primary.as_bytes() == primary;
         return Ok(if same { Claim::Same(found.standing) } else { Claim::HandleTaken });
     }
     if operator::is_reserved(db, handle.name())? {
@@ -273,7 +276,8 @@ mod tests {
         registry.close().await;
 
         let registry = Registry::open(dir.path().join("handles.db"), Policy::Production).await.unwrap();
-        let entry = Entry { handle: alice.clone(), primary: key(1), registered_at_ms: 5, standing: Standing::Active };
+        let primary = key(1).into();
+        let entry = Entry { handle: alice.clone(), primary, registered_at_ms: 5, standing: Standing::Active };
         assert_eq!(registry.by_handle(&alice).await.unwrap().as_ref(), Some(&entry));
         assert_eq!(registry.by_primary(&key(1)).await.unwrap(), Some(entry));
         assert_eq!(registry.by_primary(&key(3)).await.unwrap(), None);
