@@ -107,7 +107,7 @@ impl Registry {
 
     /// Checks that the database answers.
     pub(crate) async fn check(&self) -> Result<(), RegistryError> {
-        Ok(self.database.read(|db| db.query_row("SELECT 1 FROM sqlite_schema", [], |_| Ok(()))).await?)
+        Ok(self.database.look_up(|db| db.query_row("SELECT 1 FROM sqlite_schema", [], |_| Ok(()))).await?)
     }
 
     /// Makes the registry this home's if it is nobody's yet, and returns whose it is. Under another home's name nobody
@@ -125,7 +125,7 @@ impl Registry {
 
     /// Tells whose registry this is.
     pub(crate) async fn home(&self) -> Result<Home, RegistryError> {
-        let home = self.database.read(|db| fact(db, DOMAIN)).await?.ok_or(RegistryError::NoHome)?;
+        let home = self.database.look_up(|db| fact(db, DOMAIN)).await?.ok_or(RegistryError::NoHome)?;
         Ok(Home::parse(&home, self.policy)?)
     }
 
@@ -135,20 +135,18 @@ impl Registry {
 
     pub(crate) async fn by_handle(&self, handle: &Handle) -> Result<Option<Entry>, RegistryError> {
         let handle = handle.to_string();
-        let row = self.database.read(move |db| find(db, "handle", &handle)).await?;
+        let row = self.database.look_up(|db| find(db, "handle", &handle)).await?;
         row.map(|row| self.entry(&row)).transpose()
     }
 
     pub(crate) async fn by_primary(&self, primary: &PrimaryKey) -> Result<Option<Entry>, RegistryError> {
-        let primary = *primary.as_bytes();
-        let row = self.database.read(move |db| find(db, "primary_key", &primary)).await?;
+        let row = self.database.look_up(|db| find(db, "primary_key", primary.as_bytes())).await?;
         row.map(|row| self.entry(&row)).transpose()
     }
 
     /// Says how a registration would end, writing nothing.
     pub(crate) async fn preview(&self, handle: &Handle, primary: &PrimaryKey) -> Result<Claim, RegistryError> {
-        let (handle, primary) = (handle.clone(), *primary.as_bytes());
-        Ok(self.database.read(move |db| judge(db, &handle, &primary)).await?)
+        Ok(self.database.look_up(|db| judge(db, handle, primary.as_bytes())).await?)
     }
 
     /// Gives the handle to the key, durably, if both are free.
@@ -177,7 +175,7 @@ impl Registry {
 
     /// Returns the inbox stream's epoch as it was last seen.
     pub(crate) async fn epoch(&self) -> Result<Option<String>, RegistryError> {
-        Ok(self.database.read(|db| fact(db, EPOCH)).await?)
+        Ok(self.database.look_up(|db| fact(db, EPOCH)).await?)
     }
 
     pub(crate) async fn keep_epoch(&self, epoch: &str) -> Result<(), RegistryError> {
