@@ -14,7 +14,7 @@ mod weight;
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use kez_testbed::processes::{Processes, Programs};
 use tokio::runtime::Runtime;
 
@@ -35,7 +35,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Measures everything.
+    /// Measures.
     Compare {
         /// The `kez-chat-server` program.
         #[arg(long)]
@@ -43,22 +43,34 @@ enum Task {
         /// The `kez-sig-server` program.
         #[arg(long)]
         sig_server: PathBuf,
+        /// What is measured; all of it if nothing is named.
+        parts: Vec<Part>,
     },
     /// Is one of the peers, until it is killed.
     Peer(peer::Options),
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Lookups,
+    Registrations,
+    Appends,
+}
+
 fn main() {
     let work = async {
         match Arguments::parse().task {
-            Task::Compare { chat_server, sig_server } => compare(&Programs { chat_server, sig_server }).await,
+            Task::Compare { chat_server, sig_server, parts } => {
+                let parts = if parts.is_empty() { Part::value_variants().to_vec() } else { parts };
+                compare(&Programs { chat_server, sig_server }, &parts).await;
+            }
             Task::Peer(options) => peer::serve(options).await,
         }
     };
     Runtime::new().unwrap().block_on(work);
 }
 
-async fn compare(programs: &Programs) {
+async fn compare(programs: &Programs, parts: &[Part]) {
     let mut stack = Processes::start(programs).await.unwrap();
     let handles = Handles::new(100_000);
     // A hundred thousand registrations would measure nothing that a few thousand don't: the rows are put there.
@@ -69,12 +81,18 @@ async fn compare(programs: &Programs) {
     let process = stack.chat.id().unwrap();
     weight::show("chat_server_rss_idle", process);
     let peers = Peers::start(&stack).await;
-    look_ups(&stack, &peers, &handles).await;
-    weight::show("chat_server_rss_after_lookups", process);
-    registrations(&stack, &peers).await;
-    weight::show("chat_server_rss_after_registrations", process);
-    appends(&stack, &peers).await;
-    weight::show("sig_server_rss_after_appends", stack.sig.id().unwrap());
+    if parts.contains(&Part::Lookups) {
+        look_ups(&stack, &peers, &handles).await;
+        weight::show("chat_server_rss_after_lookups", process);
+    }
+    if parts.contains(&Part::Registrations) {
+        registrations(&stack, &peers).await;
+        weight::show("chat_server_rss_after_registrations", process);
+    }
+    if parts.contains(&Part::Appends) {
+        appends(&stack, &peers).await;
+        weight::show("sig_server_rss_after_appends", stack.sig.id().unwrap());
+    }
     drop(peers);
     stack.shutdown().await.unwrap();
 }

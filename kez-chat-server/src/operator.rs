@@ -19,7 +19,7 @@ use kez_service::process::WrongSetting;
 use crate::clock::now_ms;
 use crate::registry::{Change, Registry};
 
-pub use crate::registry::{Entry, RegistryError, Standing};
+pub use crate::registry::{Entry, RegistryError, Standing, StoredKey};
 
 /// What can go wrong with an operator's command.
 #[derive(Debug, thiserror::Error)]

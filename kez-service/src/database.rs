@@ -1,6 +1,8 @@
-//! SQLite for a server: opened durably, migrated by number, called off the async threads, copied while in use.
+//! SQLite for a server: opened durably, migrated by number, read by many at once, written by one for all, copied while
+//! in use.
 
 mod backup;
+mod write;
 
 use std::io;
 use std::path::{self, Path, PathBuf};
@@ -8,10 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
-use tokio::sync::Mutex;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use tokio::sync::{Mutex, MutexGuard};
 
 pub use self::backup::BackupError;
+use self::write::Writer;
 
 /// Connections that only read; in WAL mode none of them waits for the writer.
 const READERS: usize = 4;
@@ -96,6 +99,14 @@ pub enum OpenError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// The operating system gave no thread for the connection that writes.
+    #[error("no thread could be started for the database {}", path.display())]
+    NoThread {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// The runtime ended meanwhile.
     #[error("the process is stopping, so the database was not opened")]
     Stopping,
@@ -129,7 +140,7 @@ impl DbError {
 #[derive(Clone, Debug)]
 pub struct Database {
     path: Arc<Path>,
-    writer: Slot,
+    writer: Writer,
     readers: Arc<[Slot]>,
     turn: Arc<AtomicUsize>,
 }
@@ -170,6 +181,30 @@ impl Database {
             .map_err(|Stopping| OpenError::Stopping)?
     }
 
+    /// Runs `call` with a connection that reads, on this very thread: for statements that find a few rows through an
+    /// index. They wait for no writer (WAL) and mostly for no disk, so that they are done long before another thread
+    /// would have begun. Pages, counts and scans go to [`read`](Self::read).
+    ///
+    /// # Errors
+    /// Those of `call`, and [`DbError::Closed`].
+    pub async fn look_up<T, F>(&self, call: F) -> Result<T, DbError>
+    where
+        F: FnOnce(&Connection) -> rusqlite::Result<T>,
+    {
+        let slot = self.free_reader().await;
+        let connection = slot.as_ref().ok_or(DbError::Closed)?;
+        Ok(call(connection)?)
+    }
+
+    async fn free_reader(&self) -> MutexGuard<'_, Option<Connection>> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let from_turn = (0..READERS).map(|n| &self.readers[turn.wrapping_add(n) % READERS]);
+        match from_turn.clone().find_map(|slot| slot.try_lock().ok()) {
+            Some(free) => free,
+            None => self.readers[turn % READERS].lock().await,
+        }
+    }
+
     /// Runs `call` with a connection that reads, off the async threads.
     ///
     /// # Errors
@@ -180,51 +215,52 @@ impl Database {
         T: Send + 'static,
     {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        run(&self.readers[turn % READERS], |connection| call(connection)).await
+        run(&self.readers[turn % READERS], call).await
     }
 
     /// Runs `call` in a write transaction, off the async threads, and commits when it returns `Ok`.
-    /// Writes run one after another; once begun, one goes on to its end even if the caller does not wait for it.
+    /// Writes run one after another, and those that come at the same time are committed together: what another one
+    /// fails of, this one does not. Once begun, one goes on to its end even if the caller does not wait for it; if the
+    /// caller has left before, nothing is written.
     ///
     /// # Errors
     /// Those of `call` and of the commit, after which nothing was written, and [`DbError::Closed`].
     pub async fn write<T, F>(&self, call: F) -> Result<T, DbError>
     where
-        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         T: Send + 'static,
     {
-        run(&self.writer, |connection| {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let value = call(&transaction)?;
-            transaction.commit()?;
-            Ok(value)
-        })
-        .await
+        self.writer.write(call).await
     }
 
     /// Waits for the calls under way and closes the file; later calls fail with [`DbError::Closed`].
     pub async fn close(self) {
-        // The writer goes last: the last connection to close folds the WAL back into the file.
-        for slot in self.readers.iter().chain([&self.writer]) {
-            if let Some(connection) = slot.lock().await.take()
-                && let Err((_, error)) = connection.close()
-            {
-                tracing::warn!(%error, "a database connection did not close cleanly");
+        for slot in self.readers.iter() {
+            if let Some(connection) = slot.lock().await.take() {
+                close(connection);
             }
         }
+        // The writer goes last: the last connection to close folds the WAL back into the file.
+        self.writer.close().await;
+    }
+}
+
+fn close(connection: Connection) {
+    if let Err((_, error)) = connection.close() {
+        tracing::warn!(%error, "a database connection did not close cleanly");
     }
 }
 
 async fn run<T, F>(slot: &Slot, call: F) -> Result<T, DbError>
 where
-    F: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     T: Send + 'static,
 {
     // Waiting for a turn holds no thread, and the guard goes along: a caller that gives up does not
     // let the next one in before this call has ended.
-    let mut slot = Arc::clone(slot).lock_owned().await;
+    let slot = Arc::clone(slot).lock_owned().await;
     let call = move || {
-        let connection = slot.as_mut().ok_or(DbError::Closed)?;
+        let connection = slot.as_ref().ok_or(DbError::Closed)?;
         call(connection).map_err(DbError::from)
     };
     tokio::task::spawn_blocking(call).await.map_err(panic_on).map_err(|Stopping| DbError::Closed)?
@@ -267,7 +303,7 @@ fn open(path: &Path, schema: Schema, owner: Owner) -> Result<Database, OpenError
         .map(|_| reader(path).map(|connection| Arc::new(Mutex::new(Some(connection)))))
         .collect::<rusqlite::Result<_>>()
         .map_err(unusable)?;
-    let writer = Arc::new(Mutex::new(Some(writer)));
+    let writer = Writer::start(writer).map_err(|source| OpenError::NoThread { path: path.to_owned(), source })?;
     Ok(Database { path: path.as_path().into(), writer, readers, turn: Arc::default() })
 }
 

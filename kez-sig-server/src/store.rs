@@ -6,7 +6,7 @@ use std::time::Duration;
 use kez_core::identity::PrimaryKey;
 use kez_core::sigchain::{ChainError, Event, Head, Op, Tip};
 use kez_service::database::{Database, DbError, OpenError, Schema};
-use kez_service::rusqlite::{self, Connection, OptionalExtension as _, Row, Transaction, params};
+use kez_service::rusqlite::{self, Connection, OptionalExtension as _, Row, params};
 
 const SCHEMA: Schema =
     Schema { application_id: i32::from_be_bytes(*b"kezS"), migrations: &[include_str!("../migrations/1.sql")] };
@@ -79,12 +79,12 @@ impl Store {
     /// Appends an event if it is next. `now` is the time since 1970.
     pub(crate) async fn append(&self, event: Event, now: Duration) -> Result<Appended, DbError> {
         let interval = self.shared_files_interval;
-        self.database.write(move |transaction| append(transaction, &event, now, interval)).await
+        self.database.write(move |connection| append(connection, &event, now, interval)).await
     }
 
     /// Returns where a chain ends; at 0 if there is none.
     pub(crate) async fn end(&self, owner: PrimaryKey) -> Result<End, DbError> {
-        self.database.read(move |connection| Ok(ChainRow::load(connection, &owner)?.end())).await
+        self.database.look_up(|connection| Ok(ChainRow::load(connection, &owner)?.end())).await
     }
 
     /// Returns up to `limit` events after `after`, fewer if they are long, and where the chain ended when they were read.
@@ -120,7 +120,7 @@ impl Store {
 
     /// Checks that the database answers.
     pub(crate) async fn check(&self) -> Result<(), DbError> {
-        self.database.read(|connection| connection.query_row("SELECT 1 FROM sqlite_schema", [], |_| Ok(()))).await
+        self.database.look_up(|connection| connection.query_row("SELECT 1 FROM sqlite_schema", [], |_| Ok(()))).await
     }
 
     pub(crate) async fn close(self) {
@@ -128,15 +128,10 @@ impl Store {
     }
 }
 
-fn append(
-    transaction: &Transaction<'_>,
-    event: &Event,
-    now: Duration,
-    interval: Duration,
-) -> rusqlite::Result<Appended> {
-    let chain = ChainRow::load(transaction, event.primary())?;
+fn append(connection: &Connection, event: &Event, now: Duration, interval: Duration) -> rusqlite::Result<Appended> {
+    let chain = ChainRow::load(connection, event.primary())?;
     // Before anything else: an event that was taken once is right, whatever has happened since.
-    if let Some(standing) = chain.standing(transaction, event.seq())? {
+    if let Some(standing) = chain.standing(connection, event.seq())? {
         return Ok(if standing.head == event.head() {
             Appended::Already
         } else {
@@ -146,7 +141,7 @@ fn append(
     let next = match chain.tip.check_next(event) {
         Ok(next) => next,
         Err(why @ (ChainError::Gap { .. } | ChainError::WrongPrev { .. })) => {
-            let standing = chain.standing(transaction, chain.tip.seq())?;
+            let standing = chain.standing(connection, chain.tip.seq())?;
             return Ok(Appended::Conflict { why, standing });
         }
         Err(why) => return Ok(Appended::Invalid(why)),
@@ -161,19 +156,14 @@ fn append(
         }
         shared_at = Some(now);
     }
-    insert(transaction, event, &next, shared_at)?;
+    insert(connection, event, &next, shared_at)?;
     Ok(Appended::New)
 }
 
-fn insert(
-    transaction: &Transaction<'_>,
-    event: &Event,
-    next: &Tip,
-    shared_at: Option<Duration>,
-) -> rusqlite::Result<()> {
+fn insert(connection: &Connection, event: &Event, next: &Tip, shared_at: Option<Duration>) -> rusqlite::Result<()> {
     let seq = event.seq().cast_signed();
     let head = event.head();
-    let chain: i64 = transaction
+    let chain: i64 = connection
         .prepare_cached(
             "INSERT INTO chains (owner, seq, head, retired, shared_version, shared_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (owner) DO UPDATE SET seq = ?2, head = ?3, retired = ?4, shared_version = ?5, shared_at_ms = ?6
@@ -190,7 +180,7 @@ fn insert(
             ],
             |row| row.get(0),
         )?;
-    transaction
+    connection
         .prepare_cached("INSERT INTO events (chain, seq, head, jws) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![chain, seq, head.as_bytes(), event.jws()])?;
     Ok(())

@@ -13,6 +13,8 @@ pub(crate) struct Options {
     /// Builds kez-core with its feature `aws-lc-rs`; for `core`.
     #[arg(long)]
     aws_lc_rs: bool,
+    /// The parts to measure, `lookups`, `registrations` or `appends`; all if none is named; for `servers`.
+    parts: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -26,6 +28,7 @@ enum Suite {
 /// Runs a suite in an optimised build.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     ensure!(options.suite == Suite::Core || !options.aws_lc_rs, "--aws-lc-rs goes with `core`");
+    ensure!(options.suite == Suite::Servers || options.parts.is_empty(), "parts go with `servers`");
     match options.suite {
         Suite::Core => workspace.run_cargo(|command| {
             command.args(["bench", "--package", "kez-benches", "--bench", "core"]);
@@ -33,11 +36,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
                 command.args(["--features", "aws-lc-rs"]);
             }
         }),
-        Suite::Servers => servers(workspace),
+        Suite::Servers => servers(workspace, &options.parts),
     }
 }
 
-fn servers(workspace: &Workspace) -> Result<()> {
+fn servers(workspace: &Workspace, parts: &[String]) -> Result<()> {
     workspace.run_cargo(|command| build_servers(command.args(["build", "--release"])))?;
     // Beside this program's own folder, which is that of another profile.
     let release = workspace.programs.with_file_name("release");
@@ -45,5 +48,6 @@ fn servers(workspace: &Workspace) -> Result<()> {
         command.args(["bench", "--package", "kez-server-benches", "--bench", "servers", "--", "compare"]);
         command.arg("--chat-server").arg(release.join("kez-chat-server"));
         command.arg("--sig-server").arg(release.join("kez-sig-server"));
+        command.args(parts);
     })
 }

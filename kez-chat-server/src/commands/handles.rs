@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 
 use clap::{Args, Subcommand};
-use kez_chat_server::operator::{Entry, Operator, OperatorError, Outcome, Standing};
+use kez_chat_server::operator::{Entry, Operator, OperatorError, Outcome, RegistryError, Standing};
 use kez_core::handle::{Handle, RESERVED_NAMES};
 use kez_core::sigchain::Timestamp;
 use serde_json::{Value, json};
@@ -176,12 +176,13 @@ impl Show {
         let operator = self.registry.open().await?;
         let entry = operator.find(&self.handle_or_key).await?;
         operator.close().await;
+        let primary = entry.primary.to_primary().map_err(RegistryError::BadKey)?;
         if self.json {
             writeln!(out, "{}", json_of(&entry))?;
         } else {
             writeln!(out, "handle      {}", entry.handle)?;
             writeln!(out, "key         {}", entry.primary)?;
-            writeln!(out, "nkey        {}", entry.primary.to_nkey())?;
+            writeln!(out, "nkey        {}", primary.to_nkey())?;
             writeln!(out, "registered  {}", registered(&entry))?;
             writeln!(out, "standing    {}", word(entry.standing))?;
         }

@@ -1,12 +1,13 @@
 //! One chain, fetched and walked for what it says of its owner's endpoints.
 
 use kez_core::handle::Policy;
-use kez_core::identity::PrimaryKey;
+use kez_core::identity::KeyError;
 use kez_core::sigchain::{Chain, ChainError, Pin, Progress};
 use serde::Deserialize;
 
 use super::op::EndpointOp;
 use super::sigchains::{Answer, AnswerError, Sigchains};
+use crate::registry::StoredKey;
 
 /// The most bytes that one fetch reads. Some 7,000 events; a hint is not worth more.
 const MAX_BYTES: usize = 4 << 20;
@@ -20,6 +21,8 @@ const MAX_PIN_BYTES: usize = 4096;
 /// Why a chain gave no hint.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
+    #[error("the registry holds a key that is none; restore a backup")]
+    Key(#[from] KeyError),
     #[error(transparent)]
     Answer(#[from] AnswerError),
     #[error("the sigchain server took too long over a chain")]
@@ -42,7 +45,7 @@ impl FetchError {
         match self {
             Self::Answer(error) => error.is_servers_fault(),
             Self::Slow | Self::Page(_) | Self::Stalled => true,
-            Self::Unsound(_) | Self::ManyPages | Self::Stopping => false,
+            Self::Key(_) | Self::Unsound(_) | Self::ManyPages | Self::Stopping => false,
         }
     }
 }
@@ -72,10 +75,11 @@ struct Page {
 /// Fetches a chain to its end and verifies all of it; `None` if it has not changed.
 pub(super) async fn fetch(
     sigchains: &Sigchains,
-    owner: PrimaryKey,
+    owner: StoredKey,
     policy: Policy,
     Validators { mut tag, pin }: Validators,
 ) -> Result<Option<Known>, FetchError> {
+    let owner = owner.to_primary()?;
     let mut chain = match pin {
         Some(pin) => Chain::resume(*pin),
         None => Chain::new(owner, policy),

@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kez_core::handle::Policy;
-use kez_core::identity::PrimaryKey;
 use lru::LruCache;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{Semaphore, watch};
@@ -25,6 +24,7 @@ pub(crate) use self::op::EndpointOp;
 use self::sigchains::Dial;
 pub use self::sigchains::SigchainClientError;
 pub(crate) use self::sigchains::Sigchains;
+use crate::registry::StoredKey;
 
 /// How long somebody's first hint is waited for.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -61,7 +61,7 @@ struct Shared {
     sigchains: Arc<Sigchains>,
     policy: Policy,
     fresh_for: Duration,
-    people: Mutex<LruCache<PrimaryKey, Entry>>,
+    people: Mutex<LruCache<StoredKey, Entry>>,
     waiting: Arc<Semaphore>,
     running: Semaphore,
     counters: Counters,
@@ -108,7 +108,7 @@ impl Endpoints {
     }
 
     /// Tells somebody's endpoints as far as they are known, waiting a moment if nothing ever was.
-    pub(crate) async fn of(&self, person: &PrimaryKey) -> Vec<EndpointOp> {
+    pub(crate) async fn of(&self, person: &StoredKey) -> Vec<EndpointOp> {
         match self.shared.look_up(person) {
             Found::Told(endpoints) => endpoints,
             Found::Coming(mut flight) => {
@@ -120,7 +120,7 @@ impl Endpoints {
     }
 
     /// Tells somebody's endpoints as far as they are known, without asking anybody.
-    pub(crate) fn known(&self, person: &PrimaryKey) -> Vec<EndpointOp> {
+    pub(crate) fn known(&self, person: &StoredKey) -> Vec<EndpointOp> {
         self.shared.people().get(person).map(Entry::endpoints).unwrap_or_default()
     }
 }
@@ -131,13 +131,13 @@ enum Found {
 }
 
 impl Shared {
-    fn people(&self) -> MutexGuard<'_, LruCache<PrimaryKey, Entry>> {
+    fn people(&self) -> MutexGuard<'_, LruCache<StoredKey, Entry>> {
         // No entry is ever half changed.
         self.people.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks somebody up, and sees to it that what is stale is fetched, once for all who ask.
-    fn look_up(self: &Arc<Self>, person: &PrimaryKey) -> Found {
+    fn look_up(self: &Arc<Self>, person: &StoredKey) -> Found {
         let mut people = self.people();
         let entry = people.get_or_insert_mut(*person, Entry::default);
         if entry.due.is_some_and(|due| Instant::now() < due) {
@@ -156,7 +156,7 @@ impl Shared {
     }
 
     /// Begins a fetch, unless the sigchain server is away or too many wait already.
-    fn take_off(self: &Arc<Self>, person: PrimaryKey, validators: Validators) -> Option<watch::Receiver<()>> {
+    fn take_off(self: &Arc<Self>, person: StoredKey, validators: Validators) -> Option<watch::Receiver<()>> {
         let place = Arc::clone(&self.waiting).try_acquire_owned().ok()?;
         let dial = self.sigchains.may_dial()?;
         let (ended, flight) = watch::channel(());
@@ -168,7 +168,7 @@ impl Shared {
         Some(flight)
     }
 
-    async fn refresh(&self, person: PrimaryKey, validators: Validators, dial: Dial) {
+    async fn refresh(&self, person: StoredKey, validators: Validators, dial: Dial) {
         // The semaphore is never closed.
         let Ok(_running) = self.running.acquire().await else { return };
         if dial == Dial::Normal && self.sigchains.is_resting() {

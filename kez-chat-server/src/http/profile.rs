@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::{App, gone, malformed, not_found, registry_failed};
 use crate::endpoints::EndpointOp;
-use crate::registry::{Entry, Standing};
+use crate::registry::{Entry, Standing, StoredKey};
 
 /// What a home says about a person.
 #[derive(Serialize, ToSchema)]
@@ -22,7 +22,7 @@ pub(super) struct Profile {
     handle: String,
     /// The key in its text form.
     #[schema(value_type = String, pattern = "^ed25519:[0-9a-f]{64}$")]
-    primary: PrimaryKey,
+    primary: StoredKey,
     /// The person's chain.
     sigchain_url: String,
     /// A hint of where the person listens. It may be empty at any time: clients believe the chain that they walked.
@@ -30,11 +30,11 @@ pub(super) struct Profile {
 }
 
 impl App {
-    pub(super) fn profile(&self, handle: &Handle, primary: PrimaryKey, endpoints: Vec<EndpointOp>) -> Profile {
+    pub(super) fn profile(&self, handle: &Handle, primary: StoredKey, endpoints: Vec<EndpointOp>) -> Profile {
         Profile { handle: handle.to_string(), primary, sigchain_url: self.sigchain_url(&primary), endpoints }
     }
 
-    pub(super) fn sigchain_url(&self, primary: &PrimaryKey) -> String {
+    pub(super) fn sigchain_url(&self, primary: &StoredKey) -> String {
         format!("{}/v1/sigchains/ed25519/{}", self.sig_url, primary.to_hex())
     }
 

@@ -103,6 +103,7 @@ pub(super) async fn register(
         }
     };
     // Who registers knows their own endpoints, and waits for nobody.
+    let primary = primary.into();
     let endpoints = app.endpoints.known(&primary);
     Ok((status, Json(app.profile(&handle, primary, endpoints))))
 }

@@ -32,7 +32,7 @@ impl Registry {
             .database
             .write(move |db| {
                 let Some(found) = find(db, "handle", &handle)? else { return Ok(Retirement::Unknown) };
-                if found.primary != primary {
+                if *found.primary.as_bytes() != primary {
                     return Ok(Retirement::OtherKey);
                 }
                 if found.standing == Standing::Retired {

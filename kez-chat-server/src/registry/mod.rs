@@ -1,6 +1,7 @@
 //! The handle registry: who has which name, first come, first served, one handle a key.
 
 mod departures;
+mod key;
 mod operator;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use kez_service::database::{BackupError, Database, DbError, OpenError, Schema};
 use kez_service::rusqlite::{self, Connection, OptionalExtension as _, Row, params};
 
 pub(crate) use self::departures::Retirement;
+pub use self::key::StoredKey;
 pub(crate) use self::operator::{Change, Counts};
 
 const SCHEMA: Schema = Schema {
@@ -47,7 +49,7 @@ pub struct Entry {
     /// The handle.
     pub handle: Handle,
     /// Whose it is.
-    pub primary: PrimaryKey,
+    pub primary: StoredKey,
     /// When it was registered, in milliseconds since 1970.
     pub registered_at_ms: u64,
     /// Whether it counts.
@@ -105,7 +107,7 @@ impl Registry {
 
     /// Checks that the database answers.
     pub(crate) async fn check(&self) -> Result<(), RegistryError> {
-        Ok(self.database.read(|db| db.query_row("SELECT 1 FROM sqlite_schema", [], |_| Ok(()))).await?)
+        Ok(self.database.look_up(|db| db.query_row("SELECT 1 FROM sqlite_schema", [], |_| Ok(()))).await?)
     }
 
     /// Makes the registry this home's if it is nobody's yet, and returns whose it is. Under another home's name nobody
@@ -123,7 +125,7 @@ impl Registry {
 
     /// Tells whose registry this is.
     pub(crate) async fn home(&self) -> Result<Home, RegistryError> {
-        let home = self.database.read(|db| fact(db, DOMAIN)).await?.ok_or(RegistryError::NoHome)?;
+        let home = self.database.look_up(|db| fact(db, DOMAIN)).await?.ok_or(RegistryError::NoHome)?;
         Ok(Home::parse(&home, self.policy)?)
     }
 
@@ -133,20 +135,18 @@ impl Registry {
 
     pub(crate) async fn by_handle(&self, handle: &Handle) -> Result<Option<Entry>, RegistryError> {
         let handle = handle.to_string();
-        let row = self.database.read(move |db| find(db, "handle", &handle)).await?;
+        let row = self.database.look_up(|db| find(db, "handle", &handle)).await?;
         row.map(|row| self.entry(&row)).transpose()
     }
 
     pub(crate) async fn by_primary(&self, primary: &PrimaryKey) -> Result<Option<Entry>, RegistryError> {
-        let primary = *primary.as_bytes();
-        let row = self.database.read(move |db| find(db, "primary_key", &primary)).await?;
+        let row = self.database.look_up(|db| find(db, "primary_key", primary.as_bytes())).await?;
         row.map(|row| self.entry(&row)).transpose()
     }
 
     /// Says how a registration would end, writing nothing.
     pub(crate) async fn preview(&self, handle: &Handle, primary: &PrimaryKey) -> Result<Claim, RegistryError> {
-        let (handle, primary) = (handle.clone(), *primary.as_bytes());
-        Ok(self.database.read(move |db| judge(db, &handle, &primary)).await?)
+        Ok(self.database.look_up(|db| judge(db, handle, primary.as_bytes())).await?)
     }
 
     /// Gives the handle to the key, durably, if both are free.
@@ -175,7 +175,7 @@ impl Registry {
 
     /// Returns the inbox stream's epoch as it was last seen.
     pub(crate) async fn epoch(&self) -> Result<Option<String>, RegistryError> {
-        Ok(self.database.read(|db| fact(db, EPOCH)).await?)
+        Ok(self.database.look_up(|db| fact(db, EPOCH)).await?)
     }
 
     pub(crate) async fn keep_epoch(&self, epoch: &str) -> Result<(), RegistryError> {
@@ -189,7 +189,7 @@ impl Registry {
     fn entry(&self, row: &Found) -> Result<Entry, RegistryError> {
         Ok(Entry {
             handle: Handle::from_qualified(&row.handle, self.policy)?,
-            primary: PrimaryKey::from_bytes(&row.primary)?,
+            primary: row.primary,
             registered_at_ms: row.registered_at_ms,
             standing: row.standing,
         })
@@ -198,7 +198,7 @@ impl Registry {
 
 struct Found {
     handle: String,
-    primary: [u8; 32],
+    primary: StoredKey,
     registered_at_ms: u64,
     standing: Standing,
 }
@@ -211,7 +211,8 @@ impl Found {
             (None, None) => Standing::Active,
         };
         let registered_at_ms = row.get::<_, i64>(2)?.cast_unsigned();
-        Ok(Self { handle: row.get(0)?, primary: row.get(1)?, registered_at_ms, standing })
+        let primary = StoredKey::from_bytes(row.get(1)?);
+        Ok(Self { handle: row.get(0)?, primary, registered_at_ms, standing })
     }
 }
 
@@ -226,7 +227,7 @@ fn fact(db: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
 
 fn judge(db: &Connection, handle: &Handle, primary: &[u8; 32]) -> rusqlite::Result<Claim> {
     if let Some(found) = find(db, "handle", &handle.to_string())? {
-        let same = found.primary == *primary;
+        let same = found.primary.as_bytes() == primary;
         return Ok(if same { Claim::Same(found.standing) } else { Claim::HandleTaken });
     }
     if operator::is_reserved(db, handle.name())? {
@@ -273,7 +274,8 @@ mod tests {
         registry.close().await;
 
         let registry = Registry::open(dir.path().join("handles.db"), Policy::Production).await.unwrap();
-        let entry = Entry { handle: alice.clone(), primary: key(1), registered_at_ms: 5, standing: Standing::Active };
+        let primary = key(1).into();
+        let entry = Entry { handle: alice.clone(), primary, registered_at_ms: 5, standing: Standing::Active };
         assert_eq!(registry.by_handle(&alice).await.unwrap().as_ref(), Some(&entry));
         assert_eq!(registry.by_primary(&key(1)).await.unwrap(), Some(entry));
         assert_eq!(registry.by_primary(&key(3)).await.unwrap(), None);

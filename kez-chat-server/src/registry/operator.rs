@@ -91,7 +91,7 @@ impl Registry {
                     return Ok(Change::Retired);
                 }
                 db.execute("DELETE FROM handles WHERE handle = ?1", [&handle])?;
-                depart(db, &found.primary, now_ms)?;
+                depart(db, found.primary.as_bytes(), now_ms)?;
                 Ok(Change::Done)
             })
             .await?;
