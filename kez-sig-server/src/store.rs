@@ -11,6 +11,10 @@ use kez_service::rusqlite::{self, Connection, OptionalExtension as _, Row, Trans
 const SCHEMA: Schema =
     Schema { application_id: i32::from_be_bytes(*b"kezS"), migrations: &[include_str!("../migrations/1.sql")] };
 
+/// About how many bytes of events one page has at most. A page is in memory until its reader has taken it, and a reader
+/// may take its time.
+const PAGE_BYTES: usize = 256 << 10;
+
 /// The chains. Clones share one database.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
@@ -84,17 +88,25 @@ impl Store {
         self.database.read(move |connection| Ok(ChainRow::load(connection, &owner)?.end())).await
     }
 
-    /// Returns up to `limit` events after `after`, and where the chain ended when they were read.
+    /// Returns up to `limit` events after `after`, and where the chain ended when they were read. There are fewer where
+    /// they are long, but never none if there are any.
     pub(crate) async fn page(&self, owner: PrimaryKey, after: u64, limit: u64) -> Result<(Vec<String>, End), DbError> {
         self.database
             .read(move |connection| {
                 // One snapshot, so that the end is the end of the same chain.
                 let snapshot = connection.unchecked_transaction()?;
                 let chain = ChainRow::load(&snapshot, &owner)?;
-                let events = snapshot
-                    .prepare_cached("SELECT jws FROM events WHERE chain = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3")?
-                    .query_map(params![chain.id, after.cast_signed(), limit.cast_signed()], |row| row.get(0))?
-                    .collect::<rusqlite::Result<_>>()?;
+                let mut statement = snapshot
+                    .prepare_cached("SELECT jws FROM events WHERE chain = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3")?;
+                let mut rows = statement.query(params![chain.id, after.cast_signed(), limit.cast_signed()])?;
+                let (mut events, mut bytes) = (Vec::<String>::new(), 0);
+                while bytes < PAGE_BYTES
+                    && let Some(row) = rows.next()?
+                {
+                    let jws: String = row.get(0)?;
+                    bytes += jws.len();
+                    events.push(jws);
+                }
                 Ok((events, chain.end()))
             })
             .await

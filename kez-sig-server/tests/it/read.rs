@@ -33,6 +33,30 @@ async fn a_chain_is_read_in_pages() {
 }
 
 #[tokio::test]
+async fn a_page_of_long_events_has_fewer_of_them() {
+    let running = Running::start().await;
+    let (client, author) = (&running.client, Author::new(1));
+    // A page is kept for each reader who does not take it: with all of these it would be a megabyte.
+    let chain = author.chain((0..64).map(|n| json!({ "type": "later", "more": format!("{n:011900}") })));
+    for event in &chain {
+        client.append(&author, event).await;
+    }
+    let mut read = Vec::new();
+    let mut pages = 0;
+    while read.len() < chain.len() {
+        let page = client.read(&author, &format!("?after={}", read.len())).await;
+        assert_eq!((&page["seq"], &page["head"]), (&json!(64), &json!(head(&chain[63]))));
+        let events: Vec<_> = page["events"].as_array().unwrap().iter().map(|jws| jws.as_str().unwrap()).collect();
+        let bytes: usize = events.iter().map(|jws| jws.len()).sum();
+        assert!(!events.is_empty() && bytes < (256 << 10) + 16_384, "{} events, {bytes} bytes", events.len());
+        read.extend(events.into_iter().map(ToOwned::to_owned));
+        pages += 1;
+    }
+    assert_eq!((read, pages), (chain, 4));
+    running.server.shutdown().await;
+}
+
+#[tokio::test]
 async fn queries_of_another_form_are_malformed() {
     let running = Running::start().await;
     let (client, author) = (&running.client, Author::new(1));
