@@ -142,7 +142,7 @@ impl Server {
         if let Some(internal) = self.internal {
             internal.shutdown(GRACE).await;
         }
-        self.broker.shutdown().await;
+        self.broker.shutdown(GRACE).await;
         self.registry.close().await;
         tracing::info!("the home server has ended");
     }
