@@ -112,7 +112,10 @@ impl Server {
             register: Limiter::new(settings.register_rate, settings.trusted_proxies.clone()),
             lookup: Limiter::new(settings.lookup_rate, settings.trusted_proxies),
         };
-        let internal = internal.map(|listener| listener.serve(http::internal(Arc::clone(&app))));
+        let internal = internal.map(|listener| {
+            let bound = listener.local_addr().ip();
+            listener.serve(http::internal(Arc::clone(&app), bound))
+        });
         let public = public.serve(http::public(app, limiters));
         tracing::info!(%domain, address = %public.local_addr(), "the home server is up");
         Ok(Self { domain, public, internal, broker, registry })
@@ -139,7 +142,7 @@ impl Server {
         if let Some(internal) = self.internal {
             internal.shutdown(GRACE).await;
         }
-        self.broker.shutdown().await;
+        self.broker.shutdown(GRACE).await;
         self.registry.close().await;
         tracing::info!("the home server has ended");
     }

@@ -1,5 +1,6 @@
 //! What an operator decides about the server.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -165,7 +166,14 @@ fn check_url(name: &'static str, text: &str, schemes: &[&str]) -> Result<Url, Wr
         .ok()
         .filter(|url| schemes.contains(&url.scheme()) && url.has_host())
         .filter(|url| url.username().is_empty() && url.password().is_none())
-        .ok_or_else(|| wrong(name, text, &expected()))
+        .ok_or_else(|| wrong(name, &without_user(text), &expected()))
+}
+
+/// Takes the user out of what may be a URL: it may come with a password or be a token, and errors are logged.
+fn without_user(text: &str) -> Cow<'_, str> {
+    let Some((before, host)) = text.rsplit_once('@') else { return text.into() };
+    let scheme = before.split_once("://").map_or("", |(scheme, _)| scheme);
+    format!("{scheme}://…@{host}").into()
 }
 
 /// Tells whether a URL leads to this very machine, whoever resolves its host.
@@ -225,6 +233,21 @@ mod tests {
             let mut settings = settings();
             change(&mut settings);
             assert_eq!(settings.check().unwrap_err().name, name);
+        }
+    }
+
+    #[test]
+    fn a_users_password_is_not_told() {
+        for url in [
+            "nats://kez:hunter2@10.0.0.1",
+            "nats://hunter2@10.0.0.1",
+            "kez:hunter2@10.0.0.1",
+            "nats://a@hunter2@10.0.0.1",
+        ] {
+            let mut settings = settings();
+            settings.nats_url = url.into();
+            let said = settings.check().unwrap_err().to_string();
+            assert!(said.contains("@10.0.0.1\"") && !said.contains("hunter2"), "{said}");
         }
     }
 

@@ -60,10 +60,11 @@ impl TrustedProxies {
         let ConnectInfo(peer) = extensions.get::<ConnectInfo<SocketAddr>>()?;
         let mut client = peer.ip().to_canonical();
         let lists: Vec<_> = headers.get_all(FORWARDED_FOR).iter().collect();
-        let mut hops = lists.iter().rev().flat_map(|list| list.to_str().unwrap_or_default().rsplit(','));
+        // Hop by hop: what the caller wrote may be anything, and must not spoil what the proxy appended to it.
+        let mut hops = lists.iter().rev().flat_map(|list| list.as_bytes().rsplit(|byte| *byte == b','));
         while self.0.iter().any(|net| net.contains(&client)) {
-            match hops.next().map(|hop| hop.trim().parse::<IpAddr>()) {
-                Some(Ok(hop)) => client = hop.to_canonical(),
+            match hops.next().map(address) {
+                Some(Some(hop)) => client = hop.to_canonical(),
                 // The proxy says nothing more that can be read: then it is the one to be limited.
                 _ => break,
             }
@@ -72,15 +73,22 @@ impl TrustedProxies {
     }
 }
 
+fn address(hop: &[u8]) -> Option<IpAddr> {
+    str::from_utf8(hop).ok()?.trim().parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn client(trusted: &str, peer: &str, headers: &[&str]) -> String {
         let proxies: TrustedProxies = trusted.parse().unwrap();
         let mut extensions = Extensions::new();
         extensions.insert(ConnectInfo(SocketAddr::new(peer.parse().unwrap(), 1)));
-        let headers = headers.iter().map(|value| (FORWARDED_FOR, value.parse().unwrap())).collect();
+        let headers =
+            headers.iter().map(|value| (FORWARDED_FOR, HeaderValue::from_bytes(value.as_bytes()).unwrap())).collect();
         proxies.client_of(&extensions, &headers).unwrap().to_string()
     }
 
@@ -94,6 +102,7 @@ mod tests {
             // The caller wrote the first one.
             ("10.0.0.0/8", "10.1.2.3", &["203.0.113.9, 198.51.100.7"], "198.51.100.7"),
             ("10.0.0.0/8", "10.1.2.3", &["203.0.113.9", "198.51.100.7"], "198.51.100.7"),
+            ("10.0.0.0/8", "10.1.2.3", &["ü, 198.51.100.7"], "198.51.100.7"),
             // Two proxies of ours in a row.
             ("10.0.0.0/8", "10.1.2.3", &["203.0.113.9, 198.51.100.7, 10.9.9.9"], "198.51.100.7"),
             ("10.0.0.0/8", "10.1.2.3", &["10.7.7.7"], "10.7.7.7"),

@@ -29,6 +29,7 @@ use kez_core::handle::Policy;
 use kez_core::sigchain::MAX_EVENT_CHARS;
 use kez_service::client::TrustedProxies;
 use kez_service::database::{BackupError, OpenError};
+use kez_service::internal::without_pages;
 use kez_service::layers::{self, Limits};
 use kez_service::rate::{Limiter, Rate};
 use kez_service::serve::{BindError, GRACE, Listener, Running};
@@ -137,8 +138,10 @@ impl Server {
             reads: Limiter::new(settings.read_rate, settings.trusted_proxies),
         };
         let limits = Limits { body_bytes: MAX_EVENT_CHARS, ..Limits::default() };
-        let internal = internal
-            .map(|listener| listener.serve(layers::around(routes::internal(app.clone()), limits, http.clone())));
+        let internal = internal.map(|listener| {
+            let router = without_pages(routes::internal(app.clone()), listener.local_addr().ip());
+            listener.serve(layers::around(router, limits, http.clone()))
+        });
         let router = layers::around(routes::public(app, limiters), limits, http).layer(layers::for_browsers());
         let public = public.serve(router);
         tracing::info!(

@@ -11,8 +11,9 @@ use kez_service::rusqlite::{self, Connection, OptionalExtension as _, Row, param
 const SCHEMA: Schema =
     Schema { application_id: i32::from_be_bytes(*b"kezS"), migrations: &[include_str!("../migrations/1.sql")] };
 
-/// A page that has come to this length ends: what waits for a slow reader stays small. The reader asks on.
-const MAX_PAGE_CHARS: usize = 2 * 1024 * 1024;
+/// About how many bytes of events one page has at most. A page is in memory until its reader has taken it, and a reader
+/// may take its time.
+const PAGE_BYTES: usize = 256 << 10;
 
 /// The chains. Clones share one database.
 #[derive(Clone, Debug)]
@@ -87,7 +88,8 @@ impl Store {
         self.database.look_up(|connection| Ok(ChainRow::load(connection, &owner)?.end())).await
     }
 
-    /// Returns up to `limit` events after `after`, fewer if they are long, and where the chain ended when they were read.
+    /// Returns up to `limit` events after `after`, and where the chain ended when they were read. There are fewer where
+    /// they are long, but never none if there are any.
     pub(crate) async fn page(&self, owner: PrimaryKey, after: u64, limit: u64) -> Result<(Vec<String>, End), DbError> {
         self.database
             .read(move |connection| {
@@ -97,12 +99,12 @@ impl Store {
                 let mut statement = snapshot
                     .prepare_cached("SELECT jws FROM events WHERE chain = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3")?;
                 let mut rows = statement.query(params![chain.id, after.cast_signed(), limit.cast_signed()])?;
-                let (mut events, mut chars) = (Vec::new(), 0);
-                while chars < MAX_PAGE_CHARS
+                let (mut events, mut bytes) = (Vec::<String>::new(), 0);
+                while bytes < PAGE_BYTES
                     && let Some(row) = rows.next()?
                 {
                     let jws: String = row.get(0)?;
-                    chars += jws.len();
+                    bytes += jws.len();
                     events.push(jws);
                 }
                 Ok((events, chain.end()))

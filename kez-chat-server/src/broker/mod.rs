@@ -93,11 +93,16 @@ impl Broker {
         (Self { stop: stop.drop_guard(), task }, receiver)
     }
 
-    /// Answers what has come in, and disconnects.
-    pub(crate) async fn shutdown(self) {
+    /// Answers what has come in, and disconnects; a broker that is stuck is waited for no longer than `grace`.
+    pub(crate) async fn shutdown(mut self, grace: Duration) {
         drop(self.stop);
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the broker side had failed");
+        match tokio::time::timeout(grace, &mut self.task).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the broker side had failed"),
+            Err(_) => {
+                tracing::warn!(grace_ms = grace.as_millis(), "the broker did not let go, and was left");
+                self.task.abort();
+            }
         }
     }
 }

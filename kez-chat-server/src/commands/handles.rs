@@ -230,7 +230,7 @@ impl Remove {
         let operator = self.registry.open().await?;
         let handle = operator.find(&self.handle).await?.handle;
         if !self.yes {
-            ask(&handle, out)?;
+            ask(&handle)?;
         }
         operator.remove(&handle).await?;
         operator.close().await;
@@ -242,20 +242,23 @@ impl Remove {
     }
 }
 
-fn ask(handle: &Handle, out: &mut impl Write) -> Result<(), Failure> {
+/// Asks on standard error: standard output may lead elsewhere, and a question that nobody saw is not answered.
+fn ask(handle: &Handle) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
         return Err(NotRemoved::NoTerminal(handle.clone()).into());
     }
-    write!(
-        out,
+    let asked = write!(
+        io::stderr(),
         "\
 Removing {handle} can't be undone:
   - the handle is free, and whoever registers it next gets what is sent to it,
   - contacts are warned of a changed key then,
   - whoever has it now is disconnected, and messages that wait in their inbox are deleted.
 Type yes to remove it: "
-    )?;
-    out.flush()?;
+    );
+    if asked.is_err() {
+        return Err(NotRemoved::NoTerminal(handle.clone()).into());
+    }
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
     if answer.trim() == "yes" { Ok(()) } else { Err(NotRemoved::Declined(handle.clone()).into()) }

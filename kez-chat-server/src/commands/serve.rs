@@ -60,7 +60,7 @@ pub(crate) struct Serve {
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
     trusted_proxies: TrustedProxies,
     /// How long a profile's hint of endpoints is told before the sigchain server is asked again, in seconds.
-    #[arg(long, env = "ENDPOINTS_FRESH_FOR_S", default_value_t = 60)]
+    #[arg(long, env = "ENDPOINTS_FRESH_FOR_S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=86_400))]
     endpoints_fresh_for_s: u64,
     /// What is logged, such as `info` or `info,kez_chat_server=debug`. (async-nats repeats what this server reports.)
     #[arg(long, env = "KEZ_LOG", default_value = "info,async_nats=off")]

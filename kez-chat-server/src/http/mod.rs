@@ -8,6 +8,7 @@ mod retire;
 mod signed;
 mod webfinger;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use axum::routing::{get, post};
 use kez_core::error::Code;
 use kez_core::handle::{Home, Policy};
 use kez_core::identity::PrimaryKey;
+use kez_service::internal::without_pages;
 use kez_service::layers::{self, Limits};
 use kez_service::openapi;
 use kez_service::problem::{Problem, code};
@@ -91,13 +93,14 @@ pub(crate) fn public(app: Arc<App>, limiters: Limiters) -> Router {
     layers::around(router, Limits { body_bytes: 4096, ..Limits::default() }, http).layer(layers::for_browsers())
 }
 
-/// Routes of the internal listener.
-pub(crate) fn internal(app: Arc<App>) -> Router {
+/// Routes of the internal listener, which is bound to `bound`.
+pub(crate) fn internal(app: Arc<App>, bound: IpAddr) -> Router {
     let http = app.metrics.http.clone();
     let router = Router::new()
         .route("/internal/nats/auth", post(internal::auth))
         .route("/metrics", get(internal::metrics))
         .with_state(app);
+    let router = without_pages(router, bound);
     layers::around(router, Limits { time: Duration::from_secs(5), ..Limits::default() }, http)
 }
 

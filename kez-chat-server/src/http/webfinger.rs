@@ -53,13 +53,13 @@ pub(super) async fn webfinger(
     let (Some(resource), None) = (resources.next(), resources.next()) else {
         return Err(malformed("ask with exactly one `resource`, such as acct:name@home (RFC 7033 §4.2)"));
     };
-    let Some((scheme, account)) = resource.split_once(':') else {
+    let Some((scheme, account)) = resource.split_once(':').filter(|(scheme, _)| is_scheme(scheme)) else {
         return Err(malformed("`resource` is a URI, such as acct:name@home (RFC 7033 §4.1)"));
     };
-    if scheme != "acct" {
+    if !scheme.eq_ignore_ascii_case("acct") {
         return Err(not_found("this home knows `acct:` resources only"));
     }
-    if !account.contains('@') {
+    if account.rsplit_once('@').is_none_or(|(_, host)| host.is_empty()) {
         return Err(malformed("an `acct:` URI names a host (RFC 7565 §7)"));
     }
     let entry = app.find_handle(account).await?;
@@ -81,4 +81,10 @@ pub(super) async fn webfinger(
     }
     let jrd = Jrd { subject: format!("acct:{}", entry.handle), links };
     Ok(([(header::CONTENT_TYPE, "application/jrd+json")], Json(jrd)))
+}
+
+/// Tells whether a text is the scheme of a URI (RFC 3986 §3.1).
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.chars().all(|other| other.is_ascii_alphanumeric() || matches!(other, '+' | '-' | '.'))
 }

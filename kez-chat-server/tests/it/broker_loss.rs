@@ -1,9 +1,13 @@
 //! The broker away, back, and back with an empty disk.
 
+use kez_chat_server::{Server, ServerSecret, Settings};
+use kez_core::handle::Policy;
+use kez_service::serve::GRACE;
 use kez_testbed::Testbed;
 use reqwest::StatusCode;
 
-use crate::support::{Person, code_of, get, json_of, next, register, until};
+use crate::nats::{Nats, conf_of};
+use crate::support::{Person, code_of, get, http, json_of, next, register, until};
 
 async fn epoch(testbed: &Testbed) -> String {
     json_of(get(testbed, "/v1/info").await).await["nats"]["epoch"].as_str().unwrap().to_owned()
@@ -67,4 +71,22 @@ async fn a_broker_that_lost_its_disk_is_made_ready_again() {
     let alice_on = alice.connect(&testbed).await;
     assert_eq!(next(&mut alice_on.inbox().await).await.payload, "hello");
     testbed.shutdown().await.unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_broker_that_is_stuck_does_not_hold_up_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = ServerSecret::generate(&mut rand::rng());
+    let nats = Nats::start(dir.path(), &conf_of(&secret, dir.path())).await;
+    let (bind, db_path) = (([127, 0, 0, 1], 0).into(), dir.path().join("handles.db"));
+    let mut settings = Settings::new(bind, &nats.url, "http://127.0.0.1:1", db_path, secret);
+    settings.policy = Policy::Development;
+    let server = Server::bind(settings).await.unwrap();
+    let health = format!("http://{}/v1/healthz", server.local_addr());
+    let is_up = async || json_of(http().get(&health).send().await.unwrap()).await["nats"] == "ok";
+    until(async || is_up().await.then_some(())).await;
+    nats.freeze().await;
+    // async-nats itself gives it a minute.
+    tokio::time::timeout(2 * GRACE, server.shutdown()).await.expect("the server waits for its broker");
 }

@@ -148,6 +148,9 @@ async fn the_internal_listener_answers_callouts_and_nothing_else() {
     let response = http().post(format!("http://{address}/internal/nats/auth")).body("no.jwt").send().await.unwrap();
     assert_eq!(response.status().as_u16(), 400);
     assert_eq!(json_of(response).await["code"], "BadJwt");
+    // A web page could send this much without asking first.
+    let page = http().post(format!("http://{address}/internal/nats/auth")).header("origin", "http://kez.example");
+    assert_eq!(page.body("no.jwt").send().await.unwrap().status().as_u16(), 404);
     for path in ["/v1/info", "/v1/healthz"] {
         let response = http().get(format!("http://{address}{path}")).send().await.unwrap();
         assert_eq!(response.status().as_u16(), 404, "{path}");

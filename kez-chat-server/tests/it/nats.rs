@@ -14,7 +14,7 @@ use crate::support::until;
 
 /// A running nats-server, killed when this value goes away.
 pub(crate) struct Nats {
-    _process: Guarded,
+    process: Guarded,
     pub(crate) url: String,
     /// Where it listens for WebSockets, if the configuration says so.
     pub(crate) ws_url: Option<String>,
@@ -39,7 +39,14 @@ impl Nats {
             Some((url.to_owned(), ports["websocket"][0].as_str().map(ToOwned::to_owned)))
         })
         .await;
-        Self { _process: process, url, ws_url }
+        Self { process, url, ws_url }
+    }
+
+    /// Stops it where it is: its connections stay, and nothing is answered.
+    #[cfg(unix)]
+    pub(crate) async fn freeze(&self) {
+        let id = self.process.id().unwrap().to_string();
+        assert!(tokio::process::Command::new("kill").args(["-s", "STOP", &id]).status().await.unwrap().success());
     }
 }
 

@@ -91,6 +91,27 @@ async fn removing_asks_on_a_terminal() {
     testbed.shutdown().await.unwrap();
 }
 
+#[tokio::test]
+async fn the_question_is_seen_wherever_the_output_goes() {
+    let testbed = Testbed::start().await.unwrap();
+    Person::registered(&testbed, "alice").await;
+    let mut piped = std::process::Command::new("sh");
+    piped.args(["-c", r#""$0" handles remove alice | cat > "$DB_PATH.said""#, env!("CARGO_BIN_EXE_kez-chat-server")]);
+    piped.env("DB_PATH", testbed.folder().join("registry.db"));
+    tokio::task::spawn_blocking(move || {
+        let timeout = Some(u64::try_from(PATIENCE.as_millis()).unwrap());
+        let mut terminal = rexpect::session::spawn_command(piped, timeout).unwrap();
+        terminal.exp_string("Type yes to remove it: ").unwrap();
+        terminal.send_line("yes").unwrap();
+        terminal.exp_eof().unwrap();
+    })
+    .await
+    .unwrap();
+    let said = std::fs::read_to_string(testbed.folder().join("registry.db.said")).unwrap();
+    assert!(said.starts_with("alice@") && said.contains("is removed"), "{said}");
+    testbed.shutdown().await.unwrap();
+}
+
 /// The same command without a fixed standard input.
 fn on_a_terminal(from: std::process::Command) -> std::process::Command {
     let mut command = std::process::Command::new(from.get_program());

@@ -66,6 +66,22 @@ async fn metrics_are_on_the_internal_listener_alone() {
 }
 
 #[tokio::test]
+async fn a_web_page_reaches_nothing_internal() {
+    let running = Running::start().await;
+    let address = running.server.internal_addr().unwrap();
+    let ask = |name, value: String| running.client.http.get(format!("http://{address}/metrics")).header(name, value);
+    // Its own name may lead here for a while, and then browsers let it read what it gets.
+    for (name, value) in [("host", format!("kez.example:{}", address.port())), ("origin", "http://kez.example".into())]
+    {
+        problem(ask(name, value).send().await.unwrap(), StatusCode::NOT_FOUND, "NotFound").await;
+    }
+    for host in [address.to_string(), format!("localhost:{}", address.port())] {
+        assert_eq!(ask("host", host).send().await.unwrap().status(), StatusCode::OK);
+    }
+    running.server.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_page_of_any_origin_may_ask() {
     let running = Running::start().await;
     let (client, author) = (&running.client, Author::new(1));

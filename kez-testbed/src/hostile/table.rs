@@ -12,11 +12,11 @@ const PROXY_V2: &str = "\r\n\r\n\0\r\nQUIT\n\u{20}\0\0\0";
 pub(super) fn inputs(target: &Target) -> Vec<Input> {
     let mut inputs = Vec::new();
     inputs.extend(paths(&target.read).into_iter().map(|(path, expect)| {
-        let text = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let text = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         input("path", &path, &text, expect)
     }));
     inputs.extend(lines(&target.read).into_iter().map(|(line, expect)| {
-        let text = format!("{line}\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let text = format!("{line}\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         input("line", &line, &text, expect)
     }));
     inputs.extend(headers().into_iter().map(|(headers, expect)| {
@@ -26,14 +26,15 @@ pub(super) fn inputs(target: &Target) -> Vec<Input> {
     inputs.extend(bodies().into_iter().map(|body| {
         let (length, media_type) = (body.chars().count(), target.media_type);
         let headers = format!("Content-Type: {media_type}\r\nContent-Length: {length}\r\nConnection: close");
-        let text = format!("POST {} HTTP/1.1\r\nHost: a\r\n{headers}\r\n\r\n{body}", target.write);
+        let text = format!("POST {} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n\r\n{body}", target.write);
         input("body", &body, &text, Refused)
     }));
     // What is smuggled is an ordinary request, whose answer would show.
-    let smuggled = format!("GET {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", target.read);
+    let smuggled = format!("GET {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", target.read);
     inputs.extend(framings(&smuggled).into_iter().map(|(framing, breaks_off)| {
         let media_type = target.media_type;
-        let text = format!("POST {} HTTP/1.1\r\nHost: a\r\nContent-Type: {media_type}\r\n{framing}", target.write);
+        let text =
+            format!("POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media_type}\r\n{framing}", target.write);
         Input { breaks_off, ..input("framing", &framing, &text, Refused) }
     }));
     inputs.extend(other_protocols(&smuggled).into_iter().map(|text| {
@@ -154,7 +155,7 @@ fn headers() -> Vec<(String, Expect)> {
         (["A: a"; 101].join("\r\n"), Refused),
         (["A:"; 5000].join("\r\n"), Refused),
         // Headers that mean something to somebody.
-        ("Host: a\r\nHost: b".into(), Taken),
+        ("Host: localhost\r\nHost: b".into(), Taken),
         ("Host: \u{ff}".into(), Taken),
         ("X-Request-Id: \u{ff}\r\nX-Request-Id: b".into(), Taken),
         (format!("X-Request-Id: {}", "a".repeat(5000)), Taken),
@@ -254,7 +255,7 @@ fn other_protocols(smuggled: &str) -> Vec<String> {
         "CONNECT {\"verbose\":false}\r\nPING\r\n".into(),
         "".into(),
         "G".into(),
-        "GET / HTTP/1.1\r\nHost: a\r\n".into(),
+        "GET / HTTP/1.1\r\nHost: localhost\r\n".into(),
         "GET / HTTP/1.1\rHost: a\r\r".into(),
         "\r\n".repeat(5000),
         "\0".repeat(20_000),
