@@ -142,7 +142,15 @@ impl Settings {
                 return Err(wrong(name, url, expected));
             }
         }
-        Ok(())
+        // A name that others can look up means a proxy in front of a loopback address.
+        match &self.domain {
+            Some(domain) if !domain.is_localhost() => {
+                let expected = "localhost, with or without a port, while the development secret is used, which is public \
+                                knowledge; for anything else make a secret with `kez-chat-server keygen`";
+                Err(wrong("KEZ_DOMAIN", &domain.to_string(), expected))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -271,7 +279,8 @@ mod tests {
             settings
         };
         assert!(local().check().is_ok());
-        let cases: [(&str, Change); 9] = [
+        let cases: [(&str, Change); 10] = [
+            ("KEZ_DOMAIN", |s| s.domain = Some(Home::parse("kez.lat", Policy::Production).unwrap())),
             ("BIND", |s| {
                 s.bind = ([0, 0, 0, 0], 8080).into();
                 s.domain = Some(Home::parse("kez.lat", Policy::Production).unwrap());

@@ -287,6 +287,10 @@ fn open(path: &Path, schema: Schema, owner: Owner) -> Result<Database, OpenError
         Owner::Visitor if !path.exists() => return Err(OpenError::Missing { path: path.to_owned() }),
         Owner::Visitor => {}
     }
+    #[cfg(unix)]
+    if owner == Owner::Server {
+        make_private(path);
+    }
     let mut writer = Connection::open_with_flags(path, flags).map_err(unusable)?;
     writer.busy_timeout(BUSY).map_err(unusable)?;
     // Before anything is written, so that a file that is not ours stays as it is.
@@ -296,8 +300,11 @@ fn open(path: &Path, schema: Schema, owner: Owner) -> Result<Database, OpenError
     if owner == Owner::Visitor {
         check_current(&writer, path, schema)?;
     }
-    prepare(&writer, schema).map_err(unusable)?;
-    migrate(&mut writer, path, schema)?;
+    prepare(&writer).map_err(unusable)?;
+    if owner == Owner::Server {
+        writer.pragma_update(None, "application_id", schema.application_id).map_err(unusable)?;
+        migrate(&mut writer, path, schema)?;
+    }
 
     let readers = (0..READERS)
         .map(|_| reader(path).map(|connection| Arc::new(Mutex::new(Some(connection)))))
@@ -315,11 +322,19 @@ fn is_ours(connection: &mut Connection, schema: Schema) -> rusqlite::Result<bool
     Ok(id == schema.application_id || (id == 0 && objects == 0))
 }
 
-fn prepare(connection: &Connection, schema: Schema) -> rusqlite::Result<()> {
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     use_wal(connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "application_id", schema.application_id)
+    connection.pragma_update(None, "foreign_keys", true)
+}
+
+/// Makes a new file that only its owner can read; SQLite gives its `-wal` and `-shm` files the same mode. A file that
+/// is there keeps the mode that it has.
+#[cfg(unix)]
+fn make_private(path: &Path) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // Whatever is in the way, SQLite says it better a moment later.
+    let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
 }
 
 /// Changes to WAL, which needs the file for a moment alone and, unlike all else, does not wait by itself.
@@ -342,12 +357,16 @@ fn reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Refuses a schema that is not this version's, for who does not migrate.
 fn check_current(connection: &Connection, path: &Path, schema: Schema) -> Result<(), OpenError> {
-    let found: u32 = connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(|source| OpenError::Unusable { path: path.to_owned(), source })?;
+    let path = path.to_owned();
     let known = schema.migrations.len() as u32;
-    if found < known { Err(OpenError::Older { path: path.to_owned(), found, known }) } else { Ok(()) }
+    match connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0)) {
+        Ok(found) if found < known => Err(OpenError::Older { path, found, known }),
+        Ok(found) if found > known => Err(OpenError::Newer { path, found, known }),
+        Ok(_) => Ok(()),
+        Err(source) => Err(OpenError::Unusable { path, source }),
+    }
 }
 
 /// Applies what is missing, each migration with its number in a transaction of its own. The number is
@@ -375,158 +394,4 @@ fn migrate(connection: &mut Connection, path: &Path, schema: Schema) -> Result<(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ID: i32 = 0x6b65_7a54;
-    const ONE: &str = "CREATE TABLE things (name TEXT PRIMARY KEY) STRICT;";
-    const TWO: &str = "ALTER TABLE things ADD COLUMN size INTEGER; INSERT INTO things VALUES ('a', 1);";
-    const BROKEN: &str = "INSERT INTO things VALUES ('b', 2); INSERT INTO nowhere VALUES (1);";
-    const V1: Schema = Schema { application_id: ID, migrations: &[ONE] };
-    const V2: Schema = Schema { application_id: ID, migrations: &[ONE, TWO] };
-    const V3: Schema = Schema { application_id: ID, migrations: &[ONE, TWO, BROKEN] };
-
-    fn fresh() -> (tempfile::TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("test.db");
-        (folder, path)
-    }
-
-    async fn count(database: &Database) -> i64 {
-        let sql = "SELECT count(*) FROM things";
-        database.read(move |c| c.query_row(sql, [], |row| row.get(0))).await.unwrap()
-    }
-
-    fn pragma<T: rusqlite::types::FromSql>(connection: &Connection, name: &str) -> rusqlite::Result<T> {
-        connection.pragma_query_value(None, name, |row| row.get(0))
-    }
-
-    #[tokio::test]
-    async fn migrations_are_applied_once_and_in_order() {
-        let (_folder, path) = fresh();
-        Database::open(&path, V1).await.unwrap().close().await;
-        for _ in 0..2 {
-            let database = Database::open(&path, V2).await.unwrap();
-            assert_eq!(count(&database).await, 1);
-            let version: i64 = database.read(|c| pragma(c, "user_version")).await.unwrap();
-            assert_eq!(version, 2);
-            database.close().await;
-        }
-    }
-
-    #[tokio::test]
-    async fn two_that_open_at_once_apply_each_migration_once() {
-        for _ in 0..25 {
-            let (_folder, path) = fresh();
-            let (one, two) = tokio::join!(Database::open(&path, V2), Database::open(&path, V2));
-            assert_eq!(count(&one.unwrap()).await, 1);
-            assert_eq!(count(&two.unwrap()).await, 1);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_failed_migration_leaves_the_file_as_it_was() {
-        let (_folder, path) = fresh();
-        let error = Database::open(&path, V3).await.unwrap_err();
-        assert!(matches!(error, OpenError::Migration { number: 3, .. }), "{error}");
-        let database = Database::open(&path, V2).await.unwrap();
-        assert_eq!(count(&database).await, 1);
-    }
-
-    #[tokio::test]
-    async fn a_newer_file_is_refused() {
-        let (_folder, path) = fresh();
-        Database::open(&path, V2).await.unwrap().close().await;
-        let error = Database::open(&path, V1).await.unwrap_err();
-        assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_visitor_neither_makes_nor_migrates_a_file() {
-        let (_folder, path) = fresh();
-        let error = Database::open_beside(&path, V1).await.unwrap_err();
-        assert!(matches!(error, OpenError::Missing { .. }), "{error}");
-        assert!(!path.exists());
-
-        let server = Database::open(&path, V1).await.unwrap();
-        let error = Database::open_beside(&path, V2).await.unwrap_err();
-        assert!(matches!(error, OpenError::Older { found: 1, known: 2, .. }), "{error}");
-        let visitor = Database::open_beside(&path, V1).await.unwrap();
-        visitor.write(|t| t.execute("INSERT INTO things VALUES ('x')", [])).await.unwrap();
-        assert_eq!(count(&server).await, 1);
-    }
-
-    #[tokio::test]
-    async fn a_foreign_file_is_refused_and_left_alone() {
-        let (_folder, path) = fresh();
-        Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
-        let before = std::fs::read(&path).unwrap();
-        let error = Database::open(&path, V1).await.unwrap_err();
-        assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
-        assert_eq!(std::fs::read(&path).unwrap(), before);
-
-        std::fs::write(&path, "this is no database, and long enough to tell").unwrap();
-        let error = Database::open(&path, V1).await.unwrap_err();
-        assert!(matches!(error, OpenError::Unusable { .. }), "{error}");
-    }
-
-    #[tokio::test]
-    async fn an_empty_path_is_refused() {
-        // SQLite would take it for a database that is gone when it is closed.
-        let error = Database::open("", V1).await.unwrap_err();
-        assert!(matches!(error, OpenError::BadPath { .. }), "{error}");
-    }
-
-    #[tokio::test]
-    async fn the_writer_is_durable_and_readers_cannot_write() {
-        let (_folder, path) = fresh();
-        let database = Database::open(&path, V1).await.unwrap();
-        let (mode, synchronous, keys): (String, i64, i64) = database
-            .write(|t| Ok((pragma(t, "journal_mode")?, pragma(t, "synchronous")?, pragma(t, "foreign_keys")?)))
-            .await
-            .unwrap();
-        assert_eq!((mode.as_str(), synchronous, keys), ("wal", 2, 1));
-        let refused = database.read(|c| c.execute("INSERT INTO things VALUES ('x')", [])).await;
-        assert!(matches!(refused, Err(DbError::Sqlite(_))), "{refused:?}");
-    }
-
-    #[tokio::test]
-    async fn a_write_that_fails_or_panics_leaves_nothing_and_blocks_nobody() {
-        let (_folder, path) = fresh();
-        let database = Database::open(&path, V1).await.unwrap();
-        let insert = "INSERT INTO things VALUES ('x')";
-        let failed = database
-            .write(move |t| {
-                t.execute(insert, [])?;
-                t.execute("INSERT INTO nowhere VALUES (1)", [])
-            })
-            .await;
-        assert!(matches!(failed, Err(DbError::Sqlite(_))));
-
-        let other = database.clone();
-        let panicked = tokio::spawn(async move {
-            other
-                .write(move |t| -> rusqlite::Result<()> {
-                    t.execute(insert, [])?;
-                    panic!("on purpose")
-                })
-                .await
-        });
-        assert!(panicked.await.unwrap_err().is_panic());
-
-        assert_eq!(count(&database).await, 0);
-        database.write(move |t| t.execute(insert, [])).await.unwrap();
-        assert_eq!(count(&database).await, 1);
-    }
-
-    #[tokio::test]
-    async fn a_closed_database_says_so_and_leaves_one_file() {
-        let (folder, path) = fresh();
-        let database = Database::open(&path, V2).await.unwrap();
-        let other = database.clone();
-        database.close().await;
-        assert!(matches!(other.write(|_| Ok(())).await, Err(DbError::Closed)));
-        assert!(matches!(other.read(|_| Ok(())).await, Err(DbError::Closed)));
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-}
+mod tests;
