@@ -8,8 +8,7 @@ use futures::future::join_all;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Report;
-use super::probe::Probe;
-use super::users::ask;
+use super::ask::ask;
 use crate::nats_conf::{JS_ACCOUNT, USER_ACCOUNT, shared_subjects};
 
 /// What no user may reach.
@@ -18,6 +17,12 @@ pub(super) const FORBIDDEN: &str = "$JS.API.INFO";
 const PATIENCE: Duration = Duration::from_secs(3);
 /// In a cluster a subscription takes a moment to reach the other nodes, so a message is sent again.
 const AGAIN: Duration = Duration::from_millis(200);
+
+/// The probe among the users.
+pub(super) struct Probe {
+    pub(super) client: Client,
+    pub(super) token: String,
+}
 
 /// Something that the two accounts share, under the probe's own name.
 pub(super) struct Shared {

@@ -1,6 +1,7 @@
 //! Looks at a deployment and says what is missing, without changing anything or getting in a running server's way.
 
 mod accounts;
+mod ask;
 mod greeting;
 mod local;
 mod probe;

@@ -12,8 +12,9 @@ use kez_core::identity::PrimaryKey;
 use kez_service::process::chain_of;
 use nkeys::XKey;
 
-use super::users::{account_of, misplaced};
-use super::{Report, accounts};
+use super::Report;
+use super::accounts::{self, Probe};
+use super::ask::{account_of, misplaced};
 use crate::broker::connect::CONNECT_TIMEOUT;
 use crate::broker::logins::{SUBJECT, fence, sealed_by};
 use crate::clock::now_ms;
@@ -24,12 +25,6 @@ use crate::secret::ServerSecret;
 const LIFE_S: u64 = 60;
 const CLUSTER_TRIES: u32 = 5;
 const CLUSTER_DELAY: Duration = Duration::from_millis(200);
-
-/// The probe among the users.
-pub(super) struct Probe {
-    pub(super) client: Client,
-    pub(super) token: String,
-}
 
 /// What came of one attempt.
 struct Attempt {

@@ -1,20 +1,16 @@
 //! The server's own three users at the broker, each in its account.
 
-use std::time::Duration;
-
-use async_nats::{Client, ConnectErrorKind, Request, ServerAddr};
+use async_nats::{Client, ConnectErrorKind, ServerAddr};
 use kez_core::broker::subject;
 use kez_service::process::chain_of;
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::ask::{account_of, ask, misplaced};
 use super::{Report, accounts, probe};
 use crate::broker::connect::{User, connect};
 use crate::broker::{JetStream, JsError};
 use crate::nats_conf::{JS_ACCOUNT, USER_ACCOUNT};
 use crate::secret::ServerSecret;
-
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Everything that takes a login to see.
 pub(super) const PARTS: [&str; 9] =
@@ -134,23 +130,4 @@ async fn look_at_logins(client: &Client, report: &mut Report) -> Option<String> 
         return None;
     }
     Some(own)
-}
-
-pub(super) fn misplaced(who: &str, account: Option<&str>, wanted: &str) -> String {
-    let account = account.unwrap_or("that tells no name");
-    format!("{who} is in account {account} and has to be in {wanted}; put the `accounts` of `nats-conf` into nats.conf")
-}
-
-/// Asks the broker which account a connection is in.
-pub(super) async fn account_of(client: &Client) -> Option<String> {
-    let answer = ask(client, "$SYS.REQ.USER.INFO").await?;
-    Some(answer["data"]["account"].as_str()?.to_owned())
-}
-
-/// Asks the broker; `None` if nobody answers.
-pub(super) async fn ask(client: &Client, subject: &str) -> Option<Value> {
-    let request = Request::new().timeout(Some(PATIENCE));
-    let message = client.send_request(subject.to_owned(), request).await.ok()?;
-    // Those who have nobody listening answer with a status and no body.
-    serde_json::from_slice(&message.payload).ok()
 }
