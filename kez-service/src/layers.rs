@@ -1,20 +1,21 @@
 //! The layers around every router: limits, request ids, traces, and refusals as problems.
 
 use std::any::Any;
-use std::time::Duration;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderName, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{self, CorsLayer};
-use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
-use tower_http::trace::{DefaultOnFailure, TraceLayer};
-use tracing::Span;
+use tracing::Instrument as _;
 
 use crate::metrics::{self, HttpMetrics};
 use crate::problem::{Problem, code};
@@ -44,22 +45,14 @@ impl Default for Limits {
 /// The log has methods, routes, statuses and times; never paths, queries, headers or bodies: who looks
 /// whom up is nobody's business.
 pub fn around(router: Router, limits: Limits, metrics: HttpMetrics) -> Router {
-    router
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(limits.body_bytes))
-        .layer(middleware::from_fn_with_state(limits.time, in_time))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(metrics, metrics::count))
-        .layer(
-            TraceLayer::new_for_http()
-                .make_span_with(span_of)
-                // A 5xx that comes with its own log line needs no second one above `debug`.
-                .on_failure(DefaultOnFailure::new().level(tracing::Level::DEBUG)),
-        )
-        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
-        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
-        .layer(middleware::map_request(without_strange_id))
+    let watch = Arc::new(Watch { time: limits.time, metrics, ids: Ids::new() });
+    // One layer of three, the outermost first: each layer of a router costs every request some allocations.
+    let layers = (
+        middleware::from_fn_with_state(watch, watched),
+        CatchPanicLayer::custom(panicked),
+        DefaultBodyLimit::max(limits.body_bytes),
+    );
+    router.fallback(not_found).method_not_allowed_fallback(method_not_allowed).layer(layers)
 }
 
 /// Lets pages of any origin ask, as RFC 7033 §5 wants of WebFinger: a listener with this answers everybody alike, so
@@ -90,17 +83,43 @@ async fn method_not_allowed() -> Problem {
     )
 }
 
-async fn in_time(State(time): State<Duration>, request: Request, next: Next) -> Response {
-    tokio::time::timeout(time, next.run(request)).await.unwrap_or_else(|_| {
-        tracing::warn!(limit_ms = time.as_millis(), "a request ran out of time");
-        Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            code::UNAVAILABLE,
-            "the request took too long to arrive or to be answered; ask again",
-        )
-        .retry_after(1)
-        .into_response()
-    })
+/// What is kept of all requests, and allowed to each.
+struct Watch {
+    time: Duration,
+    metrics: HttpMetrics,
+    ids: Ids,
+}
+
+/// Gives a request its id, span and time, and counts it.
+async fn watched(State(watch): State<Arc<Watch>>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let id = plain_id(request.headers()).unwrap_or_else(|| watch.ids.next());
+    let method = metrics::name_of(request.method());
+    let route = metrics::route_of(&request);
+    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default(), method, route = &*route);
+    let mut response = async {
+        let answer = tokio::time::timeout(watch.time, next.run(request)).await;
+        let response = answer.unwrap_or_else(|_| late(watch.time));
+        let (status, time) = (response.status().as_u16(), begun.elapsed());
+        tracing::debug!(status, time_us = time.as_micros(), "answered");
+        watch.metrics.count(route, method, status, time);
+        response
+    }
+    .instrument(span)
+    .await;
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+fn late(limit: Duration) -> Response {
+    tracing::warn!(limit_ms = limit.as_millis(), "a request ran out of time");
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        code::UNAVAILABLE,
+        "the request took too long to arrive or to be answered; ask again",
+    )
+    .retry_after(1)
+    .into_response()
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> Response {
@@ -115,20 +134,29 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
     .into_response()
 }
 
-/// Drops a caller's request id that is not short and plain, so that it can neither flood nor forge the log.
-async fn without_strange_id(mut request: Request) -> Request {
-    let plain = request.headers().get(REQUEST_ID).is_none_or(|id| {
-        let id = id.as_bytes();
-        (1..=64).contains(&id.len())
-            && id.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    });
-    if !plain {
-        request.headers_mut().remove(REQUEST_ID);
-    }
-    request
+/// Returns a caller's request id if it is short and plain, so that it can neither flood nor forge the log.
+fn plain_id(headers: &HeaderMap) -> Option<HeaderValue> {
+    let id = headers.get(REQUEST_ID)?;
+    let is_plain = (1..=64).contains(&id.len())
+        && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    is_plain.then(|| id.clone())
 }
 
-fn span_of(request: &Request) -> Span {
-    let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
-    tracing::info_span!("request", id, method = %request.method(), route = metrics::route_of(request))
+/// Request ids that no other run of a server has given. They are no secrets, and may be guessed.
+struct Ids {
+    run: u64,
+    given: AtomicU64,
+}
+
+impl Ids {
+    fn new() -> Self {
+        // The standard library's way to a random number.
+        Self { run: RandomState::new().build_hasher().finish(), given: AtomicU64::new(0) }
+    }
+
+    fn next(&self) -> HeaderValue {
+        let id = format!("{:016x}-{:08x}", self.run, self.given.fetch_add(1, Ordering::Relaxed));
+        // Digits and a dash are always a header's value.
+        HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("none"))
+    }
 }

@@ -1,11 +1,10 @@
 //! What a server counts, for Prometheus.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, Method, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -52,26 +51,21 @@ impl HttpMetrics {
         );
         metrics
     }
-}
 
-/// Counts a request and its answer; a middleware for `axum::middleware::from_fn_with_state`.
-pub(crate) async fn count(State(metrics): State<HttpMetrics>, request: Request, next: Next) -> Response {
-    let start = Instant::now();
-    let route: Arc<str> = route_of(&request).into();
-    let method = name_of(request.method());
-    let response = next.run(request).await;
-    let answered = Answered { route: Arc::clone(&route), method, status: response.status().as_u16() };
-    metrics.requests.get_or_create(&answered).inc();
-    metrics.seconds.get_or_create(&Route { route }).observe(start.elapsed().as_secs_f64());
-    response
+    /// Counts a request and its answer.
+    pub(crate) fn count(&self, route: Arc<str>, method: &'static str, status: u16, time: Duration) {
+        self.requests.get_or_create(&Answered { route: Arc::clone(&route), method, status }).inc();
+        self.seconds.get_or_create(&Route { route }).observe(time.as_secs_f64());
+    }
 }
 
 /// Tells which of the router's routes a request took, as the router writes it.
-pub(crate) fn route_of(request: &Request) -> &str {
-    request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str)
+pub(crate) fn route_of(request: &Request) -> Arc<str> {
+    request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).into()
 }
 
-fn name_of(method: &Method) -> &'static str {
+/// Names a method, or not, if it is one that a caller made up.
+pub(crate) fn name_of(method: &Method) -> &'static str {
     let known = [Method::GET, Method::HEAD, Method::POST, Method::OPTIONS, Method::PUT, Method::DELETE, Method::PATCH];
     match known.iter().position(|known| known == method) {
         Some(index) => ["GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH"][index],
