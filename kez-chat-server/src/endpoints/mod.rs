@@ -1,8 +1,8 @@
 //! Where people listen, as their profiles hint: the endpoints of their sigchains, fetched, verified and kept for a while.
 //!
 //! Nobody believes a hint, so none is worth waiting for. What is known is told at once, and renewed behind the answer's
-//! back; only somebody of whom nothing is known yet is waited for, briefly. A sigchain server that is down, slow or
-//! hostile makes hints stale or empty and nothing else.
+//! back; only somebody of whom nothing is known yet is waited for, briefly, if the chain is asked for at once. A sigchain
+//! server that is down, slow or hostile makes hints stale or empty and nothing else, and so does a flood of look-ups.
 
 mod fetch;
 mod op;
@@ -16,7 +16,7 @@ use kez_core::handle::Policy;
 use lru::LruCache;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::fetch::{FetchError, Known, Validators, fetch};
@@ -37,6 +37,9 @@ const UNSOUND_FACTOR: u32 = 10;
 /// People whose hints are kept, the last asked for; a hint takes less than a kilobyte, at worst seven.
 const MOST_PEOPLE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9_999);
 const FETCHES_AT_ONCE: usize = 4;
+/// From one fetch to the next in its place, at least. So there are 200 a second at most, whoever is looked up: they keep
+/// [`MOST_PEOPLE`] fresh, and leave both servers to those who wait for them.
+const PACE: Duration = Duration::from_millis(20);
 /// Fetches that run or wait. Beyond that a hint is not asked for.
 const FETCHES_WAITING: usize = 256;
 
@@ -63,7 +66,7 @@ struct Shared {
     fresh_for: Duration,
     people: Mutex<LruCache<StoredKey, Entry>>,
     waiting: Arc<Semaphore>,
-    running: Semaphore,
+    running: Arc<Semaphore>,
     counters: Counters,
     stop: CancellationToken,
 }
@@ -76,8 +79,16 @@ struct Entry {
     validators: Validators,
     /// When to fetch again; `None`: at once.
     due: Option<Instant>,
-    /// Closed when the fetch that was begun last has ended.
-    flight: Option<watch::Receiver<()>>,
+    flight: Option<Flight>,
+}
+
+/// The fetch that was begun last.
+#[derive(Clone)]
+struct Flight {
+    /// Closed when it has ended.
+    ended: watch::Receiver<()>,
+    /// Whether it did not have to wait for others.
+    is_prompt: bool,
 }
 
 impl Entry {
@@ -85,8 +96,8 @@ impl Entry {
         self.hint.clone().unwrap_or_default()
     }
 
-    fn flight(&self) -> Option<watch::Receiver<()>> {
-        self.flight.as_ref().filter(|flight| flight.has_changed().is_ok()).cloned()
+    fn flight(&self) -> Option<Flight> {
+        self.flight.as_ref().filter(|flight| flight.ended.has_changed().is_ok()).cloned()
     }
 }
 
@@ -100,7 +111,7 @@ impl Endpoints {
             fresh_for,
             people: Mutex::new(LruCache::new(MOST_PEOPLE)),
             waiting: Arc::new(Semaphore::new(FETCHES_WAITING)),
-            running: Semaphore::new(FETCHES_AT_ONCE),
+            running: Arc::new(Semaphore::new(FETCHES_AT_ONCE)),
             counters,
             stop: stop.clone(),
         };
@@ -150,27 +161,38 @@ impl Shared {
             entry.flight = self.take_off(*person, entry.validators.clone());
         }
         match (entry.flight(), &entry.hint) {
-            (Some(flight), None) => Found::Coming(flight),
+            (Some(Flight { ended, is_prompt: true }), None) => Found::Coming(ended),
             _ => Found::Told(entry.endpoints()),
         }
     }
 
     /// Begins a fetch, unless the sigchain server is away or too many wait already.
-    fn take_off(self: &Arc<Self>, person: StoredKey, validators: Validators) -> Option<watch::Receiver<()>> {
+    fn take_off(self: &Arc<Self>, person: StoredKey, validators: Validators) -> Option<Flight> {
         let place = Arc::clone(&self.waiting).try_acquire_owned().ok()?;
         let dial = self.sigchains.may_dial()?;
-        let (ended, flight) = watch::channel(());
+        let running = Arc::clone(&self.running).try_acquire_owned().ok();
+        let is_prompt = running.is_some();
+        let (landing, ended) = watch::channel(());
         let shared = Arc::clone(self);
         tokio::spawn(async move {
-            shared.stop.run_until_cancelled(shared.refresh(person, validators, dial)).await;
-            drop((ended, place));
+            let fetching = async {
+                let running = match running {
+                    Some(running) => running,
+                    // The semaphore is never closed.
+                    None => Arc::clone(&shared.running).acquire_owned().await.ok()?,
+                };
+                let next = Instant::now() + PACE;
+                shared.refresh(person, validators, dial).await;
+                drop((landing, place));
+                sleep_until(next).await;
+                Some(running)
+            };
+            shared.stop.run_until_cancelled(fetching).await;
         });
-        Some(flight)
+        Some(Flight { ended, is_prompt })
     }
 
     async fn refresh(&self, person: StoredKey, validators: Validators, dial: Dial) {
-        // The semaphore is never closed.
-        let Ok(_running) = self.running.acquire().await else { return };
         if dial == Dial::Normal && self.sigchains.is_resting() {
             return;
         }

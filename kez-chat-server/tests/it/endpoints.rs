@@ -420,6 +420,39 @@ async fn many_look_ups_of_one_person_are_one_fetch() {
 }
 
 #[tokio::test]
+async fn a_flood_of_look_ups_is_not_slowed_by_the_sigchain_server() {
+    let go = CancellationToken::new();
+    let gate = go.clone();
+    let stand_in = StandIn::start(move |_| {
+        let gate = gate.clone();
+        async move {
+            gate.cancelled().await;
+            Json(json!({ "events": [], "seq": 0, "head": "" })).into_response()
+        }
+    })
+    .await;
+    let home = OwnHome::beside(&stand_in.url(), FRESH_FOR_LONG).await;
+    let names: Vec<_> = (0..60).map(|n| format!("n{n}")).collect();
+    for name in &names {
+        home.enter(name, &Person::new());
+    }
+    // So many chains are asked for at once, and waited for.
+    let (first, others) = names.split_at(4);
+    join_all(first.iter().map(|name| home.endpoints(name))).await;
+    // Nobody else waits, who would wait for them all.
+    let begun = Instant::now();
+    for name in others {
+        assert_eq!(home.endpoints(name).await, json!([]));
+    }
+    assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
+    assert_eq!(stand_in.requests().len(), first.len());
+
+    // They are asked for later, though nobody looks them up again.
+    go.cancel();
+    until(async || (stand_in.requests().len() == names.len()).then_some(())).await;
+}
+
+#[tokio::test]
 async fn what_is_known_is_not_fetched_again() {
     for events in [2, 70] {
         let alice = Person::new();
