@@ -134,9 +134,8 @@ impl Registry {
     }
 
     pub(crate) async fn by_handle(&self, handle: &Handle) -> Result<Option<Entry>, RegistryError> {
-        let handle = handle.to_string();
-        let row = self.database.look_up(|db| find(db, "handle", &handle)).await?;
-        row.map(|row| self.entry(&row)).transpose()
+        let row = self.database.look_up(|db| find(db, "handle", &handle.to_string())).await?;
+        Ok(row.map(|row| row.entry(handle.clone())))
     }
 
     pub(crate) async fn by_primary(&self, primary: &PrimaryKey) -> Result<Option<Entry>, RegistryError> {
@@ -187,12 +186,7 @@ impl Registry {
     }
 
     fn entry(&self, row: &Found) -> Result<Entry, RegistryError> {
-        Ok(Entry {
-            handle: Handle::from_qualified(&row.handle, self.policy)?,
-            primary: row.primary,
-            registered_at_ms: row.registered_at_ms,
-            standing: row.standing,
-        })
+        Ok(row.entry(Handle::from_qualified(&row.handle, self.policy)?))
     }
 }
 
@@ -204,6 +198,11 @@ struct Found {
 }
 
 impl Found {
+    fn entry(&self, handle: Handle) -> Entry {
+        let Self { primary, registered_at_ms, standing, .. } = *self;
+        Entry { handle, primary, registered_at_ms, standing }
+    }
+
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         let standing = match (row.get::<_, Option<i64>>(3)?, row.get::<_, Option<i64>>(4)?) {
             (Some(_), _) => Standing::Retired,

@@ -144,6 +144,22 @@ async fn a_write_that_fails_or_panics_leaves_nothing_and_blocks_nobody() {
 }
 
 #[tokio::test]
+async fn a_look_up_takes_a_reader_that_is_free_and_waits_for_one_if_none_is() {
+    let (_folder, path) = fresh();
+    let database = Database::open(&path, V2).await.unwrap();
+    let busy = futures::future::join_all(database.readers.iter().skip(1).map(|slot| slot.lock())).await;
+    let size = |c: &Connection| c.query_row("SELECT size FROM things WHERE name = 'a'", [], |row| row.get::<_, i64>(0));
+    for _ in 0..2 * READERS {
+        assert_eq!(database.look_up(size).await.unwrap(), 1);
+    }
+    let last = database.readers[0].lock().await;
+    let mut waiting = std::pin::pin!(database.look_up(size));
+    assert!(futures::poll!(waiting.as_mut()).is_pending());
+    drop((last, busy));
+    assert_eq!(waiting.await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn a_closed_database_says_so_and_leaves_one_file() {
     let (folder, path) = fresh();
     let database = Database::open(&path, V2).await.unwrap();
@@ -151,6 +167,7 @@ async fn a_closed_database_says_so_and_leaves_one_file() {
     database.close().await;
     assert!(matches!(other.write(|_| Ok(())).await, Err(DbError::Closed)));
     assert!(matches!(other.read(|_| Ok(())).await, Err(DbError::Closed)));
+    assert!(matches!(other.look_up(|_| Ok(())).await, Err(DbError::Closed)));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 

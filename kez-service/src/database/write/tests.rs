@@ -225,6 +225,8 @@ async fn who_reads_sees_a_commit_whole_or_not_at_all() {
     has_begun.await.unwrap();
     assert!(!first[0].is_finished(), "nothing is acknowledged before it is committed");
     assert!(stored(&database).await.is_empty());
+    let any = |db: &Connection| db.prepare("SELECT n FROM things")?.exists([]);
+    assert!(!database.look_up(any).await.unwrap());
     release.send(()).unwrap();
     for writing in first.into_iter().chain(second) {
         writing.await.unwrap().unwrap();
