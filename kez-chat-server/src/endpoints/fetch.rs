@@ -3,6 +3,7 @@
 use kez_core::handle::Policy;
 use kez_core::identity::KeyError;
 use kez_core::sigchain::{Chain, ChainError, Pin, Progress};
+use reqwest::StatusCode;
 use serde::Deserialize;
 
 use super::op::EndpointOp;
@@ -11,8 +12,8 @@ use crate::registry::StoredKey;
 
 /// The most bytes that one fetch reads. Some 7,000 events; a hint is not worth more.
 const MAX_BYTES: usize = 4 << 20;
-/// The most pages. A page has 1,000 events, so it is the bytes that end a true chain.
-const MAX_PAGES: usize = 16;
+/// The most pages. A page of a kez-sig-server ends at 1,000 events or 256 KiB, so it is the bytes that end a true chain.
+const MAX_PAGES: usize = 32;
 /// The events of a chain that is read again from its start each time it changed; a longer one is read on.
 const SHORT_CHAIN: u64 = 64;
 /// The most bytes of a pin that is kept.
@@ -47,6 +48,11 @@ impl FetchError {
             Self::Slow | Self::Page(_) | Self::Stalled => true,
             Self::Key(_) | Self::Unsound(_) | Self::ManyPages | Self::Stopping => false,
         }
+    }
+
+    /// Tells whether the server is there, and wants to be asked less.
+    pub(super) fn asks_for_rest(&self) -> bool {
+        matches!(self, Self::Answer(AnswerError::Status(StatusCode::TOO_MANY_REQUESTS)))
     }
 }
 

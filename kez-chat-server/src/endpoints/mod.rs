@@ -199,7 +199,10 @@ impl Shared {
         self.counters.fetches.inc();
         let fetching = fetch(&self.sigchains, person, self.policy, validators);
         let fetched = timeout(FETCH_TIME, fetching).await.unwrap_or(Err(FetchError::Slow));
-        self.sigchains.note(!fetched.as_ref().is_err_and(FetchError::is_servers_fault));
+        match &fetched {
+            Err(error) if error.asks_for_rest() => self.sigchains.rest(),
+            _ => self.sigchains.note(!fetched.as_ref().is_err_and(FetchError::is_servers_fault)),
+        }
         if let Err(error) = &fetched {
             self.counters.failures.inc();
             tracing::debug!(%person, error = error as &dyn std::error::Error, "a chain gave no hint");

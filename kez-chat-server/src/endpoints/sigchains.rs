@@ -158,6 +158,12 @@ impl Sigchains {
         self.seen().note(answered, Instant::now());
     }
 
+    /// Leaves the server in peace for a moment, since it said that it is asked too often.
+    pub(super) fn rest(&self) {
+        let now = Instant::now();
+        *self.seen() = Seen { failures: 0, rests_until: Some(now + FIRST_REST), last: Some((now, true)) };
+    }
+
     fn evidence(&self) -> Option<bool> {
         self.seen().last.filter(|(at, _)| at.elapsed() < BELIEVED).map(|(_, answers)| answers)
     }

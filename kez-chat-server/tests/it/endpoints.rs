@@ -389,6 +389,22 @@ async fn without_a_sigchain_server_look_ups_are_quick_and_it_is_left_in_peace() 
 }
 
 #[tokio::test]
+async fn a_sigchain_server_that_is_asked_too_often_is_there_and_left_in_peace() {
+    let reply = |_| std::future::ready(StatusCode::TOO_MANY_REQUESTS.into_response());
+    let stand_in = StandIn::start(reply).await;
+    let home = OwnHome::beside(&stand_in.url(), STALE_AT_ONCE).await;
+    for n in 0..30 {
+        let name = format!("n{n}");
+        home.enter(&name, &Person::new());
+        assert_eq!(home.endpoints(&name).await, json!([]));
+    }
+    assert_eq!(home.health().await["sigchain"], "ok");
+    // One, and another one for each second that this took.
+    let asked = stand_in.requests().len();
+    assert!((1..10).contains(&asked), "{asked}");
+}
+
+#[tokio::test]
 async fn many_look_ups_of_one_person_are_one_fetch() {
     let alice = Person::new();
     let mut author = Author::new(&alice);
