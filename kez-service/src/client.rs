@@ -73,8 +73,10 @@ impl TrustedProxies {
     }
 }
 
+/// Reads a hop; some proxies write the port too.
 fn address(hop: &[u8]) -> Option<IpAddr> {
-    str::from_utf8(hop).ok()?.trim().parse().ok()
+    let hop = str::from_utf8(hop).ok()?.trim();
+    hop.parse().or_else(|_| hop.parse().map(|hop: SocketAddr| hop.ip())).ok()
 }
 
 #[cfg(test)]
@@ -109,6 +111,8 @@ mod tests {
             ("10.0.0.0/8", "10.1.2.3", &["198.51.100.7, nonsense"], "10.1.2.3"),
             ("10.0.0.0/8", "10.1.2.3", &["198.51.100.7,"], "10.1.2.3"),
             ("::1", "::1", &["2001:db8::5"], "2001:db8::5"),
+            ("::1", "::1", &["[2001:db8::5]:443"], "2001:db8::5"),
+            ("::1", "::1", &["198.51.100.7:443"], "198.51.100.7"),
             // A dual-stack listener sees IPv4 peers as mapped addresses.
             ("127.0.0.1", "::ffff:127.0.0.1", &["::ffff:198.51.100.7"], "198.51.100.7"),
         ] {
