@@ -9,7 +9,11 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::Value;
 
-use crate::{cargo::Workspace, guard::Guarded, python};
+use crate::{
+    cargo::{Workspace, build_programs},
+    guard::Guarded,
+    python,
+};
 
 /// How much is tried.
 #[derive(Args)]
@@ -25,9 +29,8 @@ pub(crate) struct Options {
 /// Starts the stack and tries every route that the two servers describe: no 5xx that is not described, no status,
 /// header, media type or body that is not as described, nothing malformed accepted.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    workspace.run_cargo(|command| {
-        command.args(["build", "--package", "kez-testbed"]);
-    })?;
+    // With the features that everything else is built with, so that nothing is built twice.
+    workspace.run_cargo(build_programs)?;
     let folder = workspace.root.join("xtask/schemathesis");
     let python = python::environment("schemathesis", &folder.join("requirements.txt"))?.join("python3");
     let program = workspace.program("kez-testbed");
