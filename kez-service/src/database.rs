@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub use self::backup::BackupError;
 use self::write::Writer;
@@ -196,12 +196,12 @@ impl Database {
         Ok(call(connection)?)
     }
 
-    async fn free_reader(&self) -> MutexGuard<'_, Option<Connection>> {
+    async fn free_reader(&self) -> OwnedMutexGuard<Option<Connection>> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let from_turn = (0..READERS).map(|n| &self.readers[turn.wrapping_add(n) % READERS]);
-        match from_turn.clone().find_map(|slot| slot.try_lock().ok()) {
+        let mut from_turn = (0..READERS).map(|n| &self.readers[turn.wrapping_add(n) % READERS]);
+        match from_turn.find_map(|slot| Arc::clone(slot).try_lock_owned().ok()) {
             Some(free) => free,
-            None => self.readers[turn % READERS].lock().await,
+            None => Arc::clone(&self.readers[turn % READERS]).lock_owned().await,
         }
     }
 
@@ -214,8 +214,14 @@ impl Database {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         T: Send + 'static,
     {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        run(&self.readers[turn % READERS], call).await
+        // Waiting for a turn holds no thread, and the guard goes along: a caller that gives up does not let the next one
+        // in before this call has ended.
+        let slot = self.free_reader().await;
+        let call = move || {
+            let connection = slot.as_ref().ok_or(DbError::Closed)?;
+            call(connection).map_err(DbError::from)
+        };
+        tokio::task::spawn_blocking(call).await.map_err(panic_on).map_err(|Stopping| DbError::Closed)?
     }
 
     /// Runs `call` in a write transaction, off the async threads, and commits when it returns `Ok`.
@@ -249,21 +255,6 @@ fn close(connection: Connection) {
     if let Err((_, error)) = connection.close() {
         tracing::warn!(%error, "a database connection did not close cleanly");
     }
-}
-
-async fn run<T, F>(slot: &Slot, call: F) -> Result<T, DbError>
-where
-    F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    T: Send + 'static,
-{
-    // Waiting for a turn holds no thread, and the guard goes along: a caller that gives up does not
-    // let the next one in before this call has ended.
-    let slot = Arc::clone(slot).lock_owned().await;
-    let call = move || {
-        let connection = slot.as_ref().ok_or(DbError::Closed)?;
-        call(connection).map_err(DbError::from)
-    };
-    tokio::task::spawn_blocking(call).await.map_err(panic_on).map_err(|Stopping| DbError::Closed)?
 }
 
 /// The runtime ended before the call began.

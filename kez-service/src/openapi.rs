@@ -1,10 +1,12 @@
 //! The description of a server's HTTP, generated from its handlers and served by it.
 
+use std::collections::BTreeMap;
+
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderValue, header};
 use axum::routing::get;
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder, Ref, RefOr, Response};
 use utoipa::{PartialSchema as _, ToResponse, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -33,4 +35,11 @@ pub fn described(router: OpenApiRouter, title: &str, version: &str, description:
     let body = Bytes::from(document.to_json().unwrap_or_default());
     let kind = HeaderValue::from_static("application/json");
     router.route(PATH, get(async move || ([(header::CONTENT_TYPE, kind)], body)))
+}
+
+/// Describes refusals with these statuses, for a type that several routes name among their answers: those that pass by
+/// themselves (429, 503) say when to ask again.
+pub fn refusals(statuses: &[u16]) -> BTreeMap<String, RefOr<Response>> {
+    let kind = |status| if matches!(status, 429 | 503) { RefusalForNow::response().0 } else { Refusal::response().0 };
+    statuses.iter().map(|status| (status.to_string(), Ref::from_response_name(kind(*status)).into())).collect()
 }

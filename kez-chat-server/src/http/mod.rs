@@ -8,6 +8,7 @@ mod retire;
 mod signed;
 mod webfinger;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,8 @@ use kez_service::openapi;
 use kez_service::problem::{Problem, code};
 use kez_service::rate::{self, Limiter};
 use tokio::sync::{Notify, watch};
+use utoipa::IntoResponses;
+use utoipa::openapi::{RefOr, Response};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -102,6 +105,15 @@ pub(crate) fn internal(app: Arc<App>, bound: IpAddr) -> Router {
         .with_state(app);
     let router = without_pages(router, bound);
     layers::around(router, Limits { time: Duration::from_secs(5), ..Limits::default() }, http)
+}
+
+/// What every look-up may be refused with.
+struct LookUpRefusals;
+
+impl IntoResponses for LookUpRefusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        openapi::refusals(&[400, 404, 410, 429, 503])
+    }
 }
 
 fn broker_away() -> Problem {

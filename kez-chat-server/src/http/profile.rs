@@ -7,11 +7,11 @@ use axum::extract::{Path, State};
 use kez_core::handle::Handle;
 use kez_core::identity::{KeyError, PrimaryKey};
 use kez_service::extract::Checked;
-use kez_service::problem::{Problem, Refusal, RefusalForNow};
+use kez_service::problem::Problem;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{App, gone, malformed, not_found, registry_failed};
+use super::{App, LookUpRefusals, gone, malformed, not_found, registry_failed};
 use crate::endpoints::EndpointOp;
 use crate::registry::{Entry, Standing, StoredKey};
 
@@ -57,11 +57,7 @@ impl App {
     params(("handle" = String, Path, description = "bare, or qualified with this home")),
     responses(
         (status = 200, description = "The person", body = Profile),
-        (status = 400, response = Refusal),
-        (status = 404, response = Refusal),
-        (status = 410, response = Refusal),
-        (status = 429, response = RefusalForNow),
-        (status = 503, response = RefusalForNow),
+        LookUpRefusals,
     ),
 )]
 pub(super) async fn by_handle(
@@ -80,11 +76,7 @@ pub(super) async fn by_handle(
     params(("primary" = String, Path, description = "the key in its text form", pattern = "^ed25519:[0-9a-f]{64}$")),
     responses(
         (status = 200, description = "The person", body = Profile),
-        (status = 400, response = Refusal),
-        (status = 404, response = Refusal),
-        (status = 410, response = Refusal),
-        (status = 429, response = RefusalForNow),
-        (status = 503, response = RefusalForNow),
+        LookUpRefusals,
     ),
 )]
 pub(super) async fn by_primary(

@@ -6,11 +6,11 @@ use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::{HeaderName, StatusCode, header};
 use kez_service::extract::Checked;
-use kez_service::problem::{Problem, Refusal, RefusalForNow, code};
+use kez_service::problem::{Problem, code};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{App, not_found};
+use super::{App, LookUpRefusals, not_found};
 
 /// A JSON Resource Descriptor (RFC 7033 §4.4).
 #[derive(Serialize, ToSchema)]
@@ -36,11 +36,7 @@ struct Link {
     ),
     responses(
         (status = 200, description = "The person's profile and sigchain", body = Jrd, content_type = "application/jrd+json"),
-        (status = 400, response = Refusal),
-        (status = 404, response = Refusal),
-        (status = 410, response = Refusal),
-        (status = 429, response = RefusalForNow),
-        (status = 503, response = RefusalForNow),
+        LookUpRefusals,
     ),
 )]
 pub(super) async fn webfinger(
