@@ -160,7 +160,9 @@ async fn clear(
     js: &JetStream,
     person: &PrimaryKey,
 ) -> Result<Outcome, DepartureError> {
-    // Who was taken out may register anew at any time, and is nobody who left from then on.
+    // Who was taken out may register anew at any time, and is nobody who left from then on: what comes after this point
+    // may be theirs.
+    let last_seq = js.state().await?.last_seq;
     if is_back(registry, person).await? {
         return Ok(Outcome::Back);
     }
@@ -174,7 +176,7 @@ async fn clear(
         return Ok(Outcome::Back);
     }
     js.delete_consumer(person).await?;
-    let purged = js.purge_inbox(person).await?;
+    let purged = js.purge_through(person, last_seq).await?;
     if is_back(registry, person).await? {
         js.provision(person).await?;
     }

@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::departures::Departures;
-pub(crate) use self::jetstream::{INBOX_PER_ROUTE, INBOX_TTL, JetStream, JsError, MAX_MESSAGE_BYTES};
+pub(crate) use self::jetstream::{INBOX_PER_ROUTE, INBOX_TTL, JetStream, JsError, MAX_MESSAGE_BYTES, Reconciled};
 use self::keeper::Keeper;
 use self::kick::Kicker;
 use self::logins::Logins;
@@ -171,7 +171,7 @@ impl Session {
         };
         let client = connect(ServerSecret::chat_server, "kez-chat-server inboxes").await?;
         let js = JetStream::new(client.clone(), config.stream_replicas);
-        let epoch = js.reconcile_streams().await?;
+        let Reconciled { epoch, .. } = js.reconcile_streams().await?;
         config.registry.keep_epoch(&epoch).await?;
         let keeper = Keeper::watch(js.clone(), &client, GROUP).await?;
 
