@@ -4,6 +4,7 @@
 mod broker_access;
 mod broker_loss;
 mod check;
+mod cluster;
 mod command;
 mod consumers;
 mod dev_mode;

@@ -72,7 +72,7 @@ impl JetStream {
 }
 
 /// A push consumer: with a pull consumer, anybody could have somebody else's messages delivered into nowhere. One
-/// replica is enough even on a cluster, since it is made again at the next login.
+/// replica is enough even on a cluster: what a node takes with it is made again.
 fn consumer(user: &PrimaryKey) -> Value {
     let name = user.to_hex();
     json!({

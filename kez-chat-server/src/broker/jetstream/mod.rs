@@ -68,9 +68,10 @@ impl JetStream {
         Self { client, replicas }
     }
 
-    /// Reads how many bytes the account may store; -1: no limit of its own.
+    /// Reads how many bytes the account may store; -1: no limit of its own. A cluster that has just lost a node takes
+    /// some seconds to answer.
     pub(crate) async fn max_storage(&self) -> Result<i64, JsError> {
-        let account: AccountInfo = self.api("$JS.API.INFO", &Value::Null, API_TIMEOUT).await?;
+        let account: AccountInfo = self.api("$JS.API.INFO", &Value::Null, STREAM_TIMEOUT).await?;
         Ok(account.limits.max_storage)
     }
 
