@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::broker::Meters;
 use crate::endpoints::Counters;
 use crate::registry::Counts;
 
@@ -19,6 +20,7 @@ pub(crate) struct Metrics {
     registry: Arc<Registry>,
     pub(crate) http: HttpMetrics,
     pub(crate) endpoints: Counters,
+    pub(crate) broker: Meters,
     logins: Family<Outcome, Counter>,
     registrations: Family<Outcome, Counter>,
     handles: Family<Standing, Gauge>,
@@ -52,7 +54,9 @@ impl Metrics {
         registry.register("endpoints_hits", "Look-ups answered with a fresh hint of endpoints", hits.clone());
         registry.register("endpoints_fetches", "Chains asked for, to hint at endpoints", fetches.clone());
         registry.register("endpoints_failures", "Chains asked for that brought nothing to tell", failures.clone());
-        Self { registry: Arc::new(registry), http, endpoints, logins, registrations, handles, departures, broker_up }
+        let broker = Meters::register(&mut registry);
+        let registry = Arc::new(registry);
+        Self { registry, http, endpoints, broker, logins, registrations, handles, departures, broker_up }
     }
 
     /// Counts a login; `outcome` is a word of a fixed set.

@@ -89,6 +89,9 @@ impl Server {
             callout: Arc::clone(&callout),
             registry: registry.clone(),
             departed: Arc::clone(&departed),
+            flood_limit_bytes: settings.flood_limit_bytes,
+            sweep_every: settings.sweep_every,
+            meters: metrics.broker.clone(),
         })
         .await;
         let fresh_for = settings.endpoints_fresh_for;

@@ -54,7 +54,7 @@ impl DepartureError {
 /// Takes away what is left of people.
 pub(crate) struct Departures {
     registry: Registry,
-    kicker: Kicker,
+    kicker: Arc<Kicker>,
     wake: Arc<Notify>,
     underway: HashMap<PrimaryKey, Progress>,
     /// The part that was last logged as failing, so that it is logged once.
@@ -76,7 +76,7 @@ enum Outcome {
 }
 
 impl Departures {
-    pub(crate) fn new(registry: Registry, kicker: Kicker, wake: Arc<Notify>) -> Self {
+    pub(crate) fn new(registry: Registry, kicker: Arc<Kicker>, wake: Arc<Notify>) -> Self {
         Self { registry, kicker, wake, underway: HashMap::new(), trouble: None }
     }
 

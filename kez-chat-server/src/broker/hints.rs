@@ -34,6 +34,11 @@ impl Hints {
         }
     }
 
+    /// Counts the consumers that wait.
+    pub(crate) fn len(&self) -> i64 {
+        i64::try_from(self.seen.len()).unwrap_or(i64::MAX)
+    }
+
     /// Tells when [`take`](Self::take) is next worth a try.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.due.front().map(|(due, _)| *due)
@@ -64,7 +69,9 @@ mod tests {
         for _ in 0..MANY {
             hints.note("b", start + DELAY / 2);
         }
+        assert_eq!(hints.len(), 2);
         assert_eq!(hints.take(start + DELAY / 2).as_deref(), Some("b"), "many do not wait");
+        assert_eq!(hints.len(), 1);
         assert_eq!(hints.take(start + DELAY / 2), None);
         assert_eq!(hints.next_due(), Some(start + DELAY));
         assert_eq!(hints.take(start + DELAY).as_deref(), Some("a"));
