@@ -15,8 +15,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::jetstream::{JetStream, JsError};
+use super::meters::Meters;
 use crate::clock::now_ms;
-use crate::metrics::Metrics;
 use crate::registry::{Registry, RegistryError, StoredKey};
 
 /// How often the consumers are compared with the registry.
@@ -50,7 +50,7 @@ pub(crate) struct Consumers {
     pub(crate) may_clear: bool,
     /// Wakes who takes away what is left of people.
     pub(crate) departed: Arc<Notify>,
-    pub(crate) metrics: Metrics,
+    pub(crate) meters: Meters,
 }
 
 impl Consumers {
@@ -144,7 +144,7 @@ impl Consumers {
 
     async fn make(&self, owner: StoredKey) -> Result<(), ConsumersError> {
         self.js.provision(&owner.to_primary()?).await?;
-        self.metrics.consumers_made.inc();
+        self.meters.consumers_made.inc();
         Ok(())
     }
 

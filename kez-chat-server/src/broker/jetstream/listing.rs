@@ -13,10 +13,13 @@ use super::{JetStream, JsError, STREAM_TIMEOUT};
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// How full a stream is.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize)]
 pub(crate) struct StreamState {
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
+    /// The first message's sequence, or where it would be.
+    #[serde(default)]
+    pub(crate) first_seq: u64,
     /// The last message's sequence; 0 if there never was one.
     pub(crate) last_seq: u64,
 }
@@ -129,6 +132,6 @@ impl JetStream {
     }
 }
 
-fn info_subject() -> String {
+pub(super) fn info_subject() -> String {
     format!("$JS.API.STREAM.INFO.{}", subject::INBOX_STREAM)
 }
