@@ -13,7 +13,9 @@ pub(crate) mod jetstream;
 mod keeper;
 mod kick;
 pub(crate) mod logins;
+mod lookout;
 mod meters;
+mod sample;
 mod sweep;
 mod totals;
 
@@ -33,6 +35,7 @@ pub(crate) use self::jetstream::{INBOX_PER_ROUTE, INBOX_TTL, JetStream, JsError,
 use self::keeper::Keeper;
 use self::kick::Kicker;
 use self::logins::Logins;
+use self::lookout::Lookout;
 pub(crate) use self::meters::Meters;
 use self::sweep::Sweep;
 use crate::callout::Callout;
@@ -199,12 +202,15 @@ impl Session {
         stop: &CancellationToken,
     ) -> Result<(), SessionError> {
         let Self { link, logins, keeper, hints, admitted, lost } = self;
-        let floods = Floods::new(config, link.js.clone(), Arc::clone(kicker));
-        let sweep = Sweep::new(config, link.js.clone(), floods, hints, true);
+        let may_sweep = true;
+        let floods = Arc::new(Floods::new(config, link.js.clone(), Arc::clone(kicker)));
+        let lookout = Lookout::new(config, link.js.clone(), Arc::clone(&floods), may_sweep);
+        let sweep = Sweep::new(config, link.js.clone(), floods, hints, may_sweep);
         tokio::select! {
             () = lost.cancelled() => Err(SessionError::Lost),
             () = keeper.run(admitted) => Err(SessionError::Lost),
             () = departures.run(&link.js) => Err(SessionError::Lost),
+            () = lookout.run() => Err(SessionError::Lost),
             () = sweep.run() => Err(SessionError::Lost),
             ended = logins.run(&config.callout, &link.js, stop) => ended,
         }
