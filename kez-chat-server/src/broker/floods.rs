@@ -198,11 +198,14 @@ impl Floods {
         let now = now_ms();
         let change = self.registry.set_blocked(&who.handle, true, now).await?;
         let primary = who.primary.to_primary().map_err(RegistryError::from)?;
-        // Those that a login may hold, beside what was found.
+        // Those that a login may hold, after what was found: a purge takes as long as there are subjects, and the broker
+        // stores nothing meanwhile.
         let recent = [now.saturating_sub(DAY_MS), now, now + DAY_MS].map(Day::from_unix_ms);
-        routes.extend(self.routes.of(&primary, &recent));
-        routes.sort_by_key(Route::to_string);
-        routes.dedup();
+        for route in self.routes.of(&primary, &recent) {
+            if !routes.contains(&route) {
+                routes.push(route);
+            }
+        }
         let cut = self.cut(&who, &routes).await;
         let handle = &who.handle;
         if change == Change::Done {

@@ -281,6 +281,28 @@ async fn what_is_read_counts_no_more() {
 }
 
 #[tokio::test]
+async fn who_flooded_and_left_is_named_all_the_same() {
+    let mut testbed = start_small().await;
+    let (alice, bob) = (Person::registered(&testbed, "alice").await, Person::registered(&testbed, "bob").await);
+    let carol = Person::registered(&testbed, "carol").await;
+    let operator = operator(&testbed).await;
+    let route = bob.route(&testbed).await;
+    let bob_on = bob.connect(&testbed).await;
+    testbed.stop_chat_server().await;
+    send_small(&bob_on, &route, &[alice.primary, carol.primary], 1_700).await;
+    // Nobody of those who are connected has sent it.
+    drop(bob_on);
+    testbed.start_chat_server().await.unwrap();
+    until(async || (by_route(&operator, &route).await == 0).then_some(())).await;
+    assert_eq!(metric(&testbed, "kez_chat_floods_total").await, 1.0);
+    assert!(is_shut_out(&testbed, &bob).await);
+    for person in [&alice, &carol] {
+        assert!(!is_shut_out(&testbed, person).await);
+    }
+    testbed.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_flood_is_purged_of_who_was_blocked_or_removed_before_it_was() {
     for command in [&["block", "bob"][..], &["handles", "remove", "bob", "--yes"]] {
         let mut testbed = start_small().await;
