@@ -4,7 +4,7 @@
 //! route is above the limit, and can be done twice.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kez_core::broker::{Day, Route};
@@ -14,7 +14,9 @@ use super::Config;
 use super::jetstream::{INBOX_TTL, JetStream, MAX_MESSAGE_BYTES, Measure, StreamState};
 use super::kick::{KickError, Kicker};
 use super::meters::Meters;
+use super::sample::Places;
 use super::sweep::SweepError;
+use super::totals::{read_route, recipient_and_route};
 use crate::clock::now_ms;
 use crate::registry::{Change, Entry, Registry, RegistryError, Standing};
 use crate::routes::Routes;
@@ -38,10 +40,12 @@ pub(crate) struct Floods {
     routes: Routes,
     meters: Meters,
     limit: u64,
-    /// Routes with many messages, as far as they are measured.
-    measures: HashMap<Route, Measure>,
-    stopped: Vec<Stopped>,
+    stopped: Mutex<Vec<Stopped>>,
 }
+
+/// Routes with many messages, as far as they are measured.
+#[derive(Default)]
+pub(crate) struct Measures(HashMap<Route, Measure>);
 
 /// Somebody who was stopped a moment ago.
 struct Stopped {
@@ -59,8 +63,7 @@ impl Floods {
             routes: config.callout.routes().clone(),
             meters: config.meters.clone(),
             limit: config.flood_limit_bytes,
-            measures: HashMap::new(),
-            stopped: Vec::new(),
+            stopped: Mutex::default(),
         }
     }
 
@@ -74,20 +77,47 @@ impl Floods {
         self.limit / STORED_AT_MOST + 1
     }
 
-    /// Tells whether the stream has grown by more than anybody may send.
+    /// Tells whether the stream has grown so much that a sample would show a flood.
     pub(crate) fn is_surge(&self, before: u64, bytes: u64) -> bool {
-        self.may_be_in(bytes.saturating_sub(before))
+        self.may_be_in(bytes.saturating_sub(before) / 2)
+    }
+
+    /// Tells whether it is worth another sample after one that showed nothing.
+    pub(crate) fn is_more(&self, sampled: u64, bytes: u64) -> bool {
+        bytes.saturating_sub(sampled) > self.limit
+    }
+
+    /// Looks at messages at random of those that came between two states of the stream, and stops who certainly has sent
+    /// too many of them: what a walk would find too, without a walk. Returns whether there was anybody.
+    pub(crate) async fn sample(&self, before: &StreamState, now: &StreamState) -> Result<bool, SweepError> {
+        let places = Places { after: before.last_seq, last: now.last_seq };
+        let stored = self.js.stored_at(places.draw()).await?;
+        let flooding = places.above(
+            self.limit,
+            stored.iter().filter_map(|stored| {
+                let (_, route) = recipient_and_route(&stored.subject)?;
+                Some((read_route(route)?, stored.bytes()))
+            }),
+        );
+        let any = !flooding.is_empty();
+        self.stop_all(flooding).await?;
+        Ok(any)
     }
 
     /// Measures the routes with many messages, and stops those above the limit. Returns whether all were measured.
-    pub(crate) async fn judge(&mut self, suspects: Vec<Route>, state: &StreamState) -> Result<bool, SweepError> {
+    pub(crate) async fn judge(
+        &self,
+        Measures(measures): &mut Measures,
+        suspects: Vec<Route>,
+        state: &StreamState,
+    ) -> Result<bool, SweepError> {
         let known: HashSet<_> = suspects.iter().copied().collect();
-        self.measures.retain(|route, _| known.contains(route));
+        measures.retain(|route, _| known.contains(route));
         let deadline = Instant::now() + MEASURING;
         let mut flooding = HashMap::new();
         let mut all = true;
         for route in suspects {
-            let measure = self.measures.entry(route).or_insert_with(|| Measure::new(&route, state));
+            let measure = measures.entry(route).or_insert_with(|| Measure::new(&route, state));
             if measure.is_complete() {
                 measure.extend(state);
             }
@@ -108,19 +138,22 @@ impl Floods {
     }
 
     /// Looks after people who were stopped a moment ago: what came through since goes too.
-    pub(crate) async fn settle(&mut self) -> Result<(), SweepError> {
-        let mut kept = Vec::new();
+    pub(crate) async fn settle(&self) -> Result<(), SweepError> {
+        let stopped = std::mem::take(&mut *self.lock_stopped());
         let mut outcome = Ok(());
-        for stopped in std::mem::take(&mut self.stopped) {
+        for stopped in stopped {
             let is_last = Instant::now() >= stopped.until;
             outcome = outcome.and(self.settle_one(&stopped).await);
             // Who is still there by then floods on and is found again.
             if !is_last {
-                kept.push(stopped);
+                self.lock_stopped().push(stopped);
             }
         }
-        self.stopped = kept;
         outcome
+    }
+
+    fn lock_stopped(&self) -> MutexGuard<'_, Vec<Stopped>> {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn settle_one(&self, Stopped { who, routes, .. }: &Stopped) -> Result<(), SweepError> {
@@ -132,7 +165,7 @@ impl Floods {
         Ok(())
     }
 
-    async fn stop_all(&mut self, flooding: HashMap<Route, u64>) -> Result<(), SweepError> {
+    async fn stop_all(&self, flooding: HashMap<Route, u64>) -> Result<(), SweepError> {
         if flooding.is_empty() {
             return Ok(());
         }
@@ -161,15 +194,18 @@ impl Floods {
     }
 
     /// Shuts somebody out, durably and before all else, so that they do not come back.
-    async fn stop(&mut self, who: Entry, mut routes: Vec<Route>, bytes: u64) -> Result<(), SweepError> {
+    async fn stop(&self, who: Entry, mut routes: Vec<Route>, bytes: u64) -> Result<(), SweepError> {
         let now = now_ms();
         let change = self.registry.set_blocked(&who.handle, true, now).await?;
         let primary = who.primary.to_primary().map_err(RegistryError::from)?;
-        // Those that a login may hold, beside what was found.
+        // Those that a login may hold, after what was found: a purge takes as long as there are subjects, and the broker
+        // stores nothing meanwhile.
         let recent = [now.saturating_sub(DAY_MS), now, now + DAY_MS].map(Day::from_unix_ms);
-        routes.extend(self.routes.of(&primary, &recent));
-        routes.sort_by_key(Route::to_string);
-        routes.dedup();
+        for route in self.routes.of(&primary, &recent) {
+            if !routes.contains(&route) {
+                routes.push(route);
+            }
+        }
         let cut = self.cut(&who, &routes).await;
         let handle = &who.handle;
         if change == Change::Done {
@@ -183,7 +219,7 @@ impl Floods {
         } else {
             tracing::info!(%handle, purged = cut.as_ref().ok(), "what somebody who is shut out had sent was purged");
         }
-        self.stopped.push(Stopped { who, routes, until: Instant::now() + SETTLE });
+        self.lock_stopped().push(Stopped { who, routes, until: Instant::now() + SETTLE });
         cut.map(drop)
     }
 

@@ -14,7 +14,9 @@ pub(crate) mod jetstream;
 mod keeper;
 mod kick;
 pub(crate) mod logins;
+mod lookout;
 mod meters;
+mod sample;
 mod sweep;
 mod totals;
 
@@ -35,6 +37,7 @@ pub(crate) use self::jetstream::{INBOX_PER_ROUTE, INBOX_TTL, JetStream, JsError,
 use self::keeper::Keeper;
 use self::kick::Kicker;
 use self::logins::Logins;
+use self::lookout::Lookout;
 pub(crate) use self::meters::Meters;
 use self::sweep::Sweep;
 use crate::callout::Callout;
@@ -218,13 +221,15 @@ impl Session {
         stop: &CancellationToken,
     ) -> Result<(), SessionError> {
         let Self { link, logins, keeper, consumers, hints, is_own, admitted, lost } = self;
-        let floods = Floods::new(config, link.js.clone(), Arc::clone(kicker));
+        let floods = Arc::new(Floods::new(config, link.js.clone(), Arc::clone(kicker)));
+        let lookout = Lookout::new(config, link.js.clone(), Arc::clone(&floods), is_own);
         let sweep = Sweep::new(config, link.js.clone(), floods, hints, is_own);
         tokio::select! {
             () = lost.cancelled() => Err(SessionError::Lost),
             () = keeper.run(admitted) => Err(SessionError::Lost),
             () = consumers.run() => Err(SessionError::Lost),
             () = departures.run(&link.js) => Err(SessionError::Lost),
+            () = lookout.run() => Err(SessionError::Lost),
             () = sweep.run() => Err(SessionError::Lost),
             ended = logins.run(&config.callout, &link.js, stop) => ended,
         }

@@ -1,10 +1,10 @@
-//! The sweep: one walk after another through what waits on the broker. What is nobody's goes, floods are found, and how
-//! full the broker is is shown.
+//! The sweep: one walk after another through what waits on the broker. What is nobody's goes, and floods are found.
 //!
 //! A message for somebody registered is never purged here, read or not, unless it is part of a flood.
 
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
@@ -15,16 +15,13 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Config;
-use super::floods::Floods;
-use super::jetstream::{JetStream, JsError, Store, StreamState, Waiting};
+use super::floods::{Floods, Measures};
+use super::jetstream::{JetStream, JsError, StreamState, Waiting};
 use super::kick::KickError;
 use super::meters::Meters;
 use super::totals::{Totals, read_route, recipient_and_route};
 use crate::registry::{Registry, RegistryError};
 
-/// How many looks at the stream as a whole there are for each round. Such a look costs next to nothing, and a flood at
-/// line rate does not wait for the next round.
-const LOOKS: u32 = 10;
 /// Pages of 100,000 pairs that one round goes through; a walk that is not at its end goes on in the next.
 const PAGES: u32 = 5;
 /// Recipients that are purged in one round, for how long, and how many at the same time.
@@ -63,22 +60,37 @@ impl SweepError {
 pub(crate) struct Sweep {
     js: JetStream,
     registry: Registry,
-    floods: Floods,
+    floods: Arc<Floods>,
+    measures: Measures,
     /// Where the keeper hears of inboxes to look at.
     keeper: mpsc::Sender<PrimaryKey>,
     meters: Meters,
     may_sweep: bool,
     every: Duration,
-    due: Instant,
-    /// How many bytes the stream had when the last round began.
-    bytes: u64,
     walk: Walk,
     /// The stream as it was when the last walk began after which there was nothing left to do.
     settled: Option<StreamState>,
     hints_left: usize,
-    is_filling: bool,
-    /// The part that was last logged as failing, so that it is logged once.
-    trouble: Option<&'static str>,
+    trouble: Trouble,
+}
+
+/// What was last logged as failing, so that it is logged once.
+#[derive(Default)]
+pub(crate) struct Trouble(Option<&'static str>);
+
+impl Trouble {
+    /// Logs what changed.
+    pub(crate) fn report(&mut self, outcome: Result<(), SweepError>, what: &str) {
+        match outcome {
+            Err(error) if self.0 != Some(error.part()) => {
+                self.0 = Some(error.part());
+                let error = &error as &dyn Error;
+                tracing::warn!(error, "{what}");
+            }
+            Ok(()) if self.0.take().is_some() => tracing::info!("it works again: {what}"),
+            _ => {}
+        }
+    }
 }
 
 /// A walk under way.
@@ -100,7 +112,7 @@ impl Sweep {
     pub(crate) fn new(
         config: &Config,
         js: JetStream,
-        floods: Floods,
+        floods: Arc<Floods>,
         keeper: mpsc::Sender<PrimaryKey>,
         may_sweep: bool,
     ) -> Self {
@@ -108,48 +120,35 @@ impl Sweep {
             js,
             registry: config.registry.clone(),
             floods,
+            measures: Measures::default(),
             keeper,
             meters: config.meters.clone(),
             may_sweep,
             every: config.sweep_every,
-            due: Instant::now(),
-            bytes: 0,
             walk: Walk::default(),
             settled: None,
             hints_left: HINTS,
-            is_filling: false,
-            trouble: None,
+            trouble: Trouble::default(),
         }
     }
 
     /// Sweeps until it is dropped, which may be at any point.
     pub(crate) async fn run(mut self) {
         loop {
-            let outcome = self.look().await;
-            self.report(outcome);
-            tokio::time::sleep(self.every / LOOKS).await;
+            if self.may_sweep {
+                let outcome = self.round().await;
+                if outcome.is_err() {
+                    self.walk = Walk::default();
+                }
+                self.trouble.report(outcome, "the inboxes could not be swept; it is tried again");
+            }
+            tokio::time::sleep(self.every).await;
         }
-    }
-
-    async fn look(&mut self) -> Result<(), SweepError> {
-        let store = self.js.store().await?;
-        self.meters.show(&store);
-        self.watch(&store);
-        let settling = self.floods.settle().await;
-        if Instant::now() < self.due && !self.floods.is_surge(self.bytes, store.inbox.bytes) {
-            return settling;
-        }
-        self.bytes = store.inbox.bytes;
-        let outcome = self.round(store.inbox).await;
-        if outcome.is_err() {
-            self.walk = Walk::default();
-        }
-        self.due = Instant::now() + self.every;
-        outcome.and(settling)
     }
 
     /// Goes on with the walk, or begins a new one if anything has changed.
-    async fn round(&mut self, state: StreamState) -> Result<(), SweepError> {
+    async fn round(&mut self) -> Result<(), SweepError> {
+        let state = self.js.state().await?;
         let (began, at) = match self.walk.began {
             Some(began) => began,
             None if self.settled == Some(state) => return Ok(()),
@@ -172,7 +171,7 @@ impl Sweep {
         }
         if is_over && self.floods.may_be_in(state.bytes) {
             let suspects = self.walk.totals.at_least(self.floods.least_messages());
-            self.walk.is_unfinished |= !self.floods.judge(suspects, &state).await?;
+            self.walk.is_unfinished |= !self.floods.judge(&mut self.measures, suspects, &state).await?;
         }
         // Afterwards, since a flood to nobody is gone in one go.
         self.walk.is_unfinished |= !self.purge(unowned).await?;
@@ -205,12 +204,10 @@ impl Sweep {
         let owners = self.registry.owners(keys.iter().copied()).await?;
         let nobody = keys.iter().filter(|key| !owners.contains(*key)).map(|key| HEXLOWER.encode(key));
         let others = others.into_iter().filter(|recipient| is_literal(recipient)).map(str::to_owned);
-        // In a stream that this registry did not see from its start, they may be people whom it never knew.
-        let limit = if self.may_sweep { PURGES } else { 0 };
         // In no particular order, so that none is always the last.
         for recipient in nobody.chain(others) {
-            if unowned.len() == limit {
-                self.walk.is_unfinished |= self.may_sweep;
+            if unowned.len() == PURGES {
+                self.walk.is_unfinished = true;
                 break;
             }
             unowned.entry(recipient).or_insert(page.state.last_seq);
@@ -254,37 +251,6 @@ impl Sweep {
         }
         Ok(all)
     }
-
-    /// Says once when the inbox stream is nearly full, and once when it is not any more.
-    fn watch(&mut self, store: &Store) {
-        let is_filling = is_filling(store.inbox.bytes, store.inbox_limit);
-        if std::mem::replace(&mut self.is_filling, is_filling) == is_filling {
-            return;
-        }
-        let (bytes, limit) = (store.inbox.bytes, store.inbox_limit);
-        if is_filling {
-            tracing::warn!(
-                bytes,
-                limit,
-                "messages that wait take 80 % of what they may; give the broker a larger store"
-            );
-        } else {
-            tracing::info!(bytes, limit, "messages that wait take less than 80 % of what they may again");
-        }
-    }
-
-    /// Logs what changed.
-    fn report(&mut self, outcome: Result<(), SweepError>) {
-        match outcome {
-            Err(error) if self.trouble != Some(error.part()) => {
-                self.trouble = Some(error.part());
-                let error = &error as &dyn Error;
-                tracing::warn!(error, "the inboxes could not be swept; it is tried again");
-            }
-            Ok(()) if self.trouble.take().is_some() => tracing::info!("the inboxes are swept again"),
-            _ => {}
-        }
-    }
 }
 
 /// Reads a recipient as honest senders write it.
@@ -299,10 +265,6 @@ fn is_literal(token: &str) -> bool {
     !token.contains(['*', '>', '\u{fffd}'])
 }
 
-fn is_filling(bytes: u64, limit: i64) -> bool {
-    u64::try_from(limit).is_ok_and(|limit| limit > 0 && bytes >= limit / 5 * 4)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,13 +277,6 @@ mod tests {
         }
         for (token, expected) in [("foo", true), ("AB", true), ("*", false), (">", false), ("a\u{fffd}", false)] {
             assert_eq!(is_literal(token), expected, "{token}");
-        }
-    }
-
-    #[test]
-    fn the_watermark_is_four_fifths() {
-        for (bytes, limit, expected) in [(79, 100, false), (80, 100, true), (5, 0, false), (5, -1, false)] {
-            assert_eq!(is_filling(bytes, limit), expected);
         }
     }
 }

@@ -116,7 +116,7 @@ async fn send_small(sender: &Connected, route: &Route, to: &[PrimaryKey], messag
 }
 
 /// Runs the flood; returns the most bytes that were stored and the time to the cut.
-async fn cut_a_flood(testbed: &Testbed) -> (u64, Duration) {
+async fn cut_a_flood(testbed: &Testbed, bytes: usize) -> (u64, Duration) {
     let mallory = Person::registered(testbed, "mallory").await;
     let (alice, bob) = (Person::registered(testbed, "alice").await, Person::registered(testbed, "bob").await);
     let operator = operator(testbed).await;
@@ -157,7 +157,7 @@ async fn cut_a_flood(testbed: &Testbed) -> (u64, Duration) {
     let flooding = async {
         let begun = Instant::now();
         let to = vec![alice.primary, bob.primary, mallory.primary];
-        let sent = flood(testbed, &mallory, route, to, 65_000).await;
+        let sent = flood(testbed, &mallory, route, to, bytes).await;
         let took = begun.elapsed();
         until(async || (by_route(&operator, &route).await == 0).then_some(())).await;
         // What had been taken but not stored yet goes as well.
@@ -192,7 +192,7 @@ async fn a_flood_at_line_rate_is_cut_while_others_messages_go_on() {
         settings.sweep_every = Duration::from_secs(2);
     });
     let testbed = limited.start().await.unwrap();
-    cut_a_flood(&testbed).await;
+    cut_a_flood(&testbed, 65_000).await;
     testbed.shutdown().await.unwrap();
 }
 
@@ -200,7 +200,15 @@ async fn a_flood_at_line_rate_is_cut_while_others_messages_go_on() {
 #[ignore = "writes up to a gigabyte: the figures of the defaults, for benches/RESULTS.md"]
 async fn a_flood_under_the_default_settings() {
     let testbed = Testbed::start().await.unwrap();
-    cut_a_flood(&testbed).await;
+    cut_a_flood(&testbed, 65_000).await;
+    testbed.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes a minute: the figures of the defaults, for benches/RESULTS.md"]
+async fn a_flood_of_small_messages_under_the_default_settings() {
+    let testbed = Testbed::start().await.unwrap();
+    cut_a_flood(&testbed, 500).await;
     testbed.shutdown().await.unwrap();
 }
 
@@ -269,6 +277,28 @@ async fn what_is_read_counts_no_more() {
     }
     assert!(!is_shut_out(&testbed, &bob).await);
     assert_eq!(metric(&testbed, "kez_chat_floods_total").await, 0.0);
+    testbed.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_flooded_and_left_is_named_all_the_same() {
+    let mut testbed = start_small().await;
+    let (alice, bob) = (Person::registered(&testbed, "alice").await, Person::registered(&testbed, "bob").await);
+    let carol = Person::registered(&testbed, "carol").await;
+    let operator = operator(&testbed).await;
+    let route = bob.route(&testbed).await;
+    let bob_on = bob.connect(&testbed).await;
+    testbed.stop_chat_server().await;
+    send_small(&bob_on, &route, &[alice.primary, carol.primary], 1_700).await;
+    // Nobody of those who are connected has sent it.
+    drop(bob_on);
+    testbed.start_chat_server().await.unwrap();
+    until(async || (by_route(&operator, &route).await == 0).then_some(())).await;
+    assert_eq!(metric(&testbed, "kez_chat_floods_total").await, 1.0);
+    assert!(is_shut_out(&testbed, &bob).await);
+    for person in [&alice, &carol] {
+        assert!(!is_shut_out(&testbed, person).await);
+    }
     testbed.shutdown().await.unwrap();
 }
 

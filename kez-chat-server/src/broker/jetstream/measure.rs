@@ -6,11 +6,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::StreamExt as _;
 use futures::stream;
+use futures::{StreamExt as _, TryStreamExt as _};
 use kez_core::broker::{Route, subject};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{JetStream, JsError, STREAM_TIMEOUT, StreamState};
@@ -119,13 +119,22 @@ impl JetStream {
     }
 
     async fn next_stored(&self, filter: &str, seq: u64) -> Result<Option<Stored>, JsError> {
+        self.stored(&json!({ "next_by_subj": filter, "seq": seq })).await
+    }
+
+    /// Reads what is stored at these sequences; what is not there any more is left out.
+    pub(crate) async fn stored_at(&self, seqs: Vec<u64>) -> Result<Vec<Stored>, JsError> {
+        let found = stream::iter(seqs).map(async |seq| self.stored(&json!({ "seq": seq })).await);
+        found.buffer_unordered(AT_ONCE).try_filter_map(async |stored| Ok(stored)).try_collect().await
+    }
+
+    async fn stored(&self, body: &Value) -> Result<Option<Stored>, JsError> {
         #[derive(Deserialize)]
         struct Answer {
             message: Stored,
         }
         let subject = format!("$JS.API.STREAM.MSG.GET.{}", subject::INBOX_STREAM);
-        let body = json!({ "next_by_subj": filter, "seq": seq });
-        match self.api::<Answer>(&subject, &body, STREAM_TIMEOUT).await {
+        match self.api::<Answer>(&subject, body, STREAM_TIMEOUT).await {
             Ok(answer) => Ok(Some(answer.message)),
             Err(JsError::Refused { err_code: NO_MESSAGE, .. }) => Ok(None),
             Err(error) => Err(error),
@@ -135,9 +144,9 @@ impl JetStream {
 
 /// A stored message, payload and headers in base64.
 #[derive(Deserialize)]
-struct Stored {
+pub(crate) struct Stored {
     seq: u64,
-    subject: String,
+    pub(crate) subject: String,
     #[serde(default)]
     data: String,
     #[serde(default)]
@@ -147,7 +156,7 @@ struct Stored {
 impl Stored {
     /// Returns what the message takes in nats-server's file store: a head of 22 bytes, the length of the headers if there
     /// are any, a checksum of 8, and its parts.
-    fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         let headers = match decoded_len(&self.hdrs) {
             0 => 0,
             len => 4 + len,
@@ -172,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_message_is_measured_as_the_store_does() {
-        let stored = |json: serde_json::Value| serde_json::from_value::<Stored>(json).unwrap().bytes();
+        let stored = |json: Value| serde_json::from_value::<Stored>(json).unwrap().bytes();
         let subject = "s".repeat(10);
         assert_eq!(stored(json!({ "seq": 1, "subject": subject })), 40);
         assert_eq!(stored(json!({ "seq": 1, "subject": subject, "data": "dHdv" })), 43);
