@@ -38,6 +38,8 @@ const PUB_ACK: Duration = Duration::from_secs(1);
 const PEOPLE: usize = 6;
 const DOORS: usize = 2;
 const CHAINS: usize = 2;
+/// How long a chain grows before another is begun; a page holds more.
+const EVENTS_A_CHAIN: u64 = 200;
 
 /// The servers, where they are whenever they are there, and the people.
 pub(crate) struct Load {
@@ -48,10 +50,10 @@ pub(crate) struct Load {
     sig: SocketAddr,
     nats_url: String,
     server_key: PrimaryKey,
-    /// To whom everybody writes; empty when nobody is to write any more.
+    /// To whom everybody writes.
     recipients: Mutex<Vec<PrimaryKey>>,
     newcomers: Mutex<Vec<Arc<Person>>>,
-    /// Chains as far as they were acknowledged.
+    /// Chains as far as they were acknowledged, in the order in which they were begun.
     chains: Mutex<Vec<(PrimaryKey, Vec<String>)>>,
 }
 
@@ -93,7 +95,7 @@ impl Load {
             self.read(&late.person, &client).await;
         }));
         let newcomers = join_all((0..DOORS).map(|door| self.let_in(door)));
-        let chains = join_all((0..CHAINS).map(|place| self.grow(place)));
+        let chains = join_all((0..CHAINS).map(|_| self.grow()));
         tokio::join!(people, late, newcomers, chains);
     }
 
@@ -101,17 +103,9 @@ impl Load {
         self.home
     }
 
-    /// Has everybody write to somebody else, too.
-    pub(crate) fn also_write_to(&self, person: &Person) {
-        self.recipients.lock().unwrap().push(person.primary);
-    }
-
-    pub(crate) fn write_no_more_to(&self, person: &Person) {
-        self.recipients.lock().unwrap().retain(|recipient| *recipient != person.primary);
-    }
-
-    pub(crate) fn write_no_more(&self) {
-        self.recipients.lock().unwrap().clear();
+    /// Chooses to whom everybody writes.
+    pub(crate) fn write_to<'a>(&self, recipients: impl IntoIterator<Item = &'a Arc<Person>>) {
+        *self.recipients.lock().unwrap() = recipients.into_iter().map(|person| person.primary).collect();
     }
 
     /// Checks that everybody whose registration was acknowledged is registered, and that all chains are what was
@@ -122,11 +116,13 @@ impl Load {
             person.assert_registered(self.home).await;
         }
         let chains = self.chains.lock().unwrap().clone();
-        assert_eq!(chains.len(), CHAINS);
-        for (primary, acknowledged) in chains {
+        assert!(chains.len() >= CHAINS);
+        for (place, (primary, acknowledged)) in chains.into_iter().enumerate() {
             let events = self.chain(&primary).await;
             assert!(events.starts_with(&acknowledged), "an acknowledged event is not in its place");
-            assert!(events.len() <= acknowledged.len() + 1, "events that nobody sent");
+            // It may have grown meanwhile.
+            let acknowledged = self.chains.lock().unwrap()[place].1.len();
+            assert!(events.len() <= acknowledged + 1, "events that nobody sent");
         }
     }
 
@@ -197,31 +193,36 @@ impl Load {
         }
     }
 
-    /// Appends event after event to a chain, and reads it back each time.
-    async fn grow(&self, place: usize) {
-        let person = Person::new(format!("chain{place}"));
-        let mut chain = Chain::new(person.primary, Policy::Development);
-        let path = format!("/v1/sigchains/ed25519/{}/events", person.primary.to_hex());
-        self.chains.lock().unwrap().push((person.primary, Vec::new()));
+    /// Appends event after event to one chain after another, and reads each back.
+    async fn grow(&self) {
         let mut pace = interval(AN_EVENT);
-        for n in 0.. {
-            pace.tick().await;
-            let handle = Handle::from_qualified(&person.handle(), Policy::Development).unwrap();
-            let event =
-                chain.sign_next(person.key(), Op::SetHandle(Some(handle)), &Timestamp::from_unix_ms(n)).unwrap();
-            let said = json!({ "seq": event.seq(), "head": event.head().to_string() });
-            let jws = event.jws().to_owned();
-            let answer = insist(self.sig, &http::post(&path, "application/jose", jws.as_bytes())).await;
-            assert!(matches!(answer.status, 200 | 201), "{}", String::from_utf8_lossy(&answer.body));
-            assert_eq!(serde_json::from_slice::<Value>(&answer.body).unwrap(), said);
-            for (primary, acknowledged) in self.chains.lock().unwrap().iter_mut() {
-                if *primary == person.primary {
-                    acknowledged.push(jws.clone());
-                }
+        loop {
+            let person = Person::new("signer");
+            let place = {
+                let mut chains = self.chains.lock().unwrap();
+                chains.push((person.primary, Vec::new()));
+                chains.len() - 1
+            };
+            let mut chain = Chain::new(person.primary, Policy::Development);
+            for n in 0..EVENTS_A_CHAIN {
+                pace.tick().await;
+                self.append(place, &person, &mut chain, n).await;
             }
-            assert_eq!(self.chain(&person.primary).await.last(), Some(&jws));
-            self.ledger.count(|counts| counts.appended += 1);
         }
+    }
+
+    async fn append(&self, place: usize, person: &Person, chain: &mut Chain, n: u64) {
+        let handle = Handle::from_qualified(&person.handle(), Policy::Development).unwrap();
+        let event = chain.sign_next(person.key(), Op::SetHandle(Some(handle)), &Timestamp::from_unix_ms(n)).unwrap();
+        let said = json!({ "seq": event.seq(), "head": event.head().to_string() });
+        let jws = event.jws().to_owned();
+        let path = format!("/v1/sigchains/ed25519/{}/events", person.primary.to_hex());
+        let answer = insist(self.sig, &http::post(&path, "application/jose", jws.as_bytes())).await;
+        assert!(matches!(answer.status, 200 | 201), "{}", String::from_utf8_lossy(&answer.body));
+        assert_eq!(serde_json::from_slice::<Value>(&answer.body).unwrap(), said);
+        self.chains.lock().unwrap()[place].1.push(jws.clone());
+        assert_eq!(self.chain(&person.primary).await.last(), Some(&jws));
+        self.ledger.count(|counts| counts.appended += 1);
     }
 
     async fn chain(&self, primary: &PrimaryKey) -> Vec<String> {
