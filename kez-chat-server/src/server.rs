@@ -120,7 +120,12 @@ impl Server {
             listener.serve(http::internal(Arc::clone(&app), bound))
         });
         let public = public.serve(http::public(app, limiters));
-        tracing::info!(%domain, address = %public.local_addr(), "the home server is up");
+        tracing::info!(
+            %domain,
+            address = %public.local_addr(),
+            internal = internal.as_ref().map(|internal| tracing::field::display(internal.local_addr())),
+            "the home server is up"
+        );
         Ok(Self { domain, public, internal, broker, registry })
     }
 

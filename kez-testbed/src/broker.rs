@@ -70,7 +70,7 @@ impl Broker {
             return Ok(());
         }
         let conf_file = self.folder.join("nats.conf");
-        let mut conf = NatsConf::new(self.address, self.folder.join("store"), self.keys.clone());
+        let mut conf = NatsConf::new(self.address, self.store(), self.keys.clone());
         conf.max_file_store_bytes = FILE_STORE_BYTES;
         let text = format!("{}\n{}\n", conf.render(), self.extra_conf);
         fs::write(&conf_file, text).map_err(|source| self.unusable(source))?;
@@ -95,6 +95,12 @@ impl Broker {
             process.kill().await.map_err(|source| self.unusable(source))?;
         }
         Ok(())
+    }
+
+    /// Kills the process and deletes its store.
+    pub(crate) async fn wipe(&mut self) -> Result<(), TestbedError> {
+        self.kill().await?;
+        fs::remove_dir_all(self.store()).map_err(|source| self.unusable(source))
     }
 
     /// Stops the process in order, with its store written.
@@ -130,6 +136,10 @@ impl Broker {
             }
             sleep(POLL).await;
         }
+    }
+
+    fn store(&self) -> PathBuf {
+        self.folder.join("store")
     }
 
     fn unusable(&self, source: io::Error) -> TestbedError {

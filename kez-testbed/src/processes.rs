@@ -82,6 +82,7 @@ impl Processes {
         chat.set("NATS_URL", format!("nats://{}", broker.address()));
         chat.set("SIG_SERVER_URL", format!("http://{}", sig.address()));
         chat.set("AUTH_CALLOUT_NKEY_PATH", &secret_file);
+        chat.set("INTERNAL_BIND", "127.0.0.1:0");
         chat.start().await?;
         Ok(Self { chat, sig, broker, folder, secret })
     }
@@ -99,6 +100,30 @@ impl Processes {
     /// Returns the temporary folder that holds everything, and goes with the stack.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Kills the broker as a crash would; its store stays.
+    ///
+    /// # Errors
+    /// When the operating system does not tell that it has ended.
+    pub async fn kill_nats(&mut self) -> Result<(), TestbedError> {
+        self.broker.kill().await
+    }
+
+    /// Kills the broker and deletes its store, as if its disk had been lost.
+    ///
+    /// # Errors
+    /// When the operating system does not tell that it has ended, or the store can't be deleted.
+    pub async fn wipe_nats(&mut self) -> Result<(), TestbedError> {
+        self.broker.wipe().await
+    }
+
+    /// Starts the broker again, on its port and store; does nothing if it runs.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn start_nats(&mut self) -> Result<(), TestbedError> {
+        self.broker.resume().await
     }
 
     /// Stops everything in order and removes the temporary folder.
@@ -125,16 +150,22 @@ pub struct ServerProcess {
     /// What its log says when it is there, beside its address.
     announces: &'static str,
     folder: PathBuf,
+    /// The database.
+    file: PathBuf,
     /// Port 0 until the first start has chosen one.
     address: SocketAddr,
+    /// Where the running process listens for its operator, if it does.
+    internal: Option<SocketAddr>,
     process: Option<Guarded>,
 }
 
 impl ServerProcess {
     fn new(program: &Path, announces: &'static str, folder: PathBuf, database: &'static str) -> Self {
-        let address = (Ipv4Addr::LOCALHOST, 0).into();
+        let (address, internal, process) = ((Ipv4Addr::LOCALHOST, 0).into(), None, None);
         let (program, arguments, environment) = (program.to_owned(), [].as_slice(), Vec::new());
-        let mut server = Self { program, arguments, environment, database, announces, folder, address, process: None };
+        let file = database_in(&folder);
+        let mut server =
+            Self { program, arguments, environment, database, announces, folder, file, address, internal, process };
         server.set(database, server.database());
         let log = ("KEZ_LOG", "info,async_nats=off");
         for (name, value) in [("INTERNAL_BIND", "off"), ("KEZ_DEV", "1"), log, ("KEZ_LOG_FORMAT", "json")] {
@@ -156,6 +187,11 @@ impl ServerProcess {
         self.address
     }
 
+    /// Returns the address of the internal listener while the server runs, if it has one.
+    pub fn internal_address(&self) -> Option<SocketAddr> {
+        self.internal
+    }
+
     /// Returns the process id while the server runs.
     pub fn id(&self) -> Option<u32> {
         self.process.as_ref()?.id()
@@ -163,7 +199,7 @@ impl ServerProcess {
 
     /// Returns the path of the server's database, which lies alone in its folder but for SQLite's own files.
     pub fn database(&self) -> PathBuf {
-        self.folder.join("database/kez.db")
+        self.file.clone()
     }
 
     /// Starts the process, if it does not run, on the port that it had before; returns when it listens.
@@ -174,8 +210,7 @@ impl ServerProcess {
         if self.process.is_some() {
             return Ok(());
         }
-        let database = self.folder.join("database");
-        fs::create_dir_all(&database).map_err(|source| self.unusable(source))?;
+        self.make_folders()?;
         let deadline = Instant::now() + START_BOUND;
         loop {
             match self.attempt(deadline).await {
@@ -195,6 +230,7 @@ impl ServerProcess {
     /// # Errors
     /// When the operating system does not tell that it has ended.
     pub async fn kill(&mut self) -> Result<(), TestbedError> {
+        self.internal = None;
         if let Some(process) = self.process.take() {
             process.kill().await.map_err(|source| self.unusable(source))?;
         }
@@ -206,6 +242,7 @@ impl ServerProcess {
     /// # Errors
     /// When the operating system does not tell how it has ended.
     pub async fn stop(&mut self) -> Result<Option<ExitStatus>, TestbedError> {
+        self.internal = None;
         match self.process.take() {
             Some(process) => process.stop(STOP_PATIENCE).await.map(Some).map_err(|source| self.unusable(source)),
             None => Ok(None),
@@ -218,12 +255,10 @@ impl ServerProcess {
     /// # Errors
     /// When the command fails; the error shows what it said.
     pub async fn back_up(&self) -> Result<Self, TestbedError> {
-        let (program, environment) = (self.program.clone(), self.environment.clone());
-        let Self { arguments, database, announces, .. } = *self;
-        let (folder, address) = (self.folder.join("restored"), (Ipv4Addr::LOCALHOST, 0).into());
-        let mut copy = Self { program, arguments, environment, database, announces, folder, address, process: None };
-        let file = copy.database();
-        fs::create_dir_all(file.parent().unwrap_or(&copy.folder)).map_err(|source| copy.unusable(source))?;
+        let mut copy = self.another("restored");
+        let file = database_in(&copy.folder);
+        copy.file.clone_from(&file);
+        copy.make_folders()?;
         let command = Guarded::spawn(&self.program, |command| {
             command.arg("backup").arg(&file).stdout(Stdio::null()).stderr(Stdio::piped());
             command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -234,8 +269,34 @@ impl ServerProcess {
             let log = String::from_utf8_lossy(&ended.stderr).into_owned();
             return Err(TestbedError::Process { program: self.program.clone(), log });
         }
-        copy.set(database, file);
+        copy.set(copy.database, file);
         Ok(copy)
+    }
+
+    /// Returns a server that is to run on this one's database, on a port of its own and beside this one.
+    ///
+    /// # Errors
+    /// When its folder can't be made.
+    pub fn beside(&self) -> Result<Self, TestbedError> {
+        let other = self.another("beside");
+        other.make_folders()?;
+        Ok(other)
+    }
+
+    /// Makes a server like this one, which has yet to run for the first time.
+    fn another(&self, folder: &str) -> Self {
+        let (program, environment, file) = (self.program.clone(), self.environment.clone(), self.file.clone());
+        let Self { arguments, database, announces, .. } = *self;
+        let (folder, address) = (self.folder.join(folder), (Ipv4Addr::LOCALHOST, 0).into());
+        let (internal, process) = (None, None);
+        Self { program, arguments, environment, database, announces, folder, file, address, internal, process }
+    }
+
+    fn make_folders(&self) -> Result<(), TestbedError> {
+        for folder in [Some(self.folder.as_path()), self.file.parent()].into_iter().flatten() {
+            fs::create_dir_all(folder).map_err(|source| self.unusable(source))?;
+        }
+        Ok(())
     }
 
     async fn attempt(&mut self, deadline: Instant) -> Result<(), TestbedError> {
@@ -251,8 +312,8 @@ impl ServerProcess {
             // Looked at before the log is: nothing is written after the end.
             let ended = process.try_wait().map_err(|source| self.unusable(source))?.is_some();
             let log = fs::read_to_string(&log_file).map_err(|source| self.unusable(source))?;
-            if let Some(address) = log.lines().find_map(|line| self.announced(line)) {
-                self.address = address;
+            if let Some((address, internal)) = log.lines().find_map(|line| self.announced(line)) {
+                (self.address, self.internal) = (address, internal);
                 self.process = Some(process);
                 return Ok(());
             }
@@ -266,17 +327,23 @@ impl ServerProcess {
         }
     }
 
-    /// Returns the address in the line of the log that says that the server is there.
-    fn announced(&self, line: &str) -> Option<SocketAddr> {
+    /// Returns the public and the internal address in the line of the log that says that the server is there.
+    fn announced(&self, line: &str) -> Option<(SocketAddr, Option<SocketAddr>)> {
         let line: Value = serde_json::from_str(line).ok()?;
         let fields = &line["fields"];
         if fields["message"] != self.announces {
             return None;
         }
-        fields["address"].as_str()?.parse().ok()
+        let address = |name: &str| fields[name].as_str()?.parse().ok();
+        Some((address("address")?, address("internal")))
     }
 
     fn unusable(&self, source: io::Error) -> TestbedError {
         TestbedError::Folder { path: self.folder.clone(), source }
     }
+}
+
+/// Tells where the database lies in a server's folder: alone, but for SQLite's own files.
+fn database_in(folder: &Path) -> PathBuf {
+    folder.join("database/kez.db")
 }

@@ -1,10 +1,12 @@
 //! The transport of the auth callout: requests on `$SYS.REQ.USER.AUTH`, sealed to our curve key.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{Client, Message, Request, RequestErrorKind, Subscriber};
 use futures::StreamExt as _;
+use futures::stream;
 use kez_core::broker::callout::CalloutRequest;
 use kez_core::identity::PrimaryKey;
 use nkeys::XKey;
@@ -56,50 +58,98 @@ impl Logins {
         js: &JetStream,
         stop: &CancellationToken,
     ) -> Result<(), SessionError> {
-        let tasks = TaskTracker::new();
-        let permits = Arc::new(Semaphore::new(AT_ONCE));
-        let mut stopping = false;
-        loop {
+        let work = Work {
+            client: self.client.clone(),
+            xkey: Arc::clone(&self.xkey),
+            admitted: self.admitted.clone(),
+            callout: Arc::clone(callout),
+            js: js.clone(),
+            tasks: TaskTracker::new(),
+            permits: Arc::new(Semaphore::new(AT_ONCE)),
+        };
+        let stopping = loop {
             let message = tokio::select! {
-                () = stop.cancelled(), if !stopping => {
-                    stopping = true;
-                    if self.requests.drain().await.is_err() {
-                        break;
-                    }
-                    continue;
-                }
+                () = stop.cancelled() => break true,
                 message = self.requests.next() => message,
             };
-            let Some(message) = message else { break };
-            if tasks.len() >= AT_MOST {
-                callout.turn_away("Overloaded");
-                continue;
+            match message {
+                Some(message) => work.begin(message),
+                None => break false,
             }
-            let turn = tokio::time::timeout(TURN, Arc::clone(&permits).acquire_owned());
-            let (client, xkey, admitted) = (self.client.clone(), Arc::clone(&self.xkey), self.admitted.clone());
-            let (callout, js) = (Arc::clone(callout), js.clone());
-            tasks.spawn(async move {
-                // The semaphore is never closed.
-                let Ok(Ok(permit)) = turn.await else {
-                    callout.turn_away("Late");
-                    return;
-                };
-                if let Some(user) = answer(&client, &xkey, &callout, &js, message).await {
-                    // When it is full, the user's next acknowledgement does the same.
-                    let _ = admitted.try_send(user);
-                }
-                drop(permit);
-            });
+        };
+        let client = self.client.clone();
+        if stopping {
+            self.leave(&work).await;
         }
-        tasks.close();
-        tasks.wait().await;
+        work.tasks.close();
+        work.tasks.wait().await;
         if !stopping {
             return Err(SessionError::Lost);
         }
-        if let Err(error) = self.client.flush().await {
+        if let Err(error) = client.flush().await {
             tracing::debug!(%error, "the last answers may not have reached the broker");
         }
         Ok(())
+    }
+
+    /// Leaves the group, and begins what comes until the broker knows of that.
+    ///
+    /// async-nats drops what comes for a subscription from about the moment on at which it asks for its end, and the
+    /// broker goes on sending us our share until it has read that. So everybody's share is watched meanwhile: what is
+    /// another server's is answered twice, and the broker takes the first answer.
+    async fn leave(mut self, work: &Work) {
+        let everybodys = self.client.subscribe(SUBJECT).await;
+        // Each fails only with the connection, and then what has come in is all there is.
+        let _ = fence(&self.client).await;
+        let _ = self.requests.drain().await;
+        let _ = fence(&self.client).await;
+        let mut everybodys = everybodys.into_iter().collect::<Vec<_>>();
+        for subscriber in &mut everybodys {
+            let _ = subscriber.drain().await;
+        }
+        let mut begun = HashSet::new();
+        let mut rest = self.requests.chain(stream::iter(everybodys).flatten());
+        while let Some(message) = rest.next().await {
+            if begun.insert(message.reply.as_deref().map(str::to_owned)) {
+                work.begin(message);
+            }
+        }
+    }
+}
+
+/// What judging logins takes.
+struct Work {
+    client: Client,
+    xkey: Arc<XKey>,
+    admitted: mpsc::Sender<PrimaryKey>,
+    callout: Arc<Callout>,
+    js: JetStream,
+    tasks: TaskTracker,
+    permits: Arc<Semaphore>,
+}
+
+impl Work {
+    /// Begins to judge a login, as soon as it is its turn.
+    fn begin(&self, message: Message) {
+        if self.tasks.len() >= AT_MOST {
+            self.callout.turn_away("Overloaded");
+            return;
+        }
+        let turn = tokio::time::timeout(TURN, Arc::clone(&self.permits).acquire_owned());
+        let (client, xkey, admitted) = (self.client.clone(), Arc::clone(&self.xkey), self.admitted.clone());
+        let (callout, js) = (Arc::clone(&self.callout), self.js.clone());
+        self.tasks.spawn(async move {
+            // The semaphore is never closed.
+            let Ok(Ok(permit)) = turn.await else {
+                callout.turn_away("Late");
+                return;
+            };
+            if let Some(user) = answer(&client, &xkey, &callout, &js, message).await {
+                // When it is full, the user's next acknowledgement does the same.
+                let _ = admitted.try_send(user);
+            }
+            drop(permit);
+        });
     }
 }
 

@@ -22,6 +22,7 @@ mod program;
 mod race;
 mod retiring;
 mod rotation;
+mod shutdown;
 mod standing;
 mod streams;
 mod support;

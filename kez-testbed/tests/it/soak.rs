@@ -12,7 +12,7 @@ use crate::scene::{Scene, lines_of};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kez-testbed");
 
 /// Returns the path of a server's program, which lies beside the testbed's.
-fn server(name: &str) -> PathBuf {
+pub(crate) fn server(name: &str) -> PathBuf {
     let program = Path::new(PROGRAM).with_file_name(name);
     assert!(program.is_file(), "{} is not built: cargo build -p {name}", program.display());
     program
