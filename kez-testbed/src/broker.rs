@@ -64,13 +64,18 @@ impl Broker {
         self.process.as_ref()?.id()
     }
 
+    /// Returns the folder in which the broker keeps what it stores.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.join("store")
+    }
+
     /// Starts the process, if it does not run, on the port that it had before.
     pub(crate) async fn resume(&mut self) -> Result<(), TestbedError> {
         if self.process.is_some() {
             return Ok(());
         }
         let conf_file = self.folder.join("nats.conf");
-        let mut conf = NatsConf::new(self.address, self.folder.join("store"), self.keys.clone());
+        let mut conf = NatsConf::new(self.address, self.store(), self.keys.clone());
         conf.max_file_store_bytes = FILE_STORE_BYTES;
         let text = format!("{}\n{}\n", conf.render(), self.extra_conf);
         fs::write(&conf_file, text).map_err(|source| self.unusable(source))?;
