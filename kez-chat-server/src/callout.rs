@@ -90,6 +90,12 @@ impl Callout {
         request.client_nkey.as_ref() == Some(&self.probe)
     }
 
+    /// Counts a login that is not answered, because more of them come than can be judged in time. The broker gives it
+    /// up by itself, and the client tries again.
+    pub(crate) fn turn_away(&self, reason: &'static str) {
+        self.metrics.login(reason);
+    }
+
     /// Answers a request. Who asks is the caller's to know: a request is signed by whatever server key it names.
     pub(crate) async fn answer(&self, request: &CalloutRequest, js: &JetStream, now_ms: u64) -> Answer {
         let admitted = match self.admit(request, js, now_ms).await {

@@ -24,6 +24,7 @@ pub(crate) struct Metrics {
     handles: Family<Standing, Gauge>,
     departures: Gauge,
     broker_up: Gauge,
+    pub(crate) consumers_made: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -45,14 +46,17 @@ impl Metrics {
         registry.register("logins", "Logins judged, by what became of them", logins.clone());
         registry.register("registrations", "Registrations asked for, by what became of them", registrations.clone());
         registry.register("handles", "Handles in the registry", handles.clone());
-        registry.register("departures", "People who left and whom the broker still has", departures.clone());
+        registry.register("departures", "People of whom the broker has something that has to go", departures.clone());
         registry.register("broker_up", "1 while the broker is within reach", broker_up.clone());
+        let consumers_made = Counter::default();
+        registry.register("consumers_made", "Consumers that were missing and made again", consumers_made.clone());
         let endpoints = Counters::default();
         let Counters { hits, fetches, failures } = &endpoints;
         registry.register("endpoints_hits", "Look-ups answered with a fresh hint of endpoints", hits.clone());
         registry.register("endpoints_fetches", "Chains asked for, to hint at endpoints", fetches.clone());
         registry.register("endpoints_failures", "Chains asked for that brought nothing to tell", failures.clone());
-        Self { registry: Arc::new(registry), http, endpoints, logins, registrations, handles, departures, broker_up }
+        let registry = Arc::new(registry);
+        Self { registry, http, endpoints, logins, registrations, handles, departures, broker_up, consumers_made }
     }
 
     /// Counts a login; `outcome` is a word of a fixed set.

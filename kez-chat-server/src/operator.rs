@@ -142,7 +142,8 @@ impl Operator {
         Ok(self.registry.list(after, limit).await?)
     }
 
-    /// Shuts a person out, or lets them in again. It takes hold at their next login.
+    /// Shuts a person out, or lets them in again. Who is shut out is refused at their next login, and a server that runs
+    /// ends the connections that they have.
     ///
     /// # Errors
     /// If nobody has the handle, or they have retired.

@@ -88,6 +88,7 @@ impl Server {
             stream_replicas: settings.stream_replicas,
             callout: Arc::clone(&callout),
             registry: registry.clone(),
+            metrics: metrics.clone(),
             departed: Arc::clone(&departed),
         })
         .await;

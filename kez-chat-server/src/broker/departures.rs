@@ -1,9 +1,10 @@
-//! What the broker still has of people who left: their connections, their consumer, their inbox.
+//! What the broker still has of people and has to let go: of who left their connections, their consumer and their inbox,
+//! of who is blocked their connections.
 //!
-//! The registry remembers who left until all of it is gone, so a crash at any point leaves work to do and never a person
-//! to forget. Every step can be done twice.
+//! The registry remembers them until all of it is gone, so a crash at any point leaves work to do and never a person to
+//! forget. Every step can be done twice.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +17,12 @@ use tokio::time::Instant;
 
 use super::jetstream::{JetStream, JsError};
 use super::kick::{KickError, Kicker};
-use crate::registry::{Registry, RegistryError, Standing};
+use crate::registry::{Departure, Registry, RegistryError, Standing};
 
 /// How often the registry is looked at unasked: a command in another process may have taken somebody out.
 const EVERY: Duration = Duration::from_secs(3);
-/// How long after the first time everything is done once more. A login that was judged just before its owner left comes
-/// through within nats-server's `authorization.timeout` of 2 s, and makes the consumer anew.
+/// How long after the first time everything is done once more. A login that was judged just before its owner was shut
+/// out comes through within nats-server's `authorization.timeout` of 2 s, and makes the consumer anew.
 const SETTLE: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 16;
 /// People looked at in one go.
@@ -54,7 +55,7 @@ impl DepartureError {
 /// Takes away what is left of people.
 pub(crate) struct Departures {
     registry: Registry,
-    kicker: Kicker,
+    kicker: Arc<Kicker>,
     wake: Arc<Notify>,
     underway: HashMap<PrimaryKey, Progress>,
     /// The part that was last logged as failing, so that it is logged once.
@@ -63,6 +64,8 @@ pub(crate) struct Departures {
 
 /// How far somebody's departure has come.
 struct Progress {
+    /// Which departure of theirs it is.
+    since_ms: u64,
     is_done_once: bool,
     due: Instant,
     retry: Duration,
@@ -71,12 +74,12 @@ struct Progress {
 /// How an attempt to clear away ended.
 enum Outcome {
     Cleared,
-    /// They have registered again meanwhile.
+    /// They have registered again meanwhile, or are not blocked any more.
     Back,
 }
 
 impl Departures {
-    pub(crate) fn new(registry: Registry, kicker: Kicker, wake: Arc<Notify>) -> Self {
+    pub(crate) fn new(registry: Registry, kicker: Arc<Kicker>, wake: Arc<Notify>) -> Self {
         Self { registry, kicker, wake, underway: HashMap::new(), trouble: None }
     }
 
@@ -96,16 +99,17 @@ impl Departures {
 
     /// Goes through everybody who is due; returns the first failure of all.
     async fn round(&mut self, js: &JetStream) -> Result<(), DepartureError> {
-        let people: HashSet<_> = self.registry.departures(AT_MOST).await?.into_iter().collect();
-        self.underway.retain(|person, _| people.contains(person));
+        let departures = self.registry.departures(AT_MOST).await?;
+        let since: HashMap<_, _> = departures.iter().map(|departure| (departure.person, departure.since_ms)).collect();
+        self.underway.retain(|person, progress| since.get(person) == Some(&progress.since_ms));
         let now = Instant::now();
-        for person in people {
-            let fresh = Progress { is_done_once: false, due: now, retry: FIRST_RETRY };
+        for (person, since_ms) in since {
+            let fresh = Progress { since_ms, is_done_once: false, due: now, retry: FIRST_RETRY };
             self.underway.entry(person).or_insert(fresh);
         }
         let due: Vec<_> =
             self.underway.iter().filter(|(_, progress)| progress.due <= now).map(|(person, _)| *person).collect();
-        let (registry, kicker) = (&self.registry, &self.kicker);
+        let (registry, kicker) = (&self.registry, &*self.kicker);
         let mut cleared = stream::iter(due)
             .map(async |person| (person, clear(registry, kicker, js, &person).await))
             .buffer_unordered(AT_ONCE);
@@ -113,16 +117,18 @@ impl Departures {
         while let Some((person, result)) = cleared.next().await {
             let Some(progress) = self.underway.get_mut(&person) else { continue };
             match result {
-                // The row went when they registered anew.
+                // The row went when they came back.
                 Ok(Outcome::Back) => {
                     self.underway.remove(&person);
                 }
                 Ok(Outcome::Cleared) if progress.is_done_once => {
-                    registry.departed(&person).await?;
-                    tracing::info!("somebody who left is gone from the broker");
+                    registry.departed(&Departure { person, since_ms: progress.since_ms }).await?;
+                    tracing::info!("somebody who left or is blocked is gone from the broker");
                 }
                 Ok(Outcome::Cleared) => {
-                    *progress = Progress { is_done_once: true, due: Instant::now() + SETTLE, retry: FIRST_RETRY };
+                    progress.is_done_once = true;
+                    progress.due = Instant::now() + SETTLE;
+                    progress.retry = FIRST_RETRY;
                 }
                 Err(error) => {
                     progress.due = Instant::now() + progress.retry;
@@ -142,7 +148,10 @@ impl Departures {
             Err(error) if self.trouble != Some(error.part()) => {
                 self.trouble = Some(error.part());
                 let error = &error as &dyn Error;
-                tracing::warn!(error, "something of people who left is still on the broker; it is tried again");
+                tracing::warn!(
+                    error,
+                    "something of people who left or are blocked is still on the broker; it is tried again"
+                );
             }
             Ok(()) if all_well && self.trouble.take().is_some() => {
                 tracing::info!("what is left of people is taken away again");
@@ -152,16 +161,18 @@ impl Departures {
     }
 }
 
-/// Ends a person's connections, then deletes their consumer and inbox: in this order, so that nobody is there to be
-/// delivered to. Without the kick the rest is done all the same.
+/// Ends a person's connections. Of who left it then deletes consumer and inbox: in this order, so that nobody is there
+/// to be delivered to. Without the kick the rest is done all the same.
 async fn clear(
     registry: &Registry,
     kicker: &Kicker,
     js: &JetStream,
     person: &PrimaryKey,
 ) -> Result<Outcome, DepartureError> {
-    // Who was taken out may register anew at any time, and is nobody who left from then on.
-    if is_back(registry, person).await? {
+    // Who was taken out may register anew at any time, and is nobody who left from then on: what comes after this point
+    // may be theirs.
+    let last_seq = js.state().await?.last_seq;
+    if standing(registry, person).await? == Some(Standing::Active) {
         return Ok(Outcome::Back);
     }
     let kicked = match kicker.kick(person).await {
@@ -170,12 +181,19 @@ async fn clear(
         kicked => kicked,
     };
     // Kicking takes a while, and what comes for somebody who is back is theirs.
-    if is_back(registry, person).await? {
-        return Ok(Outcome::Back);
+    match standing(registry, person).await? {
+        Some(Standing::Active) => return Ok(Outcome::Back),
+        // A block may be undone, and what waits is theirs still.
+        Some(Standing::Blocked) => {
+            tracing::debug!(kicked = kicked.as_ref().ok(), "disconnected somebody who is blocked");
+            kicked?;
+            return Ok(Outcome::Cleared);
+        }
+        Some(Standing::Retired) | None => {}
     }
     js.delete_consumer(person).await?;
-    let purged = js.purge_inbox(person).await?;
-    if is_back(registry, person).await? {
+    let purged = js.purge_through(person, last_seq).await?;
+    if matches!(standing(registry, person).await?, Some(Standing::Active | Standing::Blocked)) {
         js.provision(person).await?;
     }
     tracing::debug!(kicked = kicked.as_ref().ok(), purged, "cleared away what was left of somebody");
@@ -183,6 +201,6 @@ async fn clear(
     Ok(Outcome::Cleared)
 }
 
-async fn is_back(registry: &Registry, person: &PrimaryKey) -> Result<bool, RegistryError> {
-    Ok(registry.by_primary(person).await?.is_some_and(|entry| entry.standing != Standing::Retired))
+async fn standing(registry: &Registry, person: &PrimaryKey) -> Result<Option<Standing>, RegistryError> {
+    Ok(registry.by_primary(person).await?.map(|entry| entry.standing))
 }

@@ -82,7 +82,7 @@ async fn purge(js: &JetStream, consumer: &str) {
     let purged = async {
         match js.ack_floor(&user).await? {
             0 => Ok(0),
-            floor => js.purge_acknowledged(&user, floor).await,
+            floor => js.purge_through(&user, floor).await,
         }
     };
     match purged.await {

@@ -134,8 +134,8 @@ impl Kicker {
                 sys.refused_at = Some(Instant::now());
                 if !std::mem::replace(&mut sys.warned, true) {
                     tracing::warn!(
-                        "the broker refuses this server's SYS user: who leaves is disconnected only when their login \
-                         ends, within 22 hours; compare nats.conf with `nats-conf`"
+                        "the broker refuses this server's SYS user: who leaves or is blocked is disconnected only when \
+                         their login ends, within 22 hours; compare nats.conf with `nats-conf`"
                     );
                 }
                 Err(KickError::NoSysUser)

@@ -21,6 +21,11 @@ pub(crate) const SUBJECT: &str = "$SYS.REQ.USER.AUTH";
 const XKEY_HEADER: &str = "Nats-Server-Xkey";
 /// Logins judged at the same time; more wait their turn, so that a rush does not push everything aside.
 const AT_ONCE: usize = 256;
+/// Logins that wait or are judged; more are not answered.
+const AT_MOST: usize = 4096;
+/// How long a login waits for its turn. nats-server gives it up after `authorization.timeout`, 2 s: what is judged too
+/// late costs as much as a good one and lets nobody in.
+const TURN: Duration = Duration::from_secs(1);
 const CONFIRM: Duration = Duration::from_secs(5);
 
 /// The subscription to logins.
@@ -66,11 +71,19 @@ impl Logins {
                 message = self.requests.next() => message,
             };
             let Some(message) = message else { break };
-            // The semaphore is never closed.
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
+            if tasks.len() >= AT_MOST {
+                callout.turn_away("Overloaded");
+                continue;
+            }
+            let turn = tokio::time::timeout(TURN, Arc::clone(&permits).acquire_owned());
             let (client, xkey, admitted) = (self.client.clone(), Arc::clone(&self.xkey), self.admitted.clone());
             let (callout, js) = (Arc::clone(callout), js.clone());
             tasks.spawn(async move {
+                // The semaphore is never closed.
+                let Ok(Ok(permit)) = turn.await else {
+                    callout.turn_away("Late");
+                    return;
+                };
                 if let Some(user) = answer(&client, &xkey, &callout, &js, message).await {
                     // When it is full, the user's next acknowledgement does the same.
                     let _ = admitted.try_send(user);

@@ -1,11 +1,12 @@
-//! The broker side: one task that connects, makes the streams ready, answers callouts, keeps the inboxes and takes away
-//! what is left of people.
+//! The broker side: one task that connects, makes the streams ready, answers callouts, keeps inboxes and consumers, and
+//! takes away what is left of people.
 //!
 //! A *session* lasts as long as both connections do (one in the AUTH account, one in the JS account). When either
 //! breaks, the session ends and a new one begins from the start, with a back-off. A third one, in the system account, is
 //! made when somebody has to be disconnected, and no session hangs on it.
 
 pub(crate) mod connect;
+mod consumers;
 mod departures;
 mod hints;
 pub(crate) mod jetstream;
@@ -23,12 +24,14 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::consumers::Consumers;
 use self::departures::Departures;
-pub(crate) use self::jetstream::{INBOX_PER_ROUTE, INBOX_TTL, JetStream, JsError, MAX_MESSAGE_BYTES};
+pub(crate) use self::jetstream::{INBOX_PER_ROUTE, INBOX_TTL, JetStream, JsError, MAX_MESSAGE_BYTES, Reconciled};
 use self::keeper::Keeper;
 use self::kick::Kicker;
 use self::logins::Logins;
 use crate::callout::Callout;
+use crate::metrics::Metrics;
 use crate::registry::{Registry, RegistryError};
 use crate::secret::ServerSecret;
 
@@ -63,6 +66,7 @@ pub(crate) struct Config {
     pub(crate) stream_replicas: u8,
     pub(crate) callout: Arc<Callout>,
     pub(crate) registry: Registry,
+    pub(crate) metrics: Metrics,
     /// Wakes the broker side when somebody has left.
     pub(crate) departed: Arc<Notify>,
 }
@@ -116,7 +120,7 @@ async fn keep_up(
     let mut first = Some(first);
     let mut departures = Departures::new(
         config.registry.clone(),
-        Kicker::new(config.servers.clone(), config.secret.clone()),
+        Arc::new(Kicker::new(config.servers.clone(), config.secret.clone())),
         Arc::clone(&config.departed),
     );
     let mut delay = FIRST_RETRY;
@@ -157,6 +161,7 @@ struct Session {
     link: Link,
     logins: Logins,
     keeper: Keeper,
+    consumers: Consumers,
     admitted: mpsc::Receiver<PrimaryKey>,
     lost: CancellationToken,
 }
@@ -171,15 +176,29 @@ impl Session {
         };
         let client = connect(ServerSecret::chat_server, "kez-chat-server inboxes").await?;
         let js = JetStream::new(client.clone(), config.stream_replicas);
-        let epoch = js.reconcile_streams().await?;
-        config.registry.keep_epoch(&epoch).await?;
+        let Reconciled { epoch, is_empty } = js.reconcile_streams().await?;
+        let is_own = config.registry.keep_epoch(&epoch, is_empty).await?;
+        if !is_own {
+            tracing::warn!(
+                "the inbox stream holds messages from before this registry knew it; inboxes that nobody here owns are \
+                 left alone. If DB_PATH is the right file and those messages are nobody's, delete the stream KEZ_INBOX \
+                 and start anew"
+            );
+        }
         let keeper = Keeper::watch(js.clone(), &client, GROUP).await?;
 
         // Only now, so that nobody is let in before there is a stream for them.
         let client = connect(ServerSecret::callout_user, "kez-chat-server logins").await?;
         let (sender, admitted) = mpsc::channel(LOGIN_HINTS);
         let logins = Logins::listen(client, GROUP, config.secret.xkey(), sender).await?;
-        Ok(Self { link: Link { js, epoch }, logins, keeper, admitted, lost })
+        let consumers = Consumers {
+            js: js.clone(),
+            registry: config.registry.clone(),
+            may_clear: is_own,
+            departed: Arc::clone(&config.departed),
+            metrics: config.metrics.clone(),
+        };
+        Ok(Self { link: Link { js, epoch }, logins, keeper, consumers, admitted, lost })
     }
 
     async fn run(
@@ -188,10 +207,11 @@ impl Session {
         departures: &mut Departures,
         stop: &CancellationToken,
     ) -> Result<(), SessionError> {
-        let Self { link, logins, keeper, admitted, lost } = self;
+        let Self { link, logins, keeper, consumers, admitted, lost } = self;
         tokio::select! {
             () = lost.cancelled() => Err(SessionError::Lost),
             () = keeper.run(admitted) => Err(SessionError::Lost),
+            () = consumers.run() => Err(SessionError::Lost),
             () = departures.run(&link.js) => Err(SessionError::Lost),
             ended = logins.run(&config.callout, &link.js, stop) => ended,
         }

@@ -37,7 +37,7 @@ pub(crate) enum Command {
     /// Shows who has which handle, and keeps, frees or takes away names.
     #[command(subcommand)]
     Handles(handles::Handles),
-    /// Shuts somebody out of the broker, from their next login on.
+    /// Shuts somebody out of the broker: connections end, and no login is let in.
     Block(people::Block),
     /// Lets somebody in again who was blocked.
     Unblock(people::Unblock),

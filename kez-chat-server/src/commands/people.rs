@@ -56,7 +56,7 @@ fn set_blocked(registry: &Registry, whom: &str, blocked: bool) -> Result<(), Fai
         let outcome = operator.set_blocked(&handle, blocked).await?;
         operator.close().await;
         let said = match (blocked, outcome) {
-            (true, Outcome::Changed) => "is blocked now; it takes hold at the next login, within 22 hours at most",
+            (true, Outcome::Changed) => "is blocked now; the server ends their connections while it runs",
             (true, Outcome::Unchanged) => "was blocked already",
             (false, Outcome::Changed) => "is not blocked any more, and can log in",
             (false, Outcome::Unchanged) => "was not blocked",

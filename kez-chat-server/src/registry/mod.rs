@@ -11,17 +11,23 @@ use kez_core::identity::{KeyError, PrimaryKey};
 use kez_service::database::{BackupError, Database, DbError, OpenError, Schema};
 use kez_service::rusqlite::{self, Connection, OptionalExtension as _, Row, params};
 
-pub(crate) use self::departures::Retirement;
+pub(crate) use self::departures::{Departure, Retirement};
 pub use self::key::StoredKey;
 pub(crate) use self::operator::{Change, Counts};
 
 const SCHEMA: Schema = Schema {
     // "kezC"
     application_id: 0x6b65_7a43,
-    migrations: &[include_str!("../../migrations/1.sql"), include_str!("../../migrations/2.sql")],
+    migrations: &[
+        include_str!("../../migrations/1.sql"),
+        include_str!("../../migrations/2.sql"),
+        include_str!("../../migrations/3.sql"),
+    ],
 };
 
 const EPOCH: &str = "epoch";
+/// The epoch of the inbox stream that holds nothing but what came for people of this registry.
+const OWN_EPOCH: &str = "own_epoch";
 const DOMAIN: &str = "domain";
 const COLUMNS: &str = "handle, primary_key, registered_at_ms, retired_at_ms, blocked_at_ms";
 
@@ -177,12 +183,24 @@ impl Registry {
         Ok(self.database.look_up(|db| fact(db, EPOCH)).await?)
     }
 
-    pub(crate) async fn keep_epoch(&self, epoch: &str) -> Result<(), RegistryError> {
+    /// Keeps the inbox stream's epoch, and tells whether the stream is this registry's own: it held nothing when this
+    /// registry first saw it. Another one may hold messages for people whom this registry never knew, so nothing in it
+    /// is to be taken for nobody's.
+    pub(crate) async fn keep_epoch(&self, epoch: &str, is_empty: bool) -> Result<bool, RegistryError> {
         let epoch = epoch.to_owned();
-        let sql = "INSERT INTO facts (name, value) VALUES (?1, ?2)
-                   ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-        self.database.write(move |db| db.execute(sql, [EPOCH, epoch.as_str()])).await?;
-        Ok(())
+        let is_own = self
+            .database
+            .write(move |db| {
+                let sql = "INSERT INTO facts (name, value) VALUES (?1, ?2)
+                           ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+                db.execute(sql, [EPOCH, epoch.as_str()])?;
+                if is_empty {
+                    db.execute(sql, [OWN_EPOCH, epoch.as_str()])?;
+                }
+                Ok(fact(db, OWN_EPOCH)?.is_some_and(|own| own == epoch))
+            })
+            .await?;
+        Ok(is_own)
     }
 
     fn entry(&self, row: &Found) -> Result<Entry, RegistryError> {
@@ -305,11 +323,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_epoch_is_kept() {
+    async fn the_last_epoch_is_kept_and_a_stream_is_own_that_was_seen_empty() {
         let (_dir, registry) = fresh().await;
         assert_eq!(registry.epoch().await.unwrap(), None);
-        registry.keep_epoch("one").await.unwrap();
-        registry.keep_epoch("two").await.unwrap();
-        assert_eq!(registry.epoch().await.unwrap().as_deref(), Some("two"));
+        for (epoch, is_empty, is_own) in
+            [("one", false, false), ("one", true, true), ("one", false, true), ("two", false, false)]
+        {
+            assert_eq!(registry.keep_epoch(epoch, is_empty).await.unwrap(), is_own, "{epoch}");
+            assert_eq!(registry.epoch().await.unwrap().as_deref(), Some(epoch));
+        }
     }
 }

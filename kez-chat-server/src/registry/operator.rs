@@ -12,7 +12,7 @@ pub(crate) struct Counts {
     pub(crate) active: i64,
     pub(crate) blocked: i64,
     pub(crate) retired: i64,
-    /// People who left and whom the broker still has.
+    /// People of whom the broker has something that has to go.
     pub(crate) departures: i64,
 }
 
@@ -54,7 +54,8 @@ impl Registry {
         Ok(self.database.read(move |db| db.query_row(sql, [], counts)).await?)
     }
 
-    /// Shuts a person out, or lets them in again; takes hold at their next login.
+    /// Shuts a person out, or lets them in again. Who is shut out is refused at their next login, and it is noted that
+    /// their connections have to go.
     pub(crate) async fn set_blocked(
         &self,
         handle: &Handle,
@@ -73,6 +74,12 @@ impl Registry {
                 }
                 let at = blocked.then(|| now_ms.cast_signed());
                 db.execute("UPDATE handles SET blocked_at_ms = ?2 WHERE handle = ?1", params![handle, at])?;
+                let primary = found.primary.as_bytes();
+                if blocked {
+                    depart(db, primary, now_ms)?;
+                } else {
+                    db.execute("DELETE FROM departures WHERE primary_key = ?1", [primary])?;
+                }
                 Ok(Change::Done)
             })
             .await?;
@@ -128,6 +135,7 @@ pub(super) fn is_reserved(db: &Connection, name: &str) -> rusqlite::Result<bool>
 #[cfg(test)]
 mod tests {
     use super::super::Claim;
+    use super::super::Departure;
     use super::super::tests::{fresh, handle, key};
     use super::*;
 
@@ -145,6 +153,8 @@ mod tests {
         ] {
             assert_eq!(registry.set_blocked(&name, blocked, 6).await.unwrap(), change);
             assert_eq!(registry.by_primary(&key(1)).await.unwrap().unwrap().standing, standing);
+            let kicks = registry.departures(10).await.unwrap().len();
+            assert_eq!(kicks, usize::from(standing == Standing::Blocked), "who is back is not disconnected");
         }
         registry.set_blocked(&name, true, 6).await.unwrap();
         registry.retire(&name, &key(1), 7).await.unwrap();
@@ -161,7 +171,7 @@ mod tests {
         registry.set_blocked(&handle("bob@kez.lat"), true, 6).await.unwrap();
         registry.set_blocked(&handle("cid@kez.lat"), true, 6).await.unwrap();
         registry.retire(&handle("cid@kez.lat"), &key(3), 6).await.unwrap();
-        let counts = Counts { active: 2, blocked: 1, retired: 1, departures: 1 };
+        let counts = Counts { active: 2, blocked: 1, retired: 1, departures: 2 };
         assert_eq!(registry.counts().await.unwrap(), counts);
     }
 
@@ -172,7 +182,8 @@ mod tests {
         assert_eq!(registry.remove(&name, 6).await.unwrap(), Change::Unknown);
         registry.claim(&name, &key(1), 5).await.unwrap();
         assert_eq!(registry.remove(&name, 6).await.unwrap(), Change::Done);
-        assert_eq!(registry.departures(10).await.unwrap(), [key(1)]);
+        let departures = registry.departures(10).await.unwrap();
+        assert_eq!(departures, [Departure { person: key(1), since_ms: 6 }]);
         assert_eq!(registry.claim(&name, &key(2), 7).await.unwrap(), Claim::New);
         assert_eq!(registry.claim(&handle("other@kez.lat"), &key(1), 7).await.unwrap(), Claim::New);
         assert!(registry.departures(10).await.unwrap().is_empty(), "who is back keeps the inbox");

@@ -5,6 +5,7 @@ mod broker_access;
 mod broker_loss;
 mod check;
 mod command;
+mod consumers;
 mod dev_mode;
 mod endpoints;
 mod hostile;

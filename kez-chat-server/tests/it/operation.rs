@@ -41,7 +41,7 @@ async fn metrics_tell_what_happened_and_name_nobody() {
     register(&testbed, &bob.registration(testbed.domain(), "alice")).await;
     get(&testbed, "/v1/u/alice").await;
     get(&testbed, "/v1/u/nobody").await;
-    get(&testbed, "/made/up").await;
+    get(&testbed, "/invented").await;
     alice.connect(&testbed).await;
 
     let internal = testbed.chat_server().unwrap().internal_addr().unwrap();
@@ -62,7 +62,7 @@ async fn metrics_tell_what_happened_and_name_nobody() {
     ] {
         assert!(lines.contains(&line), "{line} is not in\n{text}");
     }
-    for word in ["alice", "made", &alice.primary.to_hex()] {
+    for word in ["alice", "invented", &alice.primary.to_hex()] {
         assert!(!text.contains(word), "{word} is in\n{text}");
     }
     assert_eq!(code_of(get(&testbed, "/metrics").await).await, "NotFound");

@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::program::{beside, command, done};
-use crate::support::{PATIENCE, Person, code_of, get, json_of, register, try_login};
+use crate::support::{PATIENCE, Person, code_of, get, json_of, next, register, try_login};
 
 async fn registered_at(testbed: &Testbed, name: &str) -> String {
     let entry: Value = serde_json::from_str(&done(testbed, &["handles", "show", name, "--json"]).await).unwrap();
@@ -19,14 +19,19 @@ async fn registered_at(testbed: &Testbed, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn who_is_blocked_is_refused_at_the_next_login() {
+async fn who_is_blocked_is_disconnected_and_refused_and_keeps_what_waits() {
     let testbed = Testbed::start().await.unwrap();
     let mallory = Person::registered(&testbed, "mallory").await;
     let home = testbed.domain().to_string();
-    mallory.connect(&testbed).await;
+    let mut mallory_on = [mallory.connect(&testbed).await, mallory.connect(&testbed).await];
+    let route = mallory.route(&testbed).await;
+    mallory_on[0].send(&mallory.primary, &route, "waits").await;
 
-    let said = format!("mallory@{home} is blocked now; it takes hold at the next login, within 22 hours at most\n");
+    let said = format!("mallory@{home} is blocked now; the server ends their connections while it runs\n");
     assert_eq!(done(&testbed, &["block", "mallory"]).await, said);
+    for connection in &mut mallory_on {
+        connection.cut_off().await;
+    }
     let (person, domain) = (Person { key: mallory.key.clone(), primary: mallory.primary }, testbed.domain().clone());
     let refused = try_login(&testbed, move |nonce| person.login(&domain, &nonce)).await.map(drop).unwrap_err();
     assert_eq!(refused.kind(), ConnectErrorKind::AuthorizationViolation);
@@ -35,7 +40,8 @@ async fn who_is_blocked_is_refused_at_the_next_login() {
     let nkey = mallory.primary.to_nkey();
     let said = format!("mallory@{home} is not blocked any more, and can log in\n");
     assert_eq!(done(&testbed, &["unblock", &nkey]).await, said);
-    mallory.connect(&testbed).await;
+    let mut inbox = mallory.connect(&testbed).await.inbox().await;
+    assert_eq!(next(&mut inbox).await.payload, "waits");
     let said = format!("mallory@{home} was not blocked\n");
     assert_eq!(done(&testbed, &["unblock", &format!("mallory@{home}")]).await, said);
     testbed.shutdown().await.unwrap();

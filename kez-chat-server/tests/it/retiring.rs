@@ -1,7 +1,5 @@
 //! People who leave for good: what the home says of them, and what is left of them on the broker.
 
-use std::time::{Duration, Instant};
-
 use async_nats::connection::State;
 use async_nats::{Client, ConnectErrorKind};
 use futures::future::join_all;
@@ -18,7 +16,7 @@ use crate::inbox_keeping::{operator, waiting};
 use crate::support::{Person, code_of, get, json_of, next, register, retire, try_login, until};
 
 /// Tells whether the broker keeps a consumer for somebody.
-async fn has_consumer(operator: &Client, owner: &PrimaryKey) -> bool {
+pub(crate) async fn has_consumer(operator: &Client, owner: &PrimaryKey) -> bool {
     let subject = format!("$JS.API.CONSUMER.INFO.KEZ_INBOX.{}", owner.to_hex());
     let answer = operator.request(subject, "".into()).await.unwrap();
     let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
@@ -75,14 +73,12 @@ async fn who_retires_is_disconnected_and_nothing_of_them_is_left() {
     let request = alice.retirement(&home, "alice");
     let response = retire(&testbed, &request).await;
     assert_eq!(response.status(), StatusCode::OK);
-    let answered = Instant::now();
     let first = json_of(response).await;
     assert_eq!(first, json!({ "handle": format!("alice@{home}") }));
     assert_gone(&testbed, &alice, "alice").await;
     for connection in &mut alice_on {
         connection.cut_off().await;
     }
-    assert!(answered.elapsed() < Duration::from_millis(2500), "at once, not when the registry is next looked at");
     assert_shut_out(&testbed, &alice).await;
     until_cleared(&operator, &alice.primary).await;
 

@@ -1,0 +1,132 @@
+//! Everybody who has an inbox has a consumer, and nobody else has.
+//!
+//! Whoever logs in is given theirs at once; this goes through all others behind the scenes: after a broker lost its disk,
+//! or a node of a cluster was lost. What is there already is told by the broker, so a walk that was cut short goes on
+//! where it was. What is left over is of people who began to register and did not end it.
+
+use std::collections::HashSet;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use kez_core::identity::{KeyError, PrimaryKey};
+use tokio::sync::Notify;
+
+use super::jetstream::{JetStream, JsError};
+use crate::clock::now_ms;
+use crate::metrics::Metrics;
+use crate::registry::{Registry, RegistryError, StoredKey};
+
+/// How often the consumers are compared with the registry.
+const EVERY: Duration = Duration::from_secs(600);
+/// When a walk that failed is tried again.
+const RETRY: Duration = Duration::from_secs(10);
+/// People read from the registry at a time.
+const PAGE: u32 = 1000;
+/// Consumers made at the same time: few, so that logins do not wait for them.
+const AT_ONCE: usize = 4;
+/// People whose leftovers are noted at a time.
+const DEPARTURES: usize = 256;
+
+#[derive(Debug, thiserror::Error)]
+enum ConsumersError {
+    #[error(transparent)]
+    JetStream(#[from] JsError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error("the registry holds a key that is none; restore a backup")]
+    BadKey(#[from] KeyError),
+}
+
+/// Keeps consumers and registry alike.
+pub(crate) struct Consumers {
+    pub(crate) js: JetStream,
+    pub(crate) registry: Registry,
+    /// Whether a consumer that is nobody's may go: not in a stream that this registry does not know from its start.
+    pub(crate) may_clear: bool,
+    /// Wakes who takes away what is left of people.
+    pub(crate) departed: Arc<Notify>,
+    pub(crate) metrics: Metrics,
+}
+
+impl Consumers {
+    /// Walks through everybody, again and again. It may be dropped at any point.
+    pub(crate) async fn run(&self) {
+        loop {
+            let pause = match self.round().await {
+                Ok(()) => EVERY,
+                Err(error) => {
+                    let error = &error as &dyn Error;
+                    tracing::warn!(error, "not everybody's inbox is known to be ready; it is looked at again");
+                    RETRY
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn round(&self) -> Result<(), ConsumersError> {
+        let mut left_over = self.names().await?;
+        let mut made = 0;
+        let mut after = None;
+        loop {
+            let page = self.registry.inbox_owners(after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(*last);
+            let missing: Vec<_> = page.into_iter().filter(|owner| !left_over.remove(&owner.to_hex())).collect();
+            made += missing.len();
+            stream::iter(missing).map(|owner| self.make(owner)).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+        }
+        if made > 0 {
+            tracing::info!(made, "made consumers that were missing");
+        }
+        self.clear(left_over).await
+    }
+
+    /// Returns the names of all consumers. One that is made or goes meanwhile may be missed, and is seen the next time.
+    async fn names(&self) -> Result<HashSet<String>, JsError> {
+        let mut names = HashSet::new();
+        let mut offset = 0;
+        loop {
+            let page = self.js.consumer_names(offset).await?;
+            offset += page.consumers.len();
+            let is_last = page.consumers.is_empty() || offset >= page.total;
+            names.extend(page.consumers);
+            if is_last {
+                return Ok(names);
+            }
+        }
+    }
+
+    async fn make(&self, owner: StoredKey) -> Result<(), ConsumersError> {
+        self.js.provision(&owner.to_primary()?).await?;
+        self.metrics.consumers_made.inc();
+        Ok(())
+    }
+
+    /// Has what is left of people taken away who are not registered. An operator's own consumer has another kind of name.
+    async fn clear(&self, left_over: HashSet<String>) -> Result<(), ConsumersError> {
+        let people: Vec<_> =
+            left_over.iter().filter_map(|name| PrimaryKey::from_hex(name).ok()).map(StoredKey::from).collect();
+        if people.is_empty() {
+            return Ok(());
+        }
+        if !self.may_clear {
+            tracing::warn!(
+                consumers = people.len(),
+                "consumers of people whom this registry does not know are left alone"
+            );
+            return Ok(());
+        }
+        for some in people.chunks(DEPARTURES) {
+            // Who registered since the registry was read is left out.
+            let departed = self.registry.depart_unless_registered(some.to_vec(), now_ms()).await?;
+            if departed > 0 {
+                tracing::info!(departed, "people who are not registered have consumers, which are taken away");
+            }
+        }
+        self.departed.notify_one();
+        Ok(())
+    }
+}

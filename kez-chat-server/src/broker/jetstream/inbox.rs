@@ -1,0 +1,89 @@
+//! One person's inbox: their consumer, and what waits in it.
+
+use std::time::Duration;
+
+use kez_core::broker::{Route, subject};
+use kez_core::identity::PrimaryKey;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+
+use super::{API_TIMEOUT, CONSUMER_NOT_FOUND, JetStream, JsError, STREAM_TIMEOUT, nanos};
+
+#[derive(Deserialize)]
+struct ConsumerInfo {
+    ack_floor: AckFloor,
+}
+
+#[derive(Deserialize)]
+struct AckFloor {
+    stream_seq: u64,
+}
+
+#[derive(Deserialize)]
+struct Purged {
+    purged: u64,
+}
+
+impl JetStream {
+    /// Makes the user's durable consumer, or finds it there; returns the stream sequence up to which everything in
+    /// their inbox is acknowledged.
+    pub(crate) async fn provision(&self, user: &PrimaryKey) -> Result<u64, JsError> {
+        let name = user.to_hex();
+        let body = json!({ "stream_name": subject::INBOX_STREAM, "config": consumer(user), "action": "" });
+        let subject = format!("$JS.API.CONSUMER.CREATE.{}.{name}", subject::INBOX_STREAM);
+        let info: ConsumerInfo = self.api(&subject, &body, API_TIMEOUT).await?;
+        Ok(info.ack_floor.stream_seq)
+    }
+
+    /// Reads the stream sequence up to which everything in the user's inbox is acknowledged.
+    pub(crate) async fn ack_floor(&self, user: &PrimaryKey) -> Result<u64, JsError> {
+        let subject = format!("$JS.API.CONSUMER.INFO.{}.{}", subject::INBOX_STREAM, user.to_hex());
+        let info: ConsumerInfo = self.api(&subject, &Value::Null, API_TIMEOUT).await?;
+        Ok(info.ack_floor.stream_seq)
+    }
+
+    /// Purges the user's messages up to and including the stream sequence `last`; returns how many went.
+    pub(crate) async fn purge_through(&self, user: &PrimaryKey, last: u64) -> Result<u64, JsError> {
+        self.purge(&subject::inbox_filter(user), last).await
+    }
+
+    /// Purges what came by a route, to whomever, up to and including the stream sequence `last`; returns how many
+    /// messages went.
+    pub(crate) async fn purge_route(&self, route: &Route, last: u64) -> Result<u64, JsError> {
+        self.purge(&format!("kez.inbox.*.{route}"), last).await
+    }
+
+    async fn purge(&self, filter: &str, last: u64) -> Result<u64, JsError> {
+        let subject = format!("$JS.API.STREAM.PURGE.{}", subject::INBOX_STREAM);
+        // `seq` is the first sequence that stays.
+        let body = json!({ "filter": filter, "seq": last.saturating_add(1) });
+        Ok(self.api::<Purged>(&subject, &body, STREAM_TIMEOUT).await?.purged)
+    }
+
+    /// Deletes the user's consumer, if there is one.
+    pub(crate) async fn delete_consumer(&self, user: &PrimaryKey) -> Result<(), JsError> {
+        let subject = format!("$JS.API.CONSUMER.DELETE.{}.{}", subject::INBOX_STREAM, user.to_hex());
+        match self.api::<IgnoredAny>(&subject, &Value::Null, API_TIMEOUT).await {
+            Ok(_) | Err(JsError::Refused { err_code: CONSUMER_NOT_FOUND, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A push consumer: with a pull consumer, anybody could have somebody else's messages delivered into nowhere. One
+/// replica is enough even on a cluster, since it is made again at the next login.
+fn consumer(user: &PrimaryKey) -> Value {
+    let name = user.to_hex();
+    json!({
+        "durable_name": name,
+        "name": name,
+        "filter_subject": subject::inbox_filter(user),
+        "deliver_subject": subject::deliver(user),
+        "ack_policy": "explicit",
+        "deliver_policy": "all",
+        "ack_wait": nanos(Duration::from_secs(30)),
+        "max_ack_pending": 256,
+        "num_replicas": 1,
+    })
+}
