@@ -3,8 +3,6 @@
 use std::net::SocketAddr;
 
 use data_encoding::BASE64URL_NOPAD;
-use ed25519_dalek::Signer as _;
-use kez_core::{broker::LoginNonce, handle::Home, identity::Statement};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::{
@@ -12,16 +10,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::people::Person;
-
-/// What the signature of a login is over.
-#[derive(Clone, Copy)]
-pub(super) enum Proof<'a> {
-    /// Home and nonce, for the auth callout.
-    Bound(&'a Home),
-    /// The nonce alone, as nats-server itself checks it.
-    Bare,
-}
+use super::people::{Person, Proof};
 
 /// A connection that is logged in.
 pub(super) struct Link {
@@ -51,13 +40,7 @@ impl Link {
         let mut link = Self { stream, buffer: Vec::with_capacity(4096), taken: 0 };
         let info = link.line().await;
         let Info { nonce } = serde_json::from_str(info.strip_prefix("INFO ").unwrap()).unwrap();
-        let signature = match proof {
-            Proof::Bound(domain) => {
-                let nonce = LoginNonce::parse(&nonce).unwrap();
-                person.key.sign(&Statement::NatsLogin { domain, nonce: &nonce }).to_base64()
-            }
-            Proof::Bare => BASE64URL_NOPAD.encode(&person.signing.sign(nonce.as_bytes()).to_bytes()),
-        };
+        let signature = BASE64URL_NOPAD.encode(&person.sign(&nonce, proof));
         let connect = json!({
             "verbose": false,
             "pedantic": false,

@@ -1,4 +1,5 @@
-//! Connects through the auth callout, beside connects of nkeys that nats-server knows from its configuration.
+//! Connects through the auth callout, beside connects of nkeys that nats-server knows from its configuration, and beside
+//! connects through a callout that checks nothing.
 
 use std::{
     fmt::Write as _,
@@ -17,8 +18,9 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::{
-    client::{Link, Proof},
-    people::{self, Person},
+    bare_callout::BareCallout,
+    client::Link,
+    people::{self, Person, Proof},
     progress, until,
 };
 use crate::{
@@ -35,16 +37,45 @@ const PEOPLE: usize = CONNECTIONS * EACH * 2;
 pub(super) async fn measure(stack: &Processes, length: Duration) {
     progress(&format!("logins: {PEOPLE} people register"));
     let people = people::register(stack, PEOPLE).await;
-    let peer = StaticNkeys::start(&stack.folder().join("static-nkeys"), &people).await;
-    let mut ours = Side::new("login_kez", stack.broker_address(), Some(people::home()));
-    let mut other = Side::new("login_static_nkey", peer.address, None);
+    let static_nkeys = PeerBroker::start(&stack.folder().join("static-nkeys"), &static_conf(&people)).await;
+    let callout = BareCallout::new(&people[0], people[0].route(stack));
+    let bare = PeerBroker::start(&stack.folder().join("bare-callout"), &callout.conf()).await;
+    callout.start(&format!("nats://{}", bare.address)).await;
 
-    progress("logins: rounds of each side in turns");
-    let of = |name, process: Option<u32>| (name, Usage::of(process.unwrap()));
-    let ours_usage = [of("nats_server", stack.broker_id()), of("chat_server", stack.chat.id())];
-    let other_usage = [of("nats_server", peer.process.id())];
-    for side in [&mut ours, &mut other] {
-        side.round(&people).await;
+    let home = Arc::new(people::home());
+    let processes = [("nats_server", stack.broker_id().unwrap()), ("chat_server", stack.chat.id().unwrap())];
+    let mut ours = Side::new("login_kez", stack.broker_address(), Some(&home), &processes);
+    let mut other = Side::new("login_static_nkey", static_nkeys.address, None, &static_nkeys.processes());
+    let mut floor = Side::new("login_bare_callout", bare.address, Some(&home), &bare.processes());
+    for client in [Client::Raw, Client::AsyncNats] {
+        compare(&people, client, &mut ours, &mut other, "logins_vs_static_nkeys", length).await;
+        compare(&people, client, &mut ours, &mut floor, "logins_vs_bare_callout", length).await;
+        compare(&people, client, &mut floor, &mut other, "bare_callout_vs_static_nkeys", length / 2).await;
+    }
+}
+
+/// Who connects.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Client {
+    /// A few lines, so that the broker is what is measured.
+    Raw,
+    /// The library that people's clients use.
+    AsyncNats,
+}
+
+/// Prints one side's rate by the other's: the median of rounds in which both run.
+async fn compare(
+    people: &[Arc<Person>],
+    client: Client,
+    ours: &mut Side,
+    other: &mut Side,
+    name: &str,
+    length: Duration,
+) {
+    let suffix = if client == Client::AsyncNats { "_by_async_nats" } else { "" };
+    progress(&format!("logins: {name}{suffix}, rounds of each side in turns"));
+    for side in [&mut *ours, &mut *other] {
+        side.round(people, client).await;
         side.forget();
     }
     let start = Instant::now();
@@ -55,17 +86,17 @@ pub(super) async fn measure(stack: &Processes, length: Duration) {
         }
         // Taking turns at being first.
         let ratio = if round % 2 == 0 {
-            let rate = ours.round(&people).await;
-            rate / other.round(&people).await
+            let rate = ours.round(people, client).await;
+            rate / other.round(people, client).await
         } else {
-            let rate = other.round(&people).await;
-            ours.round(&people).await / rate
+            let rate = other.round(people, client).await;
+            ours.round(people, client).await / rate
         };
         ratios.push(ratio);
     }
-    ours.show(&ours_usage);
-    other.show(&other_usage);
-    println!("ratio logins_vs_static_nkeys {:.3}", median(ratios));
+    ours.show(suffix);
+    other.show(suffix);
+    println!("ratio {name}{suffix} {:.3}", median(ratios));
 }
 
 /// A broker, and how long logins there took so far.
@@ -78,15 +109,23 @@ struct Side {
     turn: usize,
     took: Vec<Duration>,
     rates: Vec<f64>,
+    processes: Vec<(&'static str, u32)>,
+    usage: Vec<Usage>,
 }
 
 impl Side {
-    fn new(name: &'static str, broker: SocketAddr, home: Option<Home>) -> Self {
-        Self { name, broker, home: home.map(Arc::new), turn: 0, took: Vec::new(), rates: Vec::new() }
+    fn new(
+        name: &'static str,
+        broker: SocketAddr,
+        home: Option<&Arc<Home>>,
+        processes: &[(&'static str, u32)],
+    ) -> Self {
+        let (took, rates, usage) = Default::default();
+        Self { name, broker, home: home.cloned(), turn: 0, took, rates, processes: processes.to_vec(), usage }
     }
 
     /// Connects, logs in and hangs up, again and again on each of the connections at a time; returns the rate.
-    async fn round(&mut self, people: &[Arc<Person>]) -> f64 {
+    async fn round(&mut self, people: &[Arc<Person>], client: Client) -> f64 {
         let mut running = JoinSet::new();
         let start = Instant::now();
         for _ in 0..CONNECTIONS {
@@ -98,7 +137,10 @@ impl Side {
                 let mut took = Vec::with_capacity(EACH);
                 for person in part {
                     let start = Instant::now();
-                    drop(Link::log_in(broker, &person, proof).await);
+                    match client {
+                        Client::Raw => drop(Link::log_in(broker, &person, proof).await),
+                        Client::AsyncNats => drop(log_in_by_async_nats(broker, &person, proof).await),
+                    }
                     took.push(start.elapsed());
                 }
                 took
@@ -113,38 +155,49 @@ impl Side {
     fn forget(&mut self) {
         self.took.clear();
         self.rates.clear();
+        self.usage = self.processes.iter().map(|(_, process)| Usage::of(*process)).collect();
     }
 
-    fn show(&mut self, usage: &[(&str, Usage)]) {
-        let name = self.name;
+    fn show(&mut self, suffix: &str) {
+        let name = format!("{}{suffix}", self.name);
         println!("figure {name}_per_s {:.0}", median(self.rates.clone()));
         for percent in [50, 99] {
             println!("figure {name}_p{percent}_us {}", percentile(&mut self.took, percent).as_micros());
         }
-        // The warm-up is in the usage too.
-        let logins = (self.took.len() + CONNECTIONS * EACH) as f64;
-        for (process, usage) in usage {
-            println!("figure {name}_{process}_cpu_us {:.0}", usage.so_far().as_micros() as f64 / logins);
+        for ((process, _), usage) in self.processes.iter().zip(&self.usage) {
+            let each = usage.so_far().as_micros() as f64 / self.took.len() as f64;
+            println!("figure {name}_{process}_cpu_us {each:.0}");
         }
     }
 }
 
-/// A nats-server that knows people by its configuration.
-struct StaticNkeys {
+async fn log_in_by_async_nats(broker: SocketAddr, person: &Arc<Person>, proof: Proof<'_>) -> async_nats::Client {
+    let home = match proof {
+        Proof::Bound(home) => Some(home.clone()),
+        Proof::Bare => None,
+    };
+    let person = Arc::clone(person);
+    let options = async_nats::ConnectOptions::with_auth_callback(move |nonce| {
+        let nonce = String::from_utf8(nonce).unwrap();
+        let mut auth = async_nats::Auth::new();
+        auth.nkey = Some(person.nkey.clone());
+        auth.signature = Some(person.sign(&nonce, home.as_ref().map_or(Proof::Bare, Proof::Bound)).to_vec());
+        std::future::ready(Ok(auth))
+    });
+    options.connect(format!("nats://{broker}")).await.unwrap()
+}
+
+/// A nats-server with a configuration of its own.
+struct PeerBroker {
     address: SocketAddr,
     process: Guarded,
 }
 
-impl StaticNkeys {
-    async fn start(folder: &Path, people: &[Arc<Person>]) -> Self {
+impl PeerBroker {
+    async fn start(folder: &Path, conf: &str) -> Self {
         fs::create_dir(folder).unwrap();
-        let mut conf = "listen: \"127.0.0.1:-1\"\nauthorization {\n  timeout: 2\n  users: [\n".to_owned();
-        for person in people {
-            writeln!(conf, "    {{ nkey: {} }}", person.nkey).unwrap();
-        }
-        conf.push_str("  ]\n}\n");
         let conf_file = folder.join("nats.conf");
-        fs::write(&conf_file, conf).unwrap();
+        fs::write(&conf_file, format!("listen: \"127.0.0.1:-1\"\n{conf}")).unwrap();
         let log = File::create(folder.join("nats.log")).unwrap();
         let process = Guarded::spawn(nats_server::find().await.unwrap(), |command| {
             command.arg("--config").arg(&conf_file).arg("--ports_file_dir").arg(folder);
@@ -155,6 +208,19 @@ impl StaticNkeys {
         let address = until("the peer's nats-server listens", async || read_ports(&ports)).await;
         Self { address, process }
     }
+
+    fn processes(&self) -> [(&'static str, u32); 1] {
+        [("nats_server", self.process.id().unwrap())]
+    }
+}
+
+/// Lists everybody's nkey, with all rights.
+fn static_conf(people: &[Arc<Person>]) -> String {
+    let mut conf = "authorization {\n  timeout: 2\n  users: [\n".to_owned();
+    for person in people {
+        writeln!(conf, "    {{ nkey: {} }}", person.nkey).unwrap();
+    }
+    conf + "  ]\n}\n"
 }
 
 /// Reads where the broker listens; `None` while it has not written that.

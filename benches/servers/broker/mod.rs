@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stderr, reason = "a part takes a minute or more, and stdout is for the figures")]
 
+mod bare_callout;
 mod client;
 mod consumers;
 mod logins;

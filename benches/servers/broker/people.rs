@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{Signer as _, SigningKey};
 use kez_core::{
-    broker::{Day, Route},
+    broker::{Day, LoginNonce, Route},
     handle::{Home, Policy},
-    identity::SecretKey,
+    identity::{SecretKey, Statement},
 };
 use kez_testbed::{http::Connection, processes::Processes};
 use tokio::task::JoinSet;
@@ -16,11 +16,20 @@ use crate::{
     requests::{registration, seed},
 };
 
+/// What the signature of a login is over.
+#[derive(Clone, Copy)]
+pub(super) enum Proof<'a> {
+    /// Home and nonce, for the auth callout.
+    Bound(&'a Home),
+    /// The nonce alone, as nats-server itself checks it.
+    Bare,
+}
+
 /// Somebody, with what a client has at hand when it logs in.
 pub(super) struct Person {
     pub(super) key: SecretKey,
     /// The same key for what kez-core does not sign.
-    pub(super) signing: SigningKey,
+    signing: SigningKey,
     pub(super) nkey: String,
     pub(super) hex: String,
 }
@@ -32,6 +41,17 @@ impl Person {
         let primary = key.primary();
         let (nkey, hex) = (primary.to_nkey(), primary.to_hex());
         Self { key, signing: SigningKey::from_bytes(&seed), nkey, hex }
+    }
+
+    /// Signs a broker's nonce.
+    pub(super) fn sign(&self, nonce: &str, proof: Proof<'_>) -> [u8; 64] {
+        match proof {
+            Proof::Bound(domain) => {
+                let nonce = LoginNonce::parse(nonce).unwrap();
+                self.key.sign(&Statement::NatsLogin { domain, nonce: &nonce }).to_bytes()
+            }
+            Proof::Bare => self.signing.sign(nonce.as_bytes()).to_bytes(),
+        }
     }
 
     /// Derives the person's own lane into every inbox, today.

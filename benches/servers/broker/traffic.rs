@@ -13,8 +13,8 @@ use kez_testbed::processes::Processes;
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 
 use super::{
-    client::{Link, Proof},
-    people,
+    client::Link,
+    people::{self, Proof},
 };
 
 const SENDERS: usize = 8;
