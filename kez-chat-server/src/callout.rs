@@ -5,12 +5,13 @@ use std::time::Duration;
 use kez_core::broker::callout::{CalloutRequest, IssuerKey, UserGrant, response_jwt, user_jwt};
 use kez_core::broker::{Day, LoginError, Permissions, Route};
 use kez_core::handle::Home;
-use kez_core::identity::{PrimaryKey, SecretKey};
+use kez_core::identity::PrimaryKey;
 
 use crate::broker::jetstream::{JetStream, JsError};
 use crate::metrics::Metrics;
 use crate::nats_conf::{USER_ACCOUNT, ack_scope};
 use crate::registry::{Registry, RegistryError, Standing};
+use crate::routes::Routes;
 use crate::secret::ServerSecret;
 
 /// A login lasts between these many seconds: long enough to be cheap, short enough that a block takes hold, and
@@ -65,7 +66,7 @@ pub(crate) struct Answer {
 /// Judges logins.
 pub(crate) struct Callout {
     issuer: IssuerKey,
-    server_keys: Vec<SecretKey>,
+    routes: Routes,
     probe: String,
     domain: Home,
     registry: Registry,
@@ -76,12 +77,17 @@ impl Callout {
     pub(crate) fn new(secret: &ServerSecret, domain: Home, registry: Registry, metrics: Metrics) -> Self {
         Self {
             issuer: secret.issuer(),
-            server_keys: secret.server_keys(),
+            routes: Routes::new(secret.server_keys()),
             probe: secret.check_probe(),
             domain,
             registry,
             metrics,
         }
+    }
+
+    /// Returns what derives the routes that logins are granted.
+    pub(crate) fn routes(&self) -> &Routes {
+        &self.routes
     }
 
     /// Tells whether it is the `check` command that logs in. It answers itself, and the broker takes the first answer
@@ -139,7 +145,7 @@ impl Callout {
 
         let life_s = rand::random_range(LIFE_S);
         let now_s = now_ms / 1000;
-        let routes = self.routes(&user, now_ms, Duration::from_secs(life_s));
+        let routes = self.routes_of(&user, now_ms, Duration::from_secs(life_s));
         let permissions = Permissions::for_user(&user, &routes, &ack_scope());
         let grant = UserGrant {
             account: USER_ACCOUNT,
@@ -154,17 +160,12 @@ impl Callout {
     }
 
     /// Derives the user's routes under every server key for every UTC day that the login lives through.
-    fn routes(&self, user: &PrimaryKey, now_ms: u64, life: Duration) -> Vec<Route> {
+    fn routes_of(&self, user: &PrimaryKey, now_ms: u64, life: Duration) -> Vec<Route> {
         let life_ms = u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
         let today = Day::from_unix_ms(now_ms);
         let last = Day::from_unix_ms(now_ms.saturating_add(life_ms));
         // A login lives less than a day, so it sees one midnight at most.
         let days = if today == last { vec![today] } else { vec![today, last] };
-        let mut routes = Vec::new();
-        for key in &self.server_keys {
-            let shared = key.agree(user);
-            routes.extend(days.iter().map(|day| Route::derive(&shared, *day, user, &key.primary())));
-        }
-        routes
+        self.routes.of(user, &days)
     }
 }

@@ -16,6 +16,7 @@ mod metrics;
 pub mod nats_conf;
 pub mod operator;
 mod registry;
+mod routes;
 pub mod secret;
 mod server;
 mod settings;

@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::broker::Meters;
 use crate::endpoints::Counters;
 use crate::registry::Counts;
 
@@ -19,12 +20,12 @@ pub(crate) struct Metrics {
     registry: Arc<Registry>,
     pub(crate) http: HttpMetrics,
     pub(crate) endpoints: Counters,
+    pub(crate) broker: Meters,
     logins: Family<Outcome, Counter>,
     registrations: Family<Outcome, Counter>,
     handles: Family<Standing, Gauge>,
     departures: Gauge,
     broker_up: Gauge,
-    pub(crate) consumers_made: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -48,15 +49,14 @@ impl Metrics {
         registry.register("handles", "Handles in the registry", handles.clone());
         registry.register("departures", "People of whom the broker has something that has to go", departures.clone());
         registry.register("broker_up", "1 while the broker is within reach", broker_up.clone());
-        let consumers_made = Counter::default();
-        registry.register("consumers_made", "Consumers that were missing and made again", consumers_made.clone());
         let endpoints = Counters::default();
         let Counters { hits, fetches, failures } = &endpoints;
         registry.register("endpoints_hits", "Look-ups answered with a fresh hint of endpoints", hits.clone());
         registry.register("endpoints_fetches", "Chains asked for, to hint at endpoints", fetches.clone());
         registry.register("endpoints_failures", "Chains asked for that brought nothing to tell", failures.clone());
+        let broker = Meters::register(&mut registry);
         let registry = Arc::new(registry);
-        Self { registry, http, endpoints, logins, registrations, handles, departures, broker_up, consumers_made }
+        Self { registry, http, endpoints, broker, logins, registrations, handles, departures, broker_up }
     }
 
     /// Counts a login; `outcome` is a word of a fixed set.

@@ -88,8 +88,10 @@ impl Server {
             stream_replicas: settings.stream_replicas,
             callout: Arc::clone(&callout),
             registry: registry.clone(),
-            metrics: metrics.clone(),
             departed: Arc::clone(&departed),
+            flood_limit_bytes: settings.flood_limit_bytes,
+            sweep_every: settings.sweep_every,
+            meters: metrics.broker.clone(),
         })
         .await;
         let fresh_for = settings.endpoints_fresh_for;

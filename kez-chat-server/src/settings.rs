@@ -55,6 +55,11 @@ pub struct Settings {
     /// How long the endpoints that a profile hints at are told before the sigchain server is asked again. A minute
     /// unless set.
     pub endpoints_fresh_for: Duration,
+    /// How many bytes may wait that one person sent on one day, to whomever. Who goes above is taken for a flooder:
+    /// blocked, disconnected, and what they sent is purged. 64 MiB unless set; 0: nobody is.
+    pub flood_limit_bytes: u64,
+    /// How often the broker's inboxes are gone through for what is nobody's, and for floods. Every 10 seconds unless set.
+    pub sweep_every: Duration,
 }
 
 /// The settings after they were checked, in the form that the rest of the server uses.
@@ -93,6 +98,8 @@ impl Settings {
             lookup_rate: Rate::per_minute(1200),
             trusted_proxies: TrustedProxies::default(),
             endpoints_fresh_for: Duration::from_secs(60),
+            flood_limit_bytes: 64 << 20,
+            sweep_every: Duration::from_secs(10),
         }
     }
 

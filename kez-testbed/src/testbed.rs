@@ -55,10 +55,20 @@ pub enum TestbedError {
 }
 
 /// What can be chosen about a [`Testbed`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct TestbedBuilder {
     nats_server: Option<PathBuf>,
     extra_nats_conf: String,
+    chat_settings: ChatSettings,
+}
+
+/// Changes the home server's settings before each of its starts.
+type ChatSettings = fn(&mut kez_chat_server::Settings);
+
+impl Default for TestbedBuilder {
+    fn default() -> Self {
+        Self { nats_server: None, extra_nats_conf: String::new(), chat_settings: |_| {} }
+    }
 }
 
 impl TestbedBuilder {
@@ -73,6 +83,13 @@ impl TestbedBuilder {
     #[must_use]
     pub fn extra_nats_conf(mut self, lines: impl Into<String>) -> Self {
         self.extra_nats_conf = lines.into();
+        self
+    }
+
+    /// Has the home server's settings changed before each of its starts.
+    #[must_use]
+    pub fn chat_settings(mut self, change: fn(&mut kez_chat_server::Settings)) -> Self {
+        self.chat_settings = change;
         self
     }
 
@@ -93,7 +110,7 @@ impl TestbedBuilder {
         let broker = Broker::start(program, folder.path().join("nats"), keys, self.extra_nats_conf).await?;
         let sig = bind_sig(loopback(0), folder.path()).await?;
         let urls = Urls { nats: nats_url(&broker), sig: sig_url(sig.local_addr()) };
-        let chat = bind_chat(loopback(0), urls, &secret, folder.path()).await?;
+        let chat = bind_chat(loopback(0), urls, &secret, folder.path(), self.chat_settings).await?;
         Ok(Testbed {
             domain: chat.domain().clone(),
             sig_address: sig.local_addr(),
@@ -103,6 +120,7 @@ impl TestbedBuilder {
             broker,
             folder,
             secret,
+            chat_settings: self.chat_settings,
         })
     }
 }
@@ -121,6 +139,7 @@ pub struct Testbed {
     domain: Home,
     sig_address: SocketAddr,
     chat_address: SocketAddr,
+    chat_settings: ChatSettings,
 }
 
 impl Testbed {
@@ -230,7 +249,8 @@ impl Testbed {
     pub async fn start_chat_server(&mut self) -> Result<(), TestbedError> {
         if self.chat.is_none() {
             let urls = Urls { nats: self.nats_url(), sig: self.sig_url() };
-            self.chat = Some(bind_chat(self.chat_address, urls, &self.secret, self.folder()).await?);
+            let chat = bind_chat(self.chat_address, urls, &self.secret, self.folder(), self.chat_settings).await?;
+            self.chat = Some(chat);
         }
         Ok(())
     }
@@ -275,12 +295,14 @@ async fn bind_chat(
     urls: Urls,
     secret: &ServerSecret,
     folder: &Path,
+    change: ChatSettings,
 ) -> Result<kez_chat_server::Server, TestbedError> {
     let registry = folder.join("registry.db");
     let mut settings = kez_chat_server::Settings::new(address, urls.nats, urls.sig, registry, secret.clone());
     settings.policy = Policy::Development;
     settings.register_rate = Rate::OFF;
     settings.lookup_rate = Rate::OFF;
+    change(&mut settings);
     kez_chat_server::Server::bind(settings).await.map_err(TestbedError::ChatServer)
 }
 

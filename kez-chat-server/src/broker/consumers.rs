@@ -4,7 +4,7 @@
 //! or a node of a cluster was lost. What is there already is told by the broker, so a walk that was cut short goes on
 //! where it was. What is left over is of people who began to register and did not end it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,20 +12,23 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use kez_core::identity::{KeyError, PrimaryKey};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::jetstream::{JetStream, JsError};
+use super::meters::Meters;
 use crate::clock::now_ms;
-use crate::metrics::Metrics;
 use crate::registry::{Registry, RegistryError, StoredKey};
 
 /// How often the consumers are compared with the registry.
 const EVERY: Duration = Duration::from_secs(600);
-/// When a walk that failed is tried again.
-const RETRY: Duration = Duration::from_secs(10);
+/// How often a cluster is asked for nodes that it lost, and when a walk that failed is tried again.
+const OFTEN: Duration = Duration::from_secs(10);
 /// People read from the registry at a time.
 const PAGE: u32 = 1000;
 /// Consumers made at the same time: few, so that logins do not wait for them.
 const AT_ONCE: usize = 4;
+/// Lost consumers made at the same time. Each waits for an answer that does not come.
+const REMADE_AT_ONCE: usize = 64;
 /// People whose leftovers are noted at a time.
 const DEPARTURES: usize = 256;
 
@@ -47,23 +50,63 @@ pub(crate) struct Consumers {
     pub(crate) may_clear: bool,
     /// Wakes who takes away what is left of people.
     pub(crate) departed: Arc<Notify>,
-    pub(crate) metrics: Metrics,
+    pub(crate) meters: Meters,
 }
 
 impl Consumers {
     /// Walks through everybody, again and again. It may be dropped at any point.
     pub(crate) async fn run(&self) {
+        let mut due = Instant::now();
+        let mut lost = BTreeSet::new();
         loop {
-            let pause = match self.round().await {
-                Ok(()) => EVERY,
-                Err(error) => {
-                    let error = &error as &dyn Error;
-                    tracing::warn!(error, "not everybody's inbox is known to be ready; it is looked at again");
-                    RETRY
-                }
-            };
-            tokio::time::sleep(pause).await;
+            if let Err(error) = self.look(&mut due, &mut lost).await {
+                let error = &error as &dyn Error;
+                tracing::warn!(error, "not everybody's inbox is known to be ready; it is looked at again");
+            }
+            tokio::time::sleep(OFTEN).await;
         }
+    }
+
+    /// Does what is due: `lost` are the nodes whose consumers have been made again.
+    async fn look(&self, due: &mut Instant, lost: &mut BTreeSet<String>) -> Result<(), ConsumersError> {
+        let silent = self.js.silent_nodes().await?;
+        if !silent.is_subset(lost) {
+            self.make_what_was_lost().await?;
+        }
+        *lost = silent;
+        if *due <= Instant::now() {
+            self.round().await?;
+            *due = Instant::now() + EVERY;
+        }
+        Ok(())
+    }
+
+    /// Makes the consumers again that lived on a node which is silent. Such a one neither delivers nor lets its owner log
+    /// in. What it knew of acknowledgements is lost with it, so some messages are delivered twice.
+    async fn make_what_was_lost(&self) -> Result<(), ConsumersError> {
+        let mut names = Vec::new();
+        let mut offset = 0;
+        loop {
+            let page = self.js.silent_consumers(offset).await?;
+            names.extend(page.names);
+            offset += page.seen;
+            if offset >= page.total {
+                break;
+            }
+        }
+        let owners: Vec<_> = names.iter().filter_map(|name| PrimaryKey::from_hex(name).ok()).collect();
+        tracing::warn!(
+            consumers = owners.len(),
+            "a node of the broker's cluster is silent; making its consumers again"
+        );
+        let making = owners.into_iter().map(async |owner| {
+            match self.js.delete_consumer(&owner).await {
+                // It is taken away all the same: who would say so is the node that is lost.
+                Ok(()) | Err(JsError::Unreachable { .. }) => self.make(owner.into()).await,
+                Err(error) => Err(error.into()),
+            }
+        });
+        stream::iter(making).buffer_unordered(REMADE_AT_ONCE).try_collect::<()>().await
     }
 
     async fn round(&self) -> Result<(), ConsumersError> {
@@ -101,7 +144,7 @@ impl Consumers {
 
     async fn make(&self, owner: StoredKey) -> Result<(), ConsumersError> {
         self.js.provision(&owner.to_primary()?).await?;
-        self.metrics.consumers_made.inc();
+        self.meters.consumers_made.inc();
         Ok(())
     }
 

@@ -14,8 +14,10 @@ const MANY: u32 = 256;
 #[derive(Debug, Default)]
 pub(crate) struct Hints {
     seen: HashMap<String, u32>,
-    /// In order of time, since all wait equally long; a consumer may stand here twice, of which one counts.
+    /// In order of time, since all wait equally long; one that was taken for its many may still stand here.
     due: VecDeque<(Instant, String)>,
+    /// Those with many. They come after those that have waited: who acknowledges without end holds up nobody else.
+    many: VecDeque<String>,
 }
 
 impl Hints {
@@ -28,22 +30,37 @@ impl Hints {
             Some(count) => {
                 *count += 1;
                 if *count == MANY {
-                    self.due.push_front((now, consumer.to_owned()));
+                    self.many.push_back(consumer.to_owned());
                 }
             }
         }
     }
 
+    /// Counts the consumers that wait.
+    pub(crate) fn len(&self) -> i64 {
+        i64::try_from(self.seen.len()).unwrap_or(i64::MAX)
+    }
+
     /// Tells when [`take`](Self::take) is next worth a try.
-    pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.due.front().map(|(due, _)| *due)
+    pub(crate) fn next_due(&self, now: Instant) -> Option<Instant> {
+        let due = self.due.front().map(|(due, _)| *due);
+        if self.many.is_empty() { due } else { Some(now) }
     }
 
     /// Takes a consumer whose time has come.
     pub(crate) fn take(&mut self, now: Instant) -> Option<String> {
-        while self.next_due().is_some_and(|due| due <= now) {
+        while let Some((due, _)) = self.due.front()
+            && *due <= now
+        {
             let (_, consumer) = self.due.pop_front()?;
             if self.seen.remove(&consumer).is_some() {
+                return Some(consumer);
+            }
+        }
+        while let Some(consumer) = self.many.pop_front() {
+            // Else its time had come before its turn did.
+            if self.seen.get(&consumer).is_some_and(|count| *count >= MANY) {
+                self.seen.remove(&consumer);
                 return Some(consumer);
             }
         }
@@ -64,11 +81,28 @@ mod tests {
         for _ in 0..MANY {
             hints.note("b", start + DELAY / 2);
         }
+        assert_eq!(hints.len(), 2);
         assert_eq!(hints.take(start + DELAY / 2).as_deref(), Some("b"), "many do not wait");
+        assert_eq!(hints.len(), 1);
         assert_eq!(hints.take(start + DELAY / 2), None);
-        assert_eq!(hints.next_due(), Some(start + DELAY));
+        assert_eq!(hints.next_due(start), Some(start + DELAY));
         assert_eq!(hints.take(start + DELAY).as_deref(), Some("a"));
         assert_eq!(hints.take(start + 2 * DELAY), None, "each once");
-        assert_eq!(hints.next_due(), None);
+        assert_eq!(hints.next_due(start), None);
+    }
+
+    #[test]
+    fn who_has_waited_comes_before_who_has_many() {
+        let start = Instant::now();
+        let mut hints = Hints::default();
+        hints.note("waits", start);
+        let later = start + DELAY;
+        for flooder in ["x", "y"] {
+            (0..2 * MANY).for_each(|_| hints.note(flooder, later));
+        }
+        assert_eq!(hints.next_due(later), Some(later));
+        for expected in [Some("waits"), Some("x"), Some("y"), None] {
+            assert_eq!(hints.take(later).as_deref(), expected);
+        }
     }
 }

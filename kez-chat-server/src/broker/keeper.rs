@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::hints::Hints;
 use super::jetstream::{CONSUMER_NOT_FOUND, JetStream, JsError};
+use super::meters::Meters;
 use crate::nats_conf::ack_scope;
 
 /// Inboxes that are purged at the same time.
@@ -22,16 +23,22 @@ const AT_ONCE: usize = 8;
 pub(crate) struct Keeper {
     js: JetStream,
     acks: SelectAll<Subscriber>,
+    meters: Meters,
 }
 
 impl Keeper {
     /// Subscribes to both shapes of ack subjects; chat-servers side by side share them.
-    pub(crate) async fn watch(js: JetStream, client: &Client, group: &str) -> Result<Self, SubscribeError> {
+    pub(crate) async fn watch(
+        js: JetStream,
+        client: &Client,
+        group: &str,
+        meters: Meters,
+    ) -> Result<Self, SubscribeError> {
         let mut acks = SelectAll::new();
         for subject in [format!("$JS.ACK.{}.*.>", subject::INBOX_STREAM), ack_scope().acks_of("*")] {
             acks.push(client.queue_subscribe(subject, group.to_owned()).await?);
         }
-        Ok(Self { js, acks })
+        Ok(Self { js, acks, meters })
     }
 
     /// Purges until the connection is gone. `logins` names users who have just connected: what they acknowledged
@@ -41,7 +48,7 @@ impl Keeper {
         let mut running = FuturesUnordered::new();
         loop {
             // An instant in the past fires at once; with nothing due, or no hands free, this arm never does.
-            let due = hints.next_due().filter(|_| running.len() < AT_ONCE);
+            let due = hints.next_due(Instant::now()).filter(|_| running.len() < AT_ONCE);
             let wake = async {
                 match due {
                     Some(due) => tokio::time::sleep_until(due).await,
@@ -60,12 +67,13 @@ impl Keeper {
                 Some(user) = logins.recv() => hints.note(&user.to_hex(), Instant::now()),
                 () = wake => {
                     if let Some(consumer) = hints.take(Instant::now()) {
-                        let js = self.js.clone();
-                        running.push(async move { purge(&js, &consumer).await }.boxed());
+                        let (js, meters) = (self.js.clone(), self.meters.clone());
+                        running.push(async move { purge(&js, &consumer, &meters).await }.boxed());
                     }
                 }
                 Some(()) = running.next() => {}
             }
+            self.meters.hints.set(hints.len());
         }
     }
 }
@@ -76,7 +84,7 @@ fn consumer_of(subject: &str) -> Option<&str> {
     tokens.nth(1)
 }
 
-async fn purge(js: &JetStream, consumer: &str) {
+async fn purge(js: &JetStream, consumer: &str, meters: &Meters) {
     // Checking a key costs curve arithmetic, so it is done here, once for many acknowledgements.
     let Ok(user) = PrimaryKey::from_hex(consumer) else { return };
     let purged = async {
@@ -87,7 +95,11 @@ async fn purge(js: &JetStream, consumer: &str) {
     };
     match purged.await {
         Ok(0) | Err(JsError::Refused { err_code: CONSUMER_NOT_FOUND, .. }) => {}
-        Ok(purged) => tracing::debug!(purged, "purged acknowledged messages from an inbox"),
+        Ok(purged) => {
+            meters.purges.inc();
+            meters.purged.inc_by(purged);
+            tracing::debug!(purged, "purged acknowledged messages from an inbox");
+        }
         Err(error) => {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "an inbox could not be purged; its next acknowledgement tries again");

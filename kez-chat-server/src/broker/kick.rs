@@ -1,7 +1,8 @@
-//! Ending somebody's live connections, as the broker's SYS user.
+//! Who is connected, and ending somebody's live connections, as the broker's SYS user.
 //!
 //! A login lasts for hours, and nothing else ends it earlier: the broker asks the callout only when somebody connects.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use async_nats::{
@@ -71,6 +72,10 @@ pub(crate) enum KickError {
 struct Found {
     server: String,
     cid: u64,
+    /// The nkey that logged in; empty if the server does not tell.
+    user: String,
+    /// How many bytes came over it.
+    sent: u64,
 }
 
 /// Disconnects people. It connects when it is first needed, and again after that connection broke.
@@ -99,7 +104,7 @@ impl Kicker {
         let mut kicked = 0;
         // Asked again from the start each time: with some gone, the rest stand on other pages.
         for _ in 0..ROUNDS {
-            let found = find(&client, user).await?;
+            let found = find(&client, &json!({ "user": user.to_nkey(), "auth": true, "limit": PAGE })).await?;
             if found.is_empty() {
                 return Ok(kicked);
             }
@@ -111,6 +116,15 @@ impl Kicker {
                 .await?;
         }
         Err(KickError::StillThere)
+    }
+
+    /// Returns users whose open connections have sent most, those who sent more before the others; a hundred or so on
+    /// each server.
+    pub(crate) async fn loudest(&self) -> Result<Vec<PrimaryKey>, KickError> {
+        let client = self.client().await?;
+        let mut found = find(&client, &json!({ "sort": "bytes_from", "auth": true, "limit": PAGE })).await?;
+        found.sort_by_key(|connection| Reverse(connection.sent));
+        Ok(found.iter().filter_map(|connection| PrimaryKey::from_nkey(&connection.user).ok()).collect())
     }
 
     async fn client(&self) -> Result<Client, KickError> {
@@ -145,11 +159,10 @@ impl Kicker {
     }
 }
 
-/// Asks all servers for connections that a user logged in; each names `PAGE` of them at most.
-async fn find(client: &Client, user: &PrimaryKey) -> Result<Vec<Found>, KickError> {
+/// Asks all servers for connections.
+async fn find(client: &Client, query: &Value) -> Result<Vec<Found>, KickError> {
     let inbox = client.new_inbox();
     let mut answers = client.subscribe(inbox.clone()).await?;
-    let query = json!({ "user": user.to_nkey(), "auth": true, "limit": PAGE });
     client.publish_with_reply(FIND, inbox, query.to_string().into()).await?;
 
     let mut found = Vec::new();
@@ -186,6 +199,10 @@ fn read(payload: &[u8]) -> Result<Vec<Found>, KickError> {
     #[derive(Deserialize)]
     struct Connection {
         cid: u64,
+        #[serde(default)]
+        authorized_user: String,
+        #[serde(default)]
+        in_bytes: u64,
     }
 
     let Answer { server, data, error } = serde_json::from_slice(payload)?;
@@ -193,12 +210,16 @@ fn read(payload: &[u8]) -> Result<Vec<Found>, KickError> {
         return Err(KickError::Refused(error.to_string()));
     }
     let connections = data.map(|data| data.connections).unwrap_or_default();
-    Ok(connections.into_iter().map(|Connection { cid }| Found { server: server.id.clone(), cid }).collect())
+    let found = |Connection { cid, authorized_user: user, in_bytes: sent }| {
+        let server = server.id.clone();
+        Found { server, cid, user, sent }
+    };
+    Ok(connections.into_iter().map(found).collect())
 }
 
 /// Ends one connection. What the server says does not matter: the next search shows whether it is gone, and it may have
 /// ended by itself before.
-async fn end(client: &Client, Found { server, cid }: Found) -> Result<(), KickError> {
+async fn end(client: &Client, Found { server, cid, .. }: Found) -> Result<(), KickError> {
     let request = Request::new().payload(json!({ "cid": cid }).to_string().into()).timeout(Some(KICK));
     client.send_request(format!("$SYS.REQ.SERVER.{server}.KICK"), request).await?;
     Ok(())
@@ -210,10 +231,11 @@ mod tests {
 
     #[test]
     fn answers_are_read_and_refusals_named() {
-        let one =
-            json!({ "server": { "id": "NA" }, "data": { "total": 2, "connections": [{ "cid": 5 }, { "cid": 7 }] } });
+        let connections = json!([{ "cid": 5 }, { "cid": 7, "authorized_user": "UA", "in_bytes": 9 }]);
+        let one = json!({ "server": { "id": "NA" }, "data": { "total": 2, "connections": connections } });
         let found = read(one.to_string().as_bytes()).unwrap();
-        assert_eq!(found, [5, 7].map(|cid| Found { server: "NA".into(), cid }));
+        let connection = |cid, user: &str, sent| Found { server: "NA".into(), cid, user: user.into(), sent };
+        assert_eq!(found, [connection(5, "", 0), connection(7, "UA", 9)]);
         let none = json!({ "server": { "id": "NA" }, "data": { "connections": [] } });
         assert!(read(none.to_string().as_bytes()).unwrap().is_empty());
         let refused = json!({ "server": { "id": "NA" }, "error": { "code": 400, "description": "no" } });

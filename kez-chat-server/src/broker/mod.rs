@@ -1,5 +1,5 @@
-//! The broker side: one task that connects, makes the streams ready, answers callouts, keeps inboxes and consumers, and
-//! takes away what is left of people.
+//! The broker side: one task that connects, makes the streams ready, answers callouts, keeps inboxes and consumers, sweeps
+//! out what is nobody's, stops floods and takes away what is left of people.
 //!
 //! A *session* lasts as long as both connections do (one in the AUTH account, one in the JS account). When either
 //! breaks, the session ends and a new one begins from the start, with a back-off. A third one, in the system account, is
@@ -8,11 +8,15 @@
 pub(crate) mod connect;
 mod consumers;
 mod departures;
+mod floods;
 mod hints;
 pub(crate) mod jetstream;
 mod keeper;
 mod kick;
 pub(crate) mod logins;
+mod meters;
+mod sweep;
+mod totals;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -26,12 +30,14 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::consumers::Consumers;
 use self::departures::Departures;
+use self::floods::Floods;
 pub(crate) use self::jetstream::{INBOX_PER_ROUTE, INBOX_TTL, JetStream, JsError, MAX_MESSAGE_BYTES, Reconciled};
 use self::keeper::Keeper;
 use self::kick::Kicker;
 use self::logins::Logins;
+pub(crate) use self::meters::Meters;
+use self::sweep::Sweep;
 use crate::callout::Callout;
-use crate::metrics::Metrics;
 use crate::registry::{Registry, RegistryError};
 use crate::secret::ServerSecret;
 
@@ -66,9 +72,12 @@ pub(crate) struct Config {
     pub(crate) stream_replicas: u8,
     pub(crate) callout: Arc<Callout>,
     pub(crate) registry: Registry,
-    pub(crate) metrics: Metrics,
     /// Wakes the broker side when somebody has left.
     pub(crate) departed: Arc<Notify>,
+    /// 0: no flood is stopped.
+    pub(crate) flood_limit_bytes: u64,
+    pub(crate) sweep_every: Duration,
+    pub(crate) meters: Meters,
 }
 
 /// The broker while it is within reach.
@@ -118,11 +127,8 @@ async fn keep_up(
     stop: CancellationToken,
 ) {
     let mut first = Some(first);
-    let mut departures = Departures::new(
-        config.registry.clone(),
-        Arc::new(Kicker::new(config.servers.clone(), config.secret.clone())),
-        Arc::clone(&config.departed),
-    );
+    let kicker = Arc::new(Kicker::new(config.servers.clone(), config.secret.clone()));
+    let mut departures = Departures::new(config.registry.clone(), Arc::clone(&kicker), Arc::clone(&config.departed));
     let mut delay = FIRST_RETRY;
     loop {
         let opened = tokio::select! {
@@ -139,7 +145,7 @@ async fn keep_up(
             let _ = first.send(());
         }
         let ended = match opened {
-            Ok(session) => session.run(&config, &mut departures, &stop).await,
+            Ok(session) => session.run(&config, &kicker, &mut departures, &stop).await,
             Err(error) => Err(error),
         };
         link.send_replace(None);
@@ -162,6 +168,9 @@ struct Session {
     logins: Logins,
     keeper: Keeper,
     consumers: Consumers,
+    hints: mpsc::Sender<PrimaryKey>,
+    /// Whether the inbox stream is this registry's own, so that whom it does not know is nobody.
+    is_own: bool,
     admitted: mpsc::Receiver<PrimaryKey>,
     lost: CancellationToken,
 }
@@ -185,34 +194,38 @@ impl Session {
                  and start anew"
             );
         }
-        let keeper = Keeper::watch(js.clone(), &client, GROUP).await?;
+        let keeper = Keeper::watch(js.clone(), &client, GROUP, config.meters.clone()).await?;
 
         // Only now, so that nobody is let in before there is a stream for them.
         let client = connect(ServerSecret::callout_user, "kez-chat-server logins").await?;
-        let (sender, admitted) = mpsc::channel(LOGIN_HINTS);
-        let logins = Logins::listen(client, GROUP, config.secret.xkey(), sender).await?;
+        let (hints, admitted) = mpsc::channel(LOGIN_HINTS);
+        let logins = Logins::listen(client, GROUP, config.secret.xkey(), hints.clone()).await?;
         let consumers = Consumers {
             js: js.clone(),
             registry: config.registry.clone(),
             may_clear: is_own,
             departed: Arc::clone(&config.departed),
-            metrics: config.metrics.clone(),
+            meters: config.meters.clone(),
         };
-        Ok(Self { link: Link { js, epoch }, logins, keeper, consumers, admitted, lost })
+        Ok(Self { link: Link { js, epoch }, logins, keeper, consumers, hints, is_own, admitted, lost })
     }
 
     async fn run(
         self,
         config: &Config,
+        kicker: &Arc<Kicker>,
         departures: &mut Departures,
         stop: &CancellationToken,
     ) -> Result<(), SessionError> {
-        let Self { link, logins, keeper, consumers, admitted, lost } = self;
+        let Self { link, logins, keeper, consumers, hints, is_own, admitted, lost } = self;
+        let floods = Floods::new(config, link.js.clone(), Arc::clone(kicker));
+        let sweep = Sweep::new(config, link.js.clone(), floods, hints, is_own);
         tokio::select! {
             () = lost.cancelled() => Err(SessionError::Lost),
             () = keeper.run(admitted) => Err(SessionError::Lost),
             () = consumers.run() => Err(SessionError::Lost),
             () = departures.run(&link.js) => Err(SessionError::Lost),
+            () = sweep.run() => Err(SessionError::Lost),
             ended = logins.run(&config.callout, &link.js, stop) => ended,
         }
     }

@@ -62,6 +62,10 @@ pub(crate) struct Serve {
     /// How long a profile's hint of endpoints is told before the sigchain server is asked again, in seconds.
     #[arg(long, env = "ENDPOINTS_FRESH_FOR_S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=86_400))]
     endpoints_fresh_for_s: u64,
+    /// How many bytes may wait that one person sent on one day, before they are taken for a flooder: blocked,
+    /// disconnected, and what they sent is purged. 0: nobody is.
+    #[arg(long, env = "FLOOD_LIMIT_BYTES", default_value_t = 64 << 20)]
+    flood_limit_bytes: u64,
     /// What is logged, such as `info` or `info,kez_chat_server=debug`. (async-nats repeats what this server reports.)
     #[arg(long, env = "KEZ_LOG", default_value = "info,async_nats=off")]
     log: String,
@@ -105,6 +109,7 @@ impl Serve {
         settings.lookup_rate = self.lookup_rate;
         settings.trusted_proxies = self.trusted_proxies;
         settings.endpoints_fresh_for = Duration::from_secs(self.endpoints_fresh_for_s);
+        settings.flood_limit_bytes = self.flood_limit_bytes;
         Ok(settings)
     }
 }

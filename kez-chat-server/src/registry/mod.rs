@@ -3,6 +3,7 @@
 mod departures;
 mod key;
 mod operator;
+mod owners;
 
 use std::path::PathBuf;
 

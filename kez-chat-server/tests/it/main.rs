@@ -4,10 +4,12 @@
 mod broker_access;
 mod broker_loss;
 mod check;
+mod cluster;
 mod command;
 mod consumers;
 mod dev_mode;
 mod endpoints;
+mod flood;
 mod hostile;
 mod http_api;
 mod inbox_keeping;
@@ -23,3 +25,4 @@ mod rotation;
 mod standing;
 mod streams;
 mod support;
+mod sweep;

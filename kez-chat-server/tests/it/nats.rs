@@ -42,6 +42,11 @@ impl Nats {
         Self { process, url, ws_url }
     }
 
+    /// Ends it as a crash would.
+    pub(crate) async fn kill(self) {
+        self.process.kill().await.unwrap();
+    }
+
     /// Stops it where it is: its connections stay, and nothing is answered.
     #[cfg(unix)]
     pub(crate) async fn freeze(&self) {

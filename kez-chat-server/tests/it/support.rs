@@ -177,7 +177,15 @@ pub(crate) async fn next(subscriber: &mut Subscriber) -> Message {
 }
 
 /// Asks again until it is so. For what happens behind the scenes, without an event to wait for.
-pub(crate) async fn until<T, F: Future<Output = Option<T>>>(mut ask: impl FnMut() -> F) -> T {
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(ask: impl FnMut() -> F) -> T {
+    until_within(PATIENCE, ask).await
+}
+
+/// Asks again until it is so, and fails after `patience`.
+pub(crate) async fn until_within<T, F: Future<Output = Option<T>>>(
+    patience: Duration,
+    mut ask: impl FnMut() -> F,
+) -> T {
     let asking = async {
         loop {
             if let Some(found) = ask().await {
@@ -186,5 +194,5 @@ pub(crate) async fn until<T, F: Future<Output = Option<T>>>(mut ask: impl FnMut(
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, asking).await.expect("it never came to be so")
+    tokio::time::timeout(patience, asking).await.expect("it never came to be so")
 }

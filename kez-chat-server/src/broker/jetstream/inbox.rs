@@ -71,6 +71,12 @@ impl JetStream {
         self.purge(&format!("kez.inbox.*.{route}"), last).await
     }
 
+    /// Purges the messages to a recipient that is nobody's, whatever it is called, up to and including the stream
+    /// sequence `last`; returns how many went. The name has to be one that a filter takes literally.
+    pub(crate) async fn purge_recipient(&self, recipient: &str, last: u64) -> Result<u64, JsError> {
+        self.purge(&format!("kez.inbox.{recipient}.*"), last).await
+    }
+
     async fn purge(&self, filter: &str, last: u64) -> Result<u64, JsError> {
         let subject = format!("$JS.API.STREAM.PURGE.{}", subject::INBOX_STREAM);
         // `seq` is the first sequence that stays.
@@ -89,7 +95,7 @@ impl JetStream {
 }
 
 /// A push consumer: with a pull consumer, anybody could have somebody else's messages delivered into nowhere. One
-/// replica is enough even on a cluster, since it is made again at the next login.
+/// replica is enough even on a cluster: what a node takes with it is made again.
 fn consumer(user: &PrimaryKey) -> Value {
     let name = user.to_hex();
     json!({

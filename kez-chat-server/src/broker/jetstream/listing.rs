@@ -1,6 +1,7 @@
-//! What the inbox stream holds: how much, for whom, and which consumers.
+//! What the inbox stream holds: how much, for whom, which consumers, and on which nodes of a cluster.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use kez_core::broker::subject;
 use serde::Deserialize;
@@ -8,11 +9,17 @@ use serde_json::{Value, json};
 
 use super::{JetStream, JsError, STREAM_TIMEOUT};
 
+/// After so long without a sign a node of a cluster is taken for lost. Nodes speak to each other every second.
+const SILENCE: Duration = Duration::from_secs(10);
+
 /// How full a stream is.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize)]
 pub(crate) struct StreamState {
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
+    /// The first message's sequence, or where it would be.
+    #[serde(default)]
+    pub(crate) first_seq: u64,
     /// The last message's sequence; 0 if there never was one.
     pub(crate) last_seq: u64,
 }
@@ -24,6 +31,16 @@ pub(crate) struct ConsumerNames {
     pub(crate) total: usize,
     #[serde(default)]
     pub(crate) consumers: Vec<String>,
+}
+
+/// A page of consumers for which no node answers.
+#[derive(Debug)]
+pub(crate) struct SilentConsumers {
+    /// How many consumers there are in all.
+    pub(crate) total: usize,
+    /// How many of them this page is about.
+    pub(crate) seen: usize,
+    pub(crate) names: Vec<String>,
 }
 
 /// A page of what waits.
@@ -74,8 +91,47 @@ impl JetStream {
         let subject = format!("$JS.API.CONSUMER.NAMES.{}", subject::INBOX_STREAM);
         self.api(&subject, &json!({ "offset": offset }), STREAM_TIMEOUT).await
     }
+
+    /// Names the stream's nodes that have been silent for a while; none where there is no cluster. (nats-server itself
+    /// calls a node offline only after some minutes.)
+    pub(crate) async fn silent_nodes(&self) -> Result<BTreeSet<String>, JsError> {
+        #[derive(Deserialize)]
+        struct Info {
+            #[serde(default)]
+            cluster: Cluster,
+        }
+        #[derive(Default, Deserialize)]
+        struct Cluster {
+            #[serde(default)]
+            replicas: Vec<Replica>,
+        }
+        #[derive(Deserialize)]
+        struct Replica {
+            name: String,
+            current: bool,
+            /// Nanoseconds since it was heard of.
+            active: u64,
+        }
+        let Info { cluster } = self.api(&info_subject(), &Value::Null, STREAM_TIMEOUT).await?;
+        let silent = |replica: &Replica| !replica.current && u128::from(replica.active) > SILENCE.as_nanos();
+        Ok(cluster.replicas.into_iter().filter(silent).map(|replica| replica.name).collect())
+    }
+
+    /// Looks through some hundred consumers of a cluster, from the `offset`-th on, for those that do not answer.
+    pub(crate) async fn silent_consumers(&self, offset: usize) -> Result<SilentConsumers, JsError> {
+        #[derive(Deserialize)]
+        struct Page {
+            total: usize,
+            limit: usize,
+            #[serde(default)]
+            missing: Vec<String>,
+        }
+        let subject = format!("$JS.API.CONSUMER.LIST.{}", subject::INBOX_STREAM);
+        let Page { total, limit, missing } = self.api(&subject, &json!({ "offset": offset }), STREAM_TIMEOUT).await?;
+        Ok(SilentConsumers { total, seen: limit.max(1), names: missing })
+    }
 }
 
-fn info_subject() -> String {
+pub(super) fn info_subject() -> String {
     format!("$JS.API.STREAM.INFO.{}", subject::INBOX_STREAM)
 }

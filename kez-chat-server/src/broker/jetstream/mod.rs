@@ -5,6 +5,8 @@
 
 mod inbox;
 mod listing;
+mod measure;
+mod store;
 mod streams;
 
 use std::time::Duration;
@@ -14,7 +16,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub(crate) use self::listing::StreamState;
+pub(crate) use self::listing::{StreamState, Waiting};
+pub(crate) use self::measure::Measure;
+pub(crate) use self::store::Store;
 pub(crate) use self::streams::{INBOX_PER_ROUTE, INBOX_TTL, MAX_MESSAGE_BYTES, Reconciled};
 
 /// Below nats-server's `authorization.timeout` of 2 s, so that a callout gets its answer in time.
@@ -68,9 +72,10 @@ impl JetStream {
         Self { client, replicas }
     }
 
-    /// Reads how many bytes the account may store; -1: no limit of its own.
+    /// Reads how many bytes the account may store; -1: no limit of its own. A cluster that has just lost a node takes
+    /// some seconds to answer.
     pub(crate) async fn max_storage(&self) -> Result<i64, JsError> {
-        let account: AccountInfo = self.api("$JS.API.INFO", &Value::Null, API_TIMEOUT).await?;
+        let account: AccountInfo = self.api("$JS.API.INFO", &Value::Null, STREAM_TIMEOUT).await?;
         Ok(account.limits.max_storage)
     }
 

@@ -37,9 +37,10 @@ pub(crate) struct Reconciled {
 impl JetStream {
     /// Makes both streams as they have to be.
     pub(crate) async fn reconcile_streams(&self) -> Result<Reconciled, JsError> {
-        // A full inbox stream must not stop the rest of the store. -1: the account has no limit of its own.
+        // A full inbox stream must not stop the rest of the store. -1: the account has no limit of its own. Each replica
+        // counts against the account's limit, the stream's own is that of one.
         let max_bytes = match self.max_storage().await? {
-            limit if limit > 0 => limit / 5 * 4,
+            limit if limit > 0 => limit / 5 * 4 / i64::from(self.replicas.max(1)),
             _ => -1,
         };
         let inbox = self.reconcile(subject::INBOX_STREAM, &inbox_stream(max_bytes, self.replicas)).await?;

@@ -1,0 +1,312 @@
+//! Floods: who has more bytes waiting than anybody may, found by route, named, blocked, disconnected and purged.
+//!
+//! What has to survive a crash is in the registry: once somebody is blocked, the rest is found again as long as their
+//! route is above the limit, and can be done twice.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kez_core::broker::{Day, Route};
+use tokio::time::Instant;
+
+use super::Config;
+use super::jetstream::{INBOX_TTL, JetStream, MAX_MESSAGE_BYTES, Measure, StreamState};
+use super::kick::{KickError, Kicker};
+use super::meters::Meters;
+use super::sweep::SweepError;
+use crate::clock::now_ms;
+use crate::registry::{Change, Entry, Registry, RegistryError, Standing};
+use crate::routes::Routes;
+
+/// What one message takes in the store at most, its subject and the store's own part included.
+const STORED_AT_MOST: u64 = MAX_MESSAGE_BYTES as u64 + 256;
+/// How long routes are measured in one round. What is not done then goes on in the next.
+const MEASURING: Duration = Duration::from_secs(5);
+/// How long somebody who was stopped is looked after: a login that was judged just before comes through within
+/// nats-server's `authorization.timeout` of 2 s, and the broker may not have stored yet what it had taken.
+const SETTLE: Duration = Duration::from_secs(5);
+/// People whose routes are derived in one go, on a thread of their own.
+const PAGE: u32 = 1_000;
+const DAY_MS: u64 = 24 * 3600 * 1000;
+
+/// Finds floods and stops them.
+pub(crate) struct Floods {
+    js: JetStream,
+    registry: Registry,
+    kicker: Arc<Kicker>,
+    routes: Routes,
+    meters: Meters,
+    limit: u64,
+    /// Routes with many messages, as far as they are measured.
+    measures: HashMap<Route, Measure>,
+    stopped: Vec<Stopped>,
+}
+
+/// Somebody who was stopped a moment ago.
+struct Stopped {
+    who: Entry,
+    routes: Vec<Route>,
+    until: Instant,
+}
+
+impl Floods {
+    pub(crate) fn new(config: &Config, js: JetStream, kicker: Arc<Kicker>) -> Self {
+        Self {
+            js,
+            registry: config.registry.clone(),
+            kicker,
+            routes: config.callout.routes().clone(),
+            meters: config.meters.clone(),
+            limit: config.flood_limit_bytes,
+            measures: HashMap::new(),
+            stopped: Vec::new(),
+        }
+    }
+
+    /// Tells whether a stream with so many bytes may hold a flood.
+    pub(crate) fn may_be_in(&self, bytes: u64) -> bool {
+        self.limit > 0 && bytes > self.limit
+    }
+
+    /// Returns how many messages a flood has at least.
+    pub(crate) fn least_messages(&self) -> u64 {
+        self.limit / STORED_AT_MOST + 1
+    }
+
+    /// Tells whether the stream has grown by more than anybody may send.
+    pub(crate) fn is_surge(&self, before: u64, bytes: u64) -> bool {
+        self.may_be_in(bytes.saturating_sub(before))
+    }
+
+    /// Measures the routes with many messages, and stops those above the limit. Returns whether all were measured.
+    pub(crate) async fn judge(&mut self, suspects: Vec<Route>, state: &StreamState) -> Result<bool, SweepError> {
+        let known: HashSet<_> = suspects.iter().copied().collect();
+        self.measures.retain(|route, _| known.contains(route));
+        let deadline = Instant::now() + MEASURING;
+        let mut flooding = HashMap::new();
+        let mut all = true;
+        for route in suspects {
+            let measure = self.measures.entry(route).or_insert_with(|| Measure::new(&route, state));
+            if measure.is_complete() {
+                measure.extend(state);
+            }
+            self.js.measure(measure, self.limit + 1, deadline).await?;
+            if measure.bytes() > self.limit && measure.is_estimate() {
+                // Some of it may have been read meanwhile.
+                *measure = Measure::new(&route, state);
+                self.js.measure(measure, self.limit + 1, deadline).await?;
+            }
+            if measure.bytes() > self.limit {
+                flooding.insert(route, measure.bytes());
+            } else {
+                all &= measure.is_complete();
+            }
+        }
+        self.stop_all(flooding).await?;
+        Ok(all)
+    }
+
+    /// Looks after people who were stopped a moment ago: what came through since goes too.
+    pub(crate) async fn settle(&mut self) -> Result<(), SweepError> {
+        let mut kept = Vec::new();
+        let mut outcome = Ok(());
+        for stopped in std::mem::take(&mut self.stopped) {
+            let is_last = Instant::now() >= stopped.until;
+            outcome = outcome.and(self.settle_one(&stopped).await);
+            // Who is still there by then floods on and is found again.
+            if !is_last {
+                kept.push(stopped);
+            }
+        }
+        self.stopped = kept;
+        outcome
+    }
+
+    async fn settle_one(&self, Stopped { who, routes, .. }: &Stopped) -> Result<(), SweepError> {
+        let found = self.registry.by_handle(&who.handle).await?;
+        // Whom the operator has let in again is left alone.
+        if found.is_some_and(|found| found.primary == who.primary && found.standing == Standing::Blocked) {
+            self.cut(who, routes).await?;
+        }
+        Ok(())
+    }
+
+    async fn stop_all(&mut self, flooding: HashMap<Route, u64>) -> Result<(), SweepError> {
+        if flooding.is_empty() {
+            return Ok(());
+        }
+        let owners = self.name(flooding.keys().copied().collect()).await?;
+        let mut outcome = Ok(());
+        let mut people: HashMap<_, (Entry, Vec<Route>, u64)> = HashMap::new();
+        for (route, bytes) in flooding {
+            match owners.get(&route) {
+                Some(who) => {
+                    let (_, routes, total) = people.entry(who.primary).or_insert_with(|| (who.clone(), Vec::new(), 0));
+                    routes.push(route);
+                    *total += bytes;
+                }
+                // Nobody can send by it any more.
+                None => {
+                    let last_seq = self.js.state().await?.last_seq;
+                    let purged = self.purge(&[route], last_seq).await?;
+                    tracing::warn!(bytes, purged, "a flood was purged whose sender is not registered any more");
+                }
+            }
+        }
+        for (who, routes, bytes) in people.into_values() {
+            outcome = outcome.and(self.stop(who, routes, bytes).await);
+        }
+        outcome
+    }
+
+    /// Shuts somebody out, durably and before all else, so that they do not come back.
+    async fn stop(&mut self, who: Entry, mut routes: Vec<Route>, bytes: u64) -> Result<(), SweepError> {
+        let now = now_ms();
+        let change = self.registry.set_blocked(&who.handle, true, now).await?;
+        let primary = who.primary.to_primary().map_err(RegistryError::from)?;
+        // Those that a login may hold, beside what was found.
+        let recent = [now.saturating_sub(DAY_MS), now, now + DAY_MS].map(Day::from_unix_ms);
+        routes.extend(self.routes.of(&primary, &recent));
+        routes.sort_by_key(Route::to_string);
+        routes.dedup();
+        let cut = self.cut(&who, &routes).await;
+        let handle = &who.handle;
+        if change == Change::Done {
+            self.meters.floods.inc();
+            tracing::warn!(
+                %handle,
+                bytes_at_least = bytes,
+                purged = cut.as_ref().ok(),
+                "{handle} flooded inboxes and was blocked; `kez-chat-server unblock {handle}` lets them in again"
+            );
+        } else {
+            tracing::info!(%handle, purged = cut.as_ref().ok(), "what somebody who is shut out had sent was purged");
+        }
+        self.stopped.push(Stopped { who, routes, until: Instant::now() + SETTLE });
+        cut.map(drop)
+    }
+
+    /// Disconnects somebody and purges what has come by their routes; returns how many messages went.
+    async fn cut(&self, who: &Entry, routes: &[Route]) -> Result<u64, SweepError> {
+        let kicked = match self.kicker.kick(&who.primary.to_primary().map_err(RegistryError::from)?).await {
+            // It said so by itself, and trying again would not help.
+            Err(KickError::NoSysUser) => Ok(0),
+            kicked => kicked,
+        };
+        // Also of whom could not be disconnected, so that there is room meanwhile.
+        let last_seq = self.js.state().await?.last_seq;
+        let purged = self.purge(routes, last_seq).await?;
+        kicked?;
+        Ok(purged)
+    }
+
+    async fn purge(&self, routes: &[Route], last_seq: u64) -> Result<u64, SweepError> {
+        let mut purged = 0;
+        for route in routes {
+            purged += self.js.purge_route(route, last_seq).await?;
+        }
+        self.meters.flood_purged.inc_by(purged);
+        Ok(purged)
+    }
+
+    /// Finds out whose routes these are: among those first who have sent most, then among all.
+    async fn name(&self, routes: HashSet<Route>) -> Result<HashMap<Route, Entry>, SweepError> {
+        let mut wanted = Wanted { routes, days: days_of_waiting(now_ms()), found: HashMap::new() };
+        let mut loud = Vec::new();
+        // Without the SYS user it takes longer, no more.
+        for user in self.kicker.loudest().await.unwrap_or_default() {
+            loud.extend(self.registry.by_primary(&user).await?);
+        }
+        wanted = self.look_among(loud, wanted).await?;
+        let mut after = None;
+        while wanted.found.len() < wanted.routes.len() {
+            let page = self.registry.list(after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.handle.clone());
+            wanted = self.look_among(page, wanted).await?;
+        }
+        Ok(wanted.found)
+    }
+
+    async fn look_among(&self, people: Vec<Entry>, mut wanted: Wanted) -> Result<Wanted, SweepError> {
+        let routes = self.routes.clone();
+        let looking = tokio::task::spawn_blocking(move || {
+            for who in people {
+                wanted.look_at(&routes, &who)?;
+            }
+            Ok(wanted)
+        });
+        match looking.await {
+            Ok(wanted) => wanted,
+            // The runtime ends, or it panicked and that has been said.
+            Err(_) => Err(SweepError::Stopping),
+        }
+    }
+}
+
+/// Routes whose owners are looked for.
+struct Wanted {
+    routes: HashSet<Route>,
+    days: Vec<Day>,
+    found: HashMap<Route, Entry>,
+}
+
+impl Wanted {
+    fn look_at(&mut self, routes: &Routes, who: &Entry) -> Result<(), SweepError> {
+        let primary = who.primary.to_primary().map_err(RegistryError::from)?;
+        for route in routes.of(&primary, &self.days) {
+            if self.routes.contains(&route) {
+                self.found.insert(route, who.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lists the days whose routes may have something waiting, tomorrow's among them: logins have it already.
+fn days_of_waiting(now_ms: u64) -> Vec<Day> {
+    let back = INBOX_TTL.as_secs() / (24 * 3600) + 1;
+    let mut days: Vec<_> = (0..=back).map(|n| Day::from_unix_ms(now_ms.saturating_sub(n * DAY_MS))).collect();
+    days.push(Day::from_unix_ms(now_ms + DAY_MS));
+    days
+}
+
+#[cfg(test)]
+mod tests {
+    use kez_core::handle::{Handle, Policy};
+    use kez_core::identity::SecretKey;
+
+    use super::*;
+
+    #[test]
+    fn routes_are_found_by_owner_whatever_key_and_day() {
+        let now = 1_795_398_713_000;
+        let servers = [1, 2].map(|seed| SecretKey::from_seed([seed; 32]));
+        let routes = Routes::new(servers.to_vec());
+        let people = [3, 4, 5].map(|seed| SecretKey::from_seed([seed; 32]).primary());
+        let handle = |n| Handle::from_qualified(&format!("person{n}@kez.lat"), Policy::Production).unwrap();
+        let entries: Vec<_> = (0..)
+            .zip(people)
+            .map(|(n, primary)| Entry {
+                handle: handle(n),
+                primary: primary.into(),
+                registered_at_ms: 0,
+                standing: Standing::Active,
+            })
+            .collect();
+        let route = |person: usize, server: usize, day| {
+            let (person, server) = (&people[person], &servers[server]);
+            Route::derive(&server.agree(person), Day::from_unix_ms(day), person, &server.primary())
+        };
+        let theirs = [(0, route(0, 0, now)), (1, route(1, 1, now + DAY_MS)), (2, route(2, 0, now - 30 * DAY_MS))];
+        let nobodys = [Route::from_bytes([9; 16]), route(0, 0, now + 2 * DAY_MS), route(0, 0, now - 40 * DAY_MS)];
+        let asked = theirs.iter().map(|(_, route)| *route).chain(nobodys).collect();
+        let mut wanted = Wanted { routes: asked, days: days_of_waiting(now), found: HashMap::new() };
+        for entry in &entries {
+            wanted.look_at(&routes, entry).unwrap();
+        }
+        let expected = theirs.map(|(person, route)| (route, entries[person].clone())).into();
+        assert_eq!(wanted.found, expected);
+    }
+}
