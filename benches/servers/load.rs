@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 pub(crate) const CONNECTIONS: usize = 32;
 /// What all rounds of a comparison take, roughly, and how many there are at least.
 const ALL_ROUNDS: Duration = Duration::from_secs(20);
-const MIN_ROUNDS: u32 = 11;
+pub(crate) const MIN_ROUNDS: u32 = 11;
 
 /// What is asked in one round: for each connection its requests, in order.
 pub(crate) type Requests = Vec<Vec<Vec<u8>>>;
@@ -75,12 +75,10 @@ impl Side {
     }
 
     fn show(&mut self) {
-        self.took.sort_unstable();
         let name = self.name;
         println!("figure {name}_per_s {:.0}", median(self.rates.clone()));
         for percent in [50, 99] {
-            let took = self.took[self.took.len() * percent / 100];
-            println!("figure {name}_p{percent}_us {}", took.as_micros());
+            println!("figure {name}_p{percent}_us {}", percentile(&mut self.took, percent).as_micros());
         }
     }
 }
@@ -126,7 +124,13 @@ impl Comparison<'_> {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// Returns what that many percent of the values are below of; there has to be one.
+pub(crate) fn percentile(took: &mut [Duration], percent: usize) -> Duration {
+    took.sort_unstable();
+    took[took.len() * percent / 100]
+}
+
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values[values.len() / 2]
 }

@@ -1,4 +1,5 @@
-//! Both servers beside bare handlers: what `cargo xtask bench servers` runs.
+//! Both servers beside bare handlers, and the broker beside itself: what `cargo xtask bench servers` and `bench broker`
+//! run.
 //!
 //! Each side is a process of its own and is asked by the same client over the same number of kept connections, in turns,
 //! see [`load::Comparison`]. The peers are in [`peer`]. `ratio` lines are our rate by the peer's, `figure` lines what each
@@ -7,6 +8,7 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark whose subject fails has nothing to report")]
 #![expect(clippy::print_stdout, reason = "the ratios are what this program is for")]
 
+mod broker;
 mod load;
 mod peer;
 mod requests;
@@ -14,7 +16,7 @@ mod weight;
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use kez_testbed::processes::{Processes, Programs};
 use tokio::runtime::Runtime;
 
@@ -35,19 +37,38 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Measures.
+    /// Measures the servers.
     Compare {
-        /// The `kez-chat-server` program.
-        #[arg(long)]
-        chat_server: PathBuf,
-        /// The `kez-sig-server` program.
-        #[arg(long)]
-        sig_server: PathBuf,
+        #[command(flatten)]
+        programs: ProgramPaths,
         /// What is measured; all of it if nothing is named.
         parts: Vec<Part>,
     },
+    /// Measures the broker.
+    Broker {
+        #[command(flatten)]
+        programs: ProgramPaths,
+        #[command(flatten)]
+        options: broker::Options,
+    },
     /// Is one of the peers, until it is killed.
     Peer(peer::Options),
+}
+
+#[derive(Args)]
+struct ProgramPaths {
+    /// The `kez-chat-server` program.
+    #[arg(long)]
+    chat_server: PathBuf,
+    /// The `kez-sig-server` program.
+    #[arg(long)]
+    sig_server: PathBuf,
+}
+
+impl From<ProgramPaths> for Programs {
+    fn from(ProgramPaths { chat_server, sig_server }: ProgramPaths) -> Self {
+        Self { chat_server, sig_server }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -60,10 +81,11 @@ enum Part {
 fn main() {
     let work = async {
         match Arguments::parse().task {
-            Task::Compare { chat_server, sig_server, parts } => {
+            Task::Compare { programs, parts } => {
                 let parts = if parts.is_empty() { Part::value_variants().to_vec() } else { parts };
-                compare(&Programs { chat_server, sig_server }, &parts).await;
+                compare(&programs.into(), &parts).await;
             }
+            Task::Broker { programs, options } => broker::measure(&programs.into(), &options).await,
             Task::Peer(options) => peer::serve(options).await,
         }
     };

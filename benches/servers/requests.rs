@@ -8,7 +8,7 @@ use kez_core::{
     sigchain::{Chain, Op, Timestamp},
 };
 use kez_testbed::{http, processes::Processes};
-use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
+use rand::{Rng, RngExt as _, SeedableRng as _, rngs::StdRng};
 use rusqlite::{Connection, params};
 use serde_json::json;
 
@@ -63,18 +63,21 @@ impl Registrations {
 
     fn next(&mut self) -> Vec<u8> {
         self.made += 1;
-        let key = SecretKey::generate(&mut rand::rng());
-        let handle = format!("newcomer{}@{}", self.made, Processes::HOME);
-        let handle = Handle::from_qualified(&handle, Policy::Development).unwrap();
-        let primary = key.primary();
-        let signature = key.sign(&Statement::Register { handle: &handle, primary: &primary });
-        let body = json!({
-            "handle": handle.to_string(),
-            "primary": primary.to_string(),
-            "registration_sig": signature.to_base64(),
-        });
-        http::post("/v1/register", "application/json", body.to_string().as_bytes())
+        registration(&SecretKey::generate(&mut rand::rng()), &format!("newcomer{}", self.made))
     }
+}
+
+/// Asks for a name at the home.
+pub(crate) fn registration(key: &SecretKey, name: &str) -> Vec<u8> {
+    let handle = Handle::from_qualified(&format!("{name}@{}", Processes::HOME), Policy::Development).unwrap();
+    let primary = key.primary();
+    let signature = key.sign(&Statement::Register { handle: &handle, primary: &primary });
+    let body = json!({
+        "handle": handle.to_string(),
+        "primary": primary.to_string(),
+        "registration_sig": signature.to_base64(),
+    });
+    http::post("/v1/register", "application/json", body.to_string().as_bytes())
 }
 
 /// Events of chains that were not there before.
@@ -100,7 +103,7 @@ fn chain(events: u64) -> Vec<Vec<u8>> {
     requests.collect()
 }
 
-fn seed(rng: &mut StdRng) -> [u8; 32] {
+pub(crate) fn seed(rng: &mut impl Rng) -> [u8; 32] {
     let mut seed = [0; 32];
     rng.fill_bytes(&mut seed);
     seed

@@ -141,7 +141,7 @@ impl Callout {
             None => return Err(Refusal::Unregistered),
         }
         // Also for old hands: the broker may have lost its disk since they registered.
-        js.provision(&user).await?;
+        js.ensure(&user).await?;
 
         let life_s = rand::random_range(LIFE_S);
         let now_s = now_ms / 1000;

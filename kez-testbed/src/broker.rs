@@ -64,6 +64,11 @@ impl Broker {
         self.process.as_ref()?.id()
     }
 
+    /// Returns the folder in which the broker keeps what it stores.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.join("store")
+    }
+
     /// Starts the process, if it does not run, on the port that it had before.
     pub(crate) async fn resume(&mut self) -> Result<(), TestbedError> {
         if self.process.is_some() {

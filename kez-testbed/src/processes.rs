@@ -92,6 +92,21 @@ impl Processes {
         format!("nats://{}", self.broker.address())
     }
 
+    /// Returns the broker's address.
+    pub fn broker_address(&self) -> SocketAddr {
+        self.broker.address()
+    }
+
+    /// Returns the process id of the broker while it runs.
+    pub fn broker_id(&self) -> Option<u32> {
+        self.broker.id()
+    }
+
+    /// Returns the folder in which the broker keeps what it stores.
+    pub fn broker_store(&self) -> PathBuf {
+        self.broker.store()
+    }
+
     /// Returns the home server's secret, which holds the keys that the broker trusts.
     pub fn secret(&self) -> &ServerSecret {
         &self.secret

@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: the benchmarks in `benches/`, with peers in the same run.
 
+use std::process::Command;
+
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
@@ -7,13 +9,22 @@ use crate::cargo::{Workspace, build_servers};
 
 /// What is measured.
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask bench servers lookups
+  cargo xtask bench broker                      all parts, in about ten minutes
+  cargo xtask bench broker purge --seconds 60   inbox keeping for a minute with and a minute without")]
 pub(crate) struct Options {
     /// The suite.
     suite: Suite,
     /// Builds kez-core with its feature `aws-lc-rs`; for `core`.
     #[arg(long)]
     aws_lc_rs: bool,
-    /// The parts to measure, `lookups`, `registrations` or `appends`; all if none is named; for `servers`.
+    /// How long each load lasts, 30 if not given; for `broker`.
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// The parts to measure, all if none is named: of `servers` `lookups`, `registrations`, `appends`, of `broker`
+    /// `logins`, `purge`, `consumers`.
     parts: Vec<String>,
 }
 
@@ -23,12 +34,15 @@ enum Suite {
     Core,
     /// Look-ups, registrations and appends over real sockets, and the home server's memory.
     Servers,
+    /// Logins through the auth callout, inbox keeping under load, and what idle inboxes cost.
+    Broker,
 }
 
 /// Runs a suite in an optimised build.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     ensure!(options.suite == Suite::Core || !options.aws_lc_rs, "--aws-lc-rs goes with `core`");
-    ensure!(options.suite == Suite::Servers || options.parts.is_empty(), "parts go with `servers`");
+    ensure!(options.suite == Suite::Broker || options.seconds.is_none(), "--seconds goes with `broker`");
+    ensure!(options.suite != Suite::Core || options.parts.is_empty(), "parts go with `servers` and `broker`");
     match options.suite {
         Suite::Core => workspace.run_cargo(|command| {
             command.args(["bench", "--package", "kez-benches", "--bench", "core"]);
@@ -36,18 +50,26 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
                 command.args(["--features", "aws-lc-rs"]);
             }
         }),
-        Suite::Servers => servers(workspace, &options.parts),
+        Suite::Servers => servers(workspace, "compare", |command| {
+            command.args(&options.parts);
+        }),
+        Suite::Broker => servers(workspace, "broker", |command| {
+            if let Some(seconds) = options.seconds {
+                command.args(["--seconds", &seconds.to_string()]);
+            }
+            command.args(&options.parts);
+        }),
     }
 }
 
-fn servers(workspace: &Workspace, parts: &[String]) -> Result<()> {
+fn servers(workspace: &Workspace, task: &str, configure: impl FnOnce(&mut Command)) -> Result<()> {
     workspace.run_cargo(|command| build_servers(command.args(["build", "--release"])))?;
     // Beside this program's own folder, which is that of another profile.
     let release = workspace.programs.with_file_name("release");
     workspace.run_cargo(|command| {
-        command.args(["bench", "--package", "kez-server-benches", "--bench", "servers", "--", "compare"]);
+        command.args(["bench", "--package", "kez-server-benches", "--bench", "servers", "--", task]);
         command.arg("--chat-server").arg(release.join("kez-chat-server"));
         command.arg("--sig-server").arg(release.join("kez-sig-server"));
-        command.args(parts);
+        configure(command);
     })
 }

@@ -45,7 +45,8 @@ Examples:
   cargo xtask fuzz --seconds 60 envelope_open
   cargo xtask soak servers     kills both servers 1,000 times while people write
   cargo xtask bench core       compares the core with its peers
-  cargo xtask bench servers    compares the servers with bare handlers"
+  cargo xtask bench servers    compares the servers with bare handlers
+  cargo xtask bench broker     logins, inbox keeping and idle inboxes on a real broker"
 )]
 struct Arguments {
     #[command(subcommand)]

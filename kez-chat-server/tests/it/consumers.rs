@@ -59,6 +59,39 @@ async fn everybodys_consumer_is_made_again_without_a_login() {
 }
 
 #[tokio::test]
+async fn a_login_puts_the_own_consumer_right_and_writes_nothing_if_it_is() {
+    let testbed = Testbed::start().await.unwrap();
+    let alice = Person::registered(&testbed, "alice").await;
+    let operator = operator(&testbed).await;
+    let name = alice.primary.to_hex();
+    let config = async || {
+        let answer = operator.request(format!("$JS.API.CONSUMER.INFO.KEZ_INBOX.{name}"), "".into()).await.unwrap();
+        let mut info: Value = serde_json::from_slice(&answer.payload).unwrap();
+        info["config"].take()
+    };
+    let right = config().await;
+    let file = testbed.folder().join("nats/store/jetstream/JS/streams/KEZ_INBOX/obs").join(&name).join("meta.inf");
+    let written = || std::fs::metadata(&file).unwrap().modified().unwrap();
+    let before = written();
+    alice.connect(&testbed).await;
+    assert_eq!(written(), before);
+
+    let mut changed = right.clone();
+    changed["max_ack_pending"] = json!(1);
+    let update = json!({ "stream_name": "KEZ_INBOX", "config": changed, "action": "update" });
+    operator.request(format!("$JS.API.CONSUMER.CREATE.KEZ_INBOX.{name}"), update.to_string().into()).await.unwrap();
+    assert_eq!(config().await["max_ack_pending"], 1);
+    assert_ne!(written(), before, "a consumer's file is written where it is looked for");
+    alice.connect(&testbed).await;
+    assert_eq!(config().await["max_ack_pending"], 256);
+
+    delete_consumer(&operator, &alice.primary).await;
+    alice.connect(&testbed).await;
+    assert!(has_consumer(&operator, &alice.primary).await);
+    testbed.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_a_registration_left_that_did_not_end_goes() {
     let mut testbed = Testbed::start().await.unwrap();
     let (alice, nobody) = (Person::registered(&testbed, "alice").await, Person::new());

@@ -8,10 +8,12 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
+use super::streams::drift;
 use super::{API_TIMEOUT, CONSUMER_NOT_FOUND, JetStream, JsError, STREAM_TIMEOUT, nanos};
 
 #[derive(Deserialize)]
 struct ConsumerInfo {
+    config: Value,
     ack_floor: AckFloor,
 }
 
@@ -36,11 +38,26 @@ impl JetStream {
         Ok(info.ack_floor.stream_seq)
     }
 
+    /// Finds the user's durable consumer as it has to be, or makes it so.
+    ///
+    /// Does what [`provision`](Self::provision) does, at less cost where nothing is to be made: nats-server writes the
+    /// file of a consumer anew that is made a second time, and works off such requests one by one.
+    pub(crate) async fn ensure(&self, user: &PrimaryKey) -> Result<(), JsError> {
+        match self.consumer_info(user).await {
+            Ok(info) if drift(&consumer(user), &info.config).is_empty() => Ok(()),
+            Ok(_) | Err(JsError::Refused { .. }) => self.provision(user).await.map(|_| ()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads the stream sequence up to which everything in the user's inbox is acknowledged.
     pub(crate) async fn ack_floor(&self, user: &PrimaryKey) -> Result<u64, JsError> {
+        Ok(self.consumer_info(user).await?.ack_floor.stream_seq)
+    }
+
+    async fn consumer_info(&self, user: &PrimaryKey) -> Result<ConsumerInfo, JsError> {
         let subject = format!("$JS.API.CONSUMER.INFO.{}.{}", subject::INBOX_STREAM, user.to_hex());
-        let info: ConsumerInfo = self.api(&subject, &Value::Null, API_TIMEOUT).await?;
-        Ok(info.ack_floor.stream_seq)
+        self.api(&subject, &Value::Null, API_TIMEOUT).await
     }
 
     /// Purges the user's messages up to and including the stream sequence `last`; returns how many went.

@@ -120,7 +120,7 @@ fn presence_stream(replicas: u8) -> Value {
 }
 
 /// Names the members of `wanted` that `found` has otherwise. nats-server leaves out what is false, zero or empty.
-fn drift(wanted: &Value, found: &Value) -> Vec<String> {
+pub(super) fn drift(wanted: &Value, found: &Value) -> Vec<String> {
     let absent = |value: &Value| matches!(value, Value::Null | Value::Bool(false)) || value == &json!(0);
     let Some(wanted) = wanted.as_object() else { return Vec::new() };
     wanted
