@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
 
 mod account;
+mod callout;
 mod connection;
 mod contacts;
 #[cfg(feature = "files")]
 mod files;
+mod front;
 mod messages;
 mod people;
 mod privacy;
+mod routes;
