@@ -5,10 +5,13 @@ mod account;
 mod callout;
 mod connection;
 mod contacts;
+mod dialling;
 #[cfg(feature = "files")]
 mod files;
+mod frames;
 mod front;
 mod messages;
 mod people;
 mod privacy;
+mod raw;
 mod routes;
