@@ -1,6 +1,7 @@
 //! One connection to the home's broker (`docs/PROTOCOL.md` §5).
 
 use std::{
+    future,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -8,16 +9,17 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Auth, AuthError, ConnectOptions, Event as NatsEvent, Subscriber};
+use async_nats::{Auth, AuthError, ConnectOptions, Event as NatsEvent, ServerError, Subscriber};
 use kez_core::{
     broker::{Day, LoginNonce, Route, subject},
-    identity::{PrimaryKey, Statement},
+    identity::{PrimaryKey, SecretKey, Statement},
 };
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     clock::now_ms,
+    denial::{Denial, UnderWay},
     net::{Info, NetError, check_broker_url},
     shared::Shared,
     store::StoreError,
@@ -37,7 +39,9 @@ pub(crate) enum SessionError {
     #[error("the connection to the broker was lost")]
     Lost,
     #[error("the broker refused to take a message under today's route; asking the home anew")]
-    RouteRefused,
+    RouteDenied,
+    #[error("the broker denied us what we listen to: {subject}")]
+    SubscriptionDenied { subject: String },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -45,16 +49,15 @@ pub(crate) enum SessionError {
 /// One connection, and what the home said when it was made.
 pub(crate) struct Session {
     pub(crate) nats: async_nats::Client,
+    /// The message that is being sent.
+    pub(crate) under_way: Arc<UnderWay>,
     info: Info,
 }
 
 impl Session {
-    /// Returns the subject under which a message to `recipient` is published now: the route changes each day.
+    /// Returns the subject under which a message to `recipient` is published now.
     pub(crate) fn inbox_subject(&self, shared: &Shared, recipient: &PrimaryKey) -> Option<String> {
-        let server = self.info.server_keys.first()?;
-        let day = Day::from_unix_ms(shared.home_now_ms());
-        let route = Route::derive(&shared.key.agree(server), day, &shared.primary(), server);
-        Some(subject::inbox_publish(recipient, &route))
+        Some(inbox_subject(&shared.key, self.info.server_keys.first()?, recipient, shared.home_now_ms()))
     }
 
     pub(crate) fn streams(&self) -> &[String] {
@@ -70,9 +73,9 @@ pub(crate) async fn connect(
     shared: &Arc<Shared>,
     events: mpsc::Sender<SessionError>,
 ) -> Result<(Session, Subscriber), SessionError> {
-    let asked_at = now_ms();
+    let (asked_at, asked) = (now_ms(), Instant::now());
     let info = shared.home.info().await?;
-    shared.link.set_home_time(info.now_ms, asked_at);
+    shared.link.set_home_time(info.now_ms, asked_at, asked.elapsed());
     for url in &info.nats.urls {
         check_broker_url(url, shared.policy).await?;
     }
@@ -85,6 +88,8 @@ pub(crate) async fn connect(
     // reconnect by itself and take deliveries that nobody reads any more: it is not let in a second time.
     let was_connected = Arc::new(AtomicBool::new(false));
     let is_over = Arc::clone(&was_connected);
+    let under_way = Arc::new(UnderWay::default());
+    let denials = Arc::clone(&under_way);
     // The connection's own task may outlive the session by a moment; it must not keep the account open.
     let signer = Arc::downgrade(shared);
     let options = ConnectOptions::with_auth_callback(move |nonce| {
@@ -102,12 +107,10 @@ pub(crate) async fn connect(
         .max_reconnects(info.nats.urls.len())
         .ignore_discovered_servers()
         .event_callback(move |event| {
-            let events = events.clone();
-            async move {
-                if let Some(error) = fatal(&event) {
-                    let _ = events.try_send(error);
-                }
+            if let Some(error) = judge(&event, &denials) {
+                let _ = events.try_send(error);
             }
+            future::ready(())
         })
         .connect(info.nats.urls.clone())
         .await?;
@@ -115,7 +118,7 @@ pub(crate) async fn connect(
     let deliveries = nats.subscribe(subject::deliver(&shared.primary())).await?;
     // What failed on an earlier connection has a fair chance on this one.
     shared.store.try_all_now().await?;
-    Ok((Session { nats, info }, deliveries))
+    Ok((Session { nats, under_way, info }, deliveries))
 }
 
 /// Answers the broker's nonce with a signature bound to our home. A nonce that is missing or odd is refused.
@@ -130,17 +133,61 @@ fn login(shared: &Shared, nonce: &[u8], jwt: Option<String>) -> Result<Auth, Aut
     Ok(auth)
 }
 
-/// Tells whether an event of the connection ends the session.
-fn fatal(event: &NatsEvent) -> Option<SessionError> {
-    match event {
-        NatsEvent::Disconnected | NatsEvent::Closed => Some(SessionError::Lost),
-        NatsEvent::ServerError(error) if error.to_string().to_lowercase().contains("permissions violation") => {
-            Some(SessionError::RouteRefused)
-        }
-        NatsEvent::ServerError(error) => {
-            tracing::warn!(%error, "the broker reported an error");
-            None
-        }
+/// Tells whether an event of the connection ends the session. A denial is handed to the message that caused it.
+fn judge(event: &NatsEvent, under_way: &UnderWay) -> Option<SessionError> {
+    let error = match event {
+        NatsEvent::Disconnected | NatsEvent::Closed => return Some(SessionError::Lost),
+        NatsEvent::ServerError(error) => error,
+        _ => return None,
+    };
+    let denial = match error {
+        ServerError::Other(text) => Denial::parse(text),
         _ => None,
+    };
+    match denial {
+        Some(Denial::Publish(subject)) if under_way.deny(subject) => {}
+        Some(Denial::Publish(subject)) => {
+            // A message whose acknowledgement was denied comes again, and a send that was given up is tried again.
+            tracing::warn!(subject, "the broker denied what no message waits for");
+        }
+        Some(Denial::Subscribe(subject)) => {
+            return Some(SessionError::SubscriptionDenied { subject: subject.to_owned() });
+        }
+        None => tracing::warn!(%error, "the broker reported an error"),
+    }
+    None
+}
+
+/// Returns where a message is published at a moment of the home's clock: the route changes each day.
+fn inbox_subject(key: &SecretKey, server: &PrimaryKey, recipient: &PrimaryKey, home_now_ms: u64) -> String {
+    let day = Day::from_unix_ms(home_now_ms);
+    subject::inbox_publish(recipient, &Route::derive(&key.agree(server), day, &key.primary(), server))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_ends_a_session_ends_it() {
+        let refused =
+            |text: &str| judge(&NatsEvent::ServerError(ServerError::Other(text.into())), &UnderWay::default());
+        let listening = refused(r#"Permissions Violation for Subscription to "kez.deliver.aa""#);
+        assert!(matches!(listening, Some(SessionError::SubscriptionDenied { subject }) if subject == "kez.deliver.aa"));
+        assert!(refused(r#"Permissions Violation for Publish to "$JS.ACK.KEZ_INBOX.aa.1.2.3.4.5""#).is_none());
+        assert!(refused("Permissions Violation for something new").is_none());
+        assert!(matches!(judge(&NatsEvent::Disconnected, &UnderWay::default()), Some(SessionError::Lost)));
+        assert!(matches!(judge(&NatsEvent::Closed, &UnderWay::default()), Some(SessionError::Lost)));
+    }
+
+    /// The example of `docs/PROTOCOL.md` §5: Alice to Bob, on 2026-11-23 and the day after.
+    #[test]
+    fn the_route_changes_at_the_homes_midnight() {
+        let [alice, bob, server] = [1, 2, 3].map(|byte| SecretKey::from_seed([byte; 32]));
+        let subject = |now_ms| inbox_subject(&alice, &server.primary(), &bob.primary(), now_ms);
+        let midnight = 1_795_478_400_000;
+        let to_bob = format!("kez.inbox.{}", bob.primary().to_hex());
+        assert_eq!(subject(midnight - 1), format!("{to_bob}.dec79aabf0d45579cbbe0083cca18bb5"));
+        assert_eq!(subject(midnight), format!("{to_bob}.432c36d33850f69a16d82464ad99ca21"));
     }
 }

@@ -26,8 +26,9 @@ pub(crate) async fn take(shared: &Shared, session: &Session, frame: Message) -> 
     let ack = match check_inbox_frame(&frame.subject, reply, &shared.primary(), session.streams()) {
         Ok(ack) => ack,
         Err(error) => {
-            // Not a delivery of ours: somebody aimed another answer at our subject. There is nothing to acknowledge.
-            tracing::warn!(%error, "ignored a frame");
+            // Not a delivery of ours: somebody aimed another answer at our subject. There is nothing to acknowledge, and
+            // they can do it as often as they like.
+            tracing::debug!(%error, "ignored a frame");
             return Ok(());
         }
     };

@@ -29,6 +29,7 @@ mod clock;
 mod connection;
 mod contacts;
 mod conversation;
+mod denial;
 mod event;
 #[cfg(feature = "files")]
 mod files;

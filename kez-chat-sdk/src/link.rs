@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicI64, Ordering},
+    sync::atomic::{AtomicI64, AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -48,6 +48,8 @@ pub(crate) struct Link {
     connection: watch::Sender<ConnectionState>,
     /// The home's clock less ours, in milliseconds.
     clock_offset_ms: AtomicI64,
+    /// How many messages in a row the broker has denied.
+    denials: AtomicU32,
     given: Mutex<EventId>,
 }
 
@@ -56,6 +58,7 @@ impl Default for Link {
         Self {
             connection: watch::Sender::new(ConnectionState::Connecting),
             clock_offset_ms: AtomicI64::new(0),
+            denials: AtomicU32::new(0),
             given: Mutex::new(EventId::default()),
         }
     }
@@ -70,9 +73,11 @@ impl Link {
         self.connection.subscribe()
     }
 
-    /// Notes the home's clock, as it was when ours showed `local_ms`.
-    pub(crate) fn set_home_time(&self, home_ms: u64, local_ms: u64) {
-        let offset = home_ms.wrapping_sub(local_ms).cast_signed();
+    /// Notes the home's clock, which it told when asked at `asked_at_ms` by ours; the answer took as long as `took`. It
+    /// was read on the way there or back: halfway errs by half of it at most.
+    pub(crate) fn set_home_time(&self, home_ms: u64, asked_at_ms: u64, took: Duration) {
+        let half = u64::try_from(took.as_millis() / 2).unwrap_or(u64::MAX);
+        let offset = home_ms.wrapping_sub(asked_at_ms.saturating_add(half)).cast_signed();
         self.clock_offset_ms.store(offset, Ordering::Relaxed);
     }
 
@@ -80,8 +85,36 @@ impl Link {
         local_ms.saturating_add_signed(self.clock_offset_ms.load(Ordering::Relaxed))
     }
 
+    /// Counts a denial, and returns how many there were since the broker last took a message.
+    pub(crate) fn count_denial(&self) -> u32 {
+        self.denials.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn forget_denials(&self) {
+        self.denials.store(0, Ordering::Relaxed);
+    }
+
     /// Returns the last event that was given out since the client was opened; whoever holds it gives out the next.
     pub(crate) async fn given(&self) -> MutexGuard<'_, EventId> {
         self.given.lock().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_homes_clock_is_taken_halfway_through_the_exchange() {
+        const HOUR: u64 = 3_600_000;
+        let link = Link::default();
+        assert_eq!(link.to_home_time(7), 7, "ours will do until the home was asked");
+        for home_ms in [100 * HOUR, 95 * HOUR, 105 * HOUR] {
+            link.set_home_time(home_ms, 100 * HOUR, Duration::from_millis(300));
+            assert_eq!(link.to_home_time(100 * HOUR + 150), home_ms);
+            assert_eq!(link.to_home_time(101 * HOUR + 150), home_ms + HOUR);
+        }
+        link.set_home_time(0, HOUR, Duration::ZERO);
+        assert_eq!(link.to_home_time(0), 0, "there is no time before 1970");
     }
 }

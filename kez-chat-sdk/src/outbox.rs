@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::{
     clock::now_ms,
     connection::{Session, SessionError},
+    denial::Denied,
     shared::Shared,
     store::OutboxRow,
 };
@@ -26,6 +27,9 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 const RECEIPT_BATCH: Duration = Duration::from_millis(100);
 /// When a message is tried again that the broker did not take.
 const RETRY_MS: u64 = 30_000;
+/// How long sending rests after a second denial in a row, before the home is asked again; the first is mended at once.
+const FIRST_REST: Duration = Duration::from_secs(2);
+const LAST_REST: Duration = Duration::from_secs(300);
 /// JetStream's answer for an inbox that holds all it may of one sender.
 const INBOX_FULL: u32 = 10_077;
 
@@ -35,7 +39,14 @@ pub(crate) async fn run(shared: &Shared, session: &Session) -> Result<(), Sessio
     let mut receipts_at = None;
     loop {
         changes.mark_unchanged();
-        send_due(shared, session).await?;
+        match send_due(shared, session).await {
+            Err(error @ SessionError::RouteDenied) => {
+                // All our messages to this home go by one route. What comes in is still taken meanwhile.
+                tokio::time::sleep(rest_after(shared.link.count_denial())).await;
+                return Err(error);
+            }
+            sent => sent?,
+        }
         if shared.store.receipts_due(1).await?.is_some() {
             let at = *receipts_at.get_or_insert_with(|| Instant::now() + RECEIPT_BATCH);
             if at <= Instant::now() {
@@ -53,6 +64,15 @@ pub(crate) async fn run(shared: &Shared, session: &Session) -> Result<(), Sessio
             _ = changes.changed() => {}
             () = tokio::time::sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
         }
+    }
+}
+
+/// Tells how long sending rests after a denial that comes after `earlier` others: a broker that goes on denying is not
+/// asked in a hot loop.
+fn rest_after(earlier: u32) -> Duration {
+    match earlier.checked_sub(1) {
+        None => Duration::ZERO,
+        Some(doublings) => FIRST_REST.saturating_mul(2_u32.saturating_pow(doublings)).min(LAST_REST),
     }
 }
 
@@ -95,9 +115,12 @@ async fn queue_receipts(shared: &Shared) -> Result<(), SessionError> {
 async fn send(shared: &Shared, session: &Session, row: &OutboxRow) -> Result<(), SessionError> {
     match publish(shared, session, row).await {
         Ok(()) => {
+            shared.link.forget_denials();
             shared.store.set_sent(row, shared.primary()).await?;
         }
-        Err(cause) => {
+        // It stays due, and is the first to be sent under the route that the next session finds.
+        Err(NotTaken::Denied) => return Err(SessionError::RouteDenied),
+        Err(NotTaken::Other(cause)) => {
             tracing::warn!(%cause, "a message was not taken and will be tried again");
             shared.store.try_later(row.row, now_ms() + RETRY_MS).await?;
         }
@@ -105,20 +128,46 @@ async fn send(shared: &Shared, session: &Session, row: &OutboxRow) -> Result<(),
     Ok(())
 }
 
+/// Why the broker did not take a message.
+enum NotTaken {
+    /// We may not publish under this route.
+    Denied,
+    Other(String),
+}
+
+impl From<Denied> for NotTaken {
+    fn from(Denied: Denied) -> Self {
+        Self::Denied
+    }
+}
+
+impl From<String> for NotTaken {
+    fn from(cause: String) -> Self {
+        Self::Other(cause)
+    }
+}
+
 /// Seals a message and hands it to the broker; `Ok` means that the broker has it on disk.
-async fn publish(shared: &Shared, session: &Session, row: &OutboxRow) -> Result<(), String> {
+async fn publish(shared: &Shared, session: &Session, row: &OutboxRow) -> Result<(), NotTaken> {
     let wire = seal(shared, &row.recipient, &row.payload)?;
-    let subject = session.inbox_subject(shared, &row.recipient).ok_or("the home has no server key")?;
+    let subject = session.inbox_subject(shared, &row.recipient);
+    let subject = subject.ok_or_else(|| "the home has no server key".to_owned())?;
     let mut headers = HeaderMap::new();
     headers.insert(NATS_MESSAGE_ID, HEXLOWER.encode(&row.nats_msg_id));
     let request = Request::new().headers(headers).payload(wire.into()).timeout(Some(PUBLISH_TIMEOUT));
-    let answer = session.nats.send_request(subject, request).await.map_err(|error| error.to_string())?;
-    match serde_json::from_slice(&answer.payload) {
+    let answer = session.nats.send_request(subject.clone(), request);
+    let answer = session.under_way.unless_denied(&subject, answer).await?.map_err(|error| error.to_string())?;
+    Ok(judge(&answer.payload, session.streams())?)
+}
+
+/// Tells whether JetStream's answer says that one of the home's streams holds the message.
+fn judge(answer: &[u8], streams: &[String]) -> Result<(), String> {
+    match serde_json::from_slice(answer) {
         Ok(PublishAnswer::Error { error }) if error.err_code == INBOX_FULL => {
             Err("the recipient's inbox holds all it may of our messages".into())
         }
         Ok(PublishAnswer::Error { error }) => Err(format!("{} ({})", error.description, error.err_code)),
-        Ok(PublishAnswer::Stored { stream, .. }) if session.streams().contains(&stream) => Ok(()),
+        Ok(PublishAnswer::Stored { stream, .. }) if streams.contains(&stream) => Ok(()),
         Ok(PublishAnswer::Stored { stream, .. }) => Err(format!("an unexpected stream took it: {stream}")),
         Err(error) => Err(format!("the broker's acknowledgement makes no sense: {error}")),
     }
@@ -147,4 +196,16 @@ enum PublishAnswer {
 struct ApiError {
     err_code: u32,
     description: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_denial_is_mended_at_once_and_later_ones_ever_more_slowly() {
+        let rests: Vec<u64> = (0..12).map(|earlier| rest_after(earlier).as_secs()).collect();
+        assert_eq!(rests, [0, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+        assert_eq!(rest_after(u32::MAX), LAST_REST);
+    }
 }

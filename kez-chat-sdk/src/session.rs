@@ -38,7 +38,8 @@ async fn keep_connected(shared: &Arc<Shared>) {
             return;
         }
         tracing::info!(cause = %ended, "offline");
-        if begun.elapsed() > SETTLED {
+        // Sending has waited already, if need be, while messages still came in.
+        if begun.elapsed() > SETTLED || matches!(ended, SessionError::RouteDenied) {
             retry_in = FIRST_RETRY;
         }
         shared.link.set_connection(ConnectionState::Offline { cause: ended.to_string(), retry_in });

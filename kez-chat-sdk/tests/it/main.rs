@@ -2,10 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
 
 mod account;
+mod callout;
 mod connection;
 mod contacts;
+mod dialling;
 #[cfg(feature = "files")]
 mod files;
+mod frames;
+mod front;
 mod messages;
 mod people;
 mod privacy;
+mod raw;
+mod routes;

@@ -52,6 +52,11 @@ impl Person {
         self.key.clone()
     }
 
+    /// Returns the key, once there is one.
+    pub(crate) fn key(&self) -> SecretKey {
+        self.key.load().unwrap().unwrap()
+    }
+
     pub(crate) async fn new_account(&self) -> NewAccount {
         NewAccount::begin(self.home(), self.key_store()).await.unwrap()
     }
