@@ -143,10 +143,6 @@ impl Broker {
         }
     }
 
-    fn store(&self) -> PathBuf {
-        self.folder.join("store")
-    }
-
     fn unusable(&self, source: io::Error) -> TestbedError {
         TestbedError::Folder { path: self.folder.clone(), source }
     }
