@@ -22,7 +22,7 @@ use crate::registry::{Registry, RegistryError, StoredKey};
 /// How often the consumers are compared with the registry.
 const EVERY: Duration = Duration::from_secs(600);
 /// How often a cluster is asked for nodes that it lost, and when a walk that failed is tried again.
-const OFTEN: Duration = Duration::from_secs(10);
+const OFTEN: Duration = Duration::from_secs(5);
 /// People read from the registry at a time.
 const PAGE: u32 = 1000;
 /// Consumers made at the same time: few, so that logins do not wait for them.
@@ -53,13 +53,22 @@ pub(crate) struct Consumers {
     pub(crate) meters: Meters,
 }
 
+/// Nodes of the broker's cluster, by their names.
+#[derive(Default)]
+struct Nodes {
+    /// Those that were silent at the last look. Right after an election a sound one may look like that.
+    silent: BTreeSet<String>,
+    /// Those whose consumers have been made again.
+    lost: BTreeSet<String>,
+}
+
 impl Consumers {
     /// Walks through everybody, again and again. It may be dropped at any point.
     pub(crate) async fn run(&self) {
         let mut due = Instant::now();
-        let mut lost = BTreeSet::new();
+        let mut nodes = Nodes::default();
         loop {
-            if let Err(error) = self.look(&mut due, &mut lost).await {
+            if let Err(error) = self.look(&mut due, &mut nodes).await {
                 let error = &error as &dyn Error;
                 tracing::warn!(error, "not everybody's inbox is known to be ready; it is looked at again");
             }
@@ -67,13 +76,14 @@ impl Consumers {
         }
     }
 
-    /// Does what is due: `lost` are the nodes whose consumers have been made again.
-    async fn look(&self, due: &mut Instant, lost: &mut BTreeSet<String>) -> Result<(), ConsumersError> {
+    async fn look(&self, due: &mut Instant, nodes: &mut Nodes) -> Result<(), ConsumersError> {
         let silent = self.js.silent_nodes().await?;
-        if !silent.is_subset(lost) {
+        if silent.intersection(&nodes.silent).any(|node| !nodes.lost.contains(node)) {
             self.make_what_was_lost().await?;
+            nodes.lost = silent.intersection(&nodes.silent).cloned().collect();
         }
-        *lost = silent;
+        nodes.lost.retain(|node| silent.contains(node));
+        nodes.silent = silent;
         if *due <= Instant::now() {
             self.round().await?;
             *due = Instant::now() + EVERY;

@@ -109,11 +109,13 @@ impl JetStream {
         struct Replica {
             name: String,
             current: bool,
-            /// Nanoseconds since it was heard of.
+            /// Nanoseconds since the stream's leader heard of it; 0 also if a new leader never has.
             active: u64,
         }
         let Info { cluster } = self.api(&info_subject(), &Value::Null, STREAM_TIMEOUT).await?;
-        let silent = |replica: &Replica| !replica.current && u128::from(replica.active) > SILENCE.as_nanos();
+        let silent = |replica: &Replica| {
+            !replica.current && (replica.active == 0 || u128::from(replica.active) > SILENCE.as_nanos())
+        };
         Ok(cluster.replicas.into_iter().filter(silent).map(|replica| replica.name).collect())
     }
 
