@@ -21,8 +21,9 @@ use crate::clock::now_ms;
 use crate::registry::{Change, Entry, Registry, RegistryError, Standing};
 use crate::routes::Routes;
 
-/// What one message takes in the store at most, its subject and the store's own part included.
-const STORED_AT_MOST: u64 = MAX_MESSAGE_BYTES as u64 + 256;
+/// What one message takes in the store at most: with a subject as long as nats-server takes (`max_control_line`), and the
+/// store's own part.
+const STORED_AT_MOST: u64 = MAX_MESSAGE_BYTES as u64 + 4096 + 64;
 /// How long routes are measured in one round. What is not done then goes on in the next.
 const MEASURING: Duration = Duration::from_secs(5);
 /// How long somebody who was stopped is looked after: a login that was judged just before comes through within
@@ -170,7 +171,7 @@ impl Floods {
             return Ok(());
         }
         let owners = self.name(flooding.keys().copied().collect()).await?;
-        let mut outcome = Ok(());
+        let mut nobodys = Vec::new();
         let mut people: HashMap<_, (Entry, Vec<Route>, u64)> = HashMap::new();
         for (route, bytes) in flooding {
             match owners.get(&route) {
@@ -179,16 +180,17 @@ impl Floods {
                     routes.push(route);
                     *total += bytes;
                 }
-                // Nobody can send by it any more.
-                None => {
-                    let last_seq = self.js.state().await?.last_seq;
-                    let purged = self.purge(&[route], last_seq).await?;
-                    tracing::warn!(bytes, purged, "a flood was purged whose sender is not registered any more");
-                }
+                None => nobodys.push(route),
             }
         }
+        let mut outcome = Ok(());
         for (who, routes, bytes) in people.into_values() {
             outcome = outcome.and(self.stop(who, routes, bytes).await);
+        }
+        if !nobodys.is_empty() {
+            let last_seq = self.js.state().await?.last_seq;
+            let purged = self.purge(&nobodys, last_seq).await?;
+            tracing::warn!(purged, "a flood was purged whose sender is not registered any more");
         }
         outcome
     }
@@ -196,8 +198,12 @@ impl Floods {
     /// Shuts somebody out, durably and before all else, so that they do not come back.
     async fn stop(&self, who: Entry, mut routes: Vec<Route>, bytes: u64) -> Result<(), SweepError> {
         let now = now_ms();
-        let change = self.registry.set_blocked(&who.handle, true, now).await?;
         let primary = who.primary.to_primary().map_err(RegistryError::from)?;
+        // An operator may have given the handle to somebody else since they were named.
+        let change = match self.registry.by_primary(&primary).await? {
+            Some(found) if found.handle == who.handle => self.registry.set_blocked(&who.handle, true, now).await?,
+            _ => Change::Unknown,
+        };
         // Those that a login may hold, after what was found: a purge takes as long as there are subjects, and the broker
         // stores nothing meanwhile.
         let recent = [now.saturating_sub(DAY_MS), now, now + DAY_MS].map(Day::from_unix_ms);

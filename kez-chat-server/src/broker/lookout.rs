@@ -53,7 +53,7 @@ impl Lookout {
     pub(crate) async fn run(mut self) {
         loop {
             let outcome = self.look().await;
-            self.trouble.report(outcome, "the broker could not be watched for floods; it is tried again");
+            self.trouble.report(outcome, "the lookout for floods");
             tokio::time::sleep(self.every / LOOKS).await;
         }
     }

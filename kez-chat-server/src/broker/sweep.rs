@@ -79,15 +79,15 @@ pub(crate) struct Sweep {
 pub(crate) struct Trouble(Option<&'static str>);
 
 impl Trouble {
-    /// Logs what changed.
-    pub(crate) fn report(&mut self, outcome: Result<(), SweepError>, what: &str) {
+    /// Logs what changed; `what` is done again and again.
+    pub(crate) fn report(&mut self, outcome: Result<(), SweepError>, what: &'static str) {
         match outcome {
             Err(error) if self.0 != Some(error.part()) => {
                 self.0 = Some(error.part());
                 let error = &error as &dyn Error;
-                tracing::warn!(error, "{what}");
+                tracing::warn!(error, "{what} failed; it is tried again");
             }
-            Ok(()) if self.0.take().is_some() => tracing::info!("it works again: {what}"),
+            Ok(()) if self.0.take().is_some() => tracing::info!("{what} works again"),
             _ => {}
         }
     }
@@ -140,7 +140,7 @@ impl Sweep {
                 if outcome.is_err() {
                     self.walk = Walk::default();
                 }
-                self.trouble.report(outcome, "the inboxes could not be swept; it is tried again");
+                self.trouble.report(outcome, "the sweep of what waits on the broker");
             }
             tokio::time::sleep(self.every).await;
         }
