@@ -5,6 +5,7 @@
 //! breaks, the session ends and a new one begins from the start, with a back-off. A third one, in the system account, is
 //! made when somebody has to be disconnected, and no session hangs on it.
 
+mod back_off;
 pub(crate) mod connect;
 mod consumers;
 mod departures;
@@ -30,6 +31,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::back_off::BackOff;
 use self::consumers::Consumers;
 use self::departures::Departures;
 use self::floods::Floods;
@@ -46,8 +48,6 @@ use crate::secret::ServerSecret;
 
 /// Chat-servers side by side share the work through this queue group.
 const GROUP: &str = "kez-chat-server";
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LAST_RETRY: Duration = Duration::from_secs(10);
 /// Users who connected since the keeper last looked; more than that wait for their next acknowledgement.
 const LOGIN_HINTS: usize = 4096;
 
@@ -132,7 +132,7 @@ async fn keep_up(
     let mut first = Some(first);
     let kicker = Arc::new(Kicker::new(config.servers.clone(), config.secret.clone()));
     let mut departures = Departures::new(config.registry.clone(), Arc::clone(&kicker), Arc::clone(&config.departed));
-    let mut delay = FIRST_RETRY;
+    let mut back_off = BackOff::new();
     loop {
         let opened = tokio::select! {
             () = stop.cancelled() => return,
@@ -141,7 +141,7 @@ async fn keep_up(
         if let Ok(session) = &opened {
             tracing::info!(epoch = session.link.epoch, "the broker is connected; logins are answered");
             link.send_replace(Some(session.link.clone()));
-            delay = FIRST_RETRY;
+            back_off = BackOff::new();
         }
         if let Some(first) = first.take() {
             // Nobody waits when the server's start was given up.
@@ -153,6 +153,7 @@ async fn keep_up(
         };
         link.send_replace(None);
         let Err(error) = ended else { return };
+        let delay = back_off.failed();
         tracing::warn!(
             error = &error as &dyn Error,
             retry_ms = delay.as_millis(),
@@ -162,7 +163,6 @@ async fn keep_up(
             () = stop.cancelled() => return,
             () = tokio::time::sleep(delay) => {}
         }
-        delay = (delay * 2).min(LAST_RETRY);
     }
 }
 

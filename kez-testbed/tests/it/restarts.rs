@@ -49,7 +49,8 @@ impl Stream {
         let answer =
             self.0.request(format!("$JS.API.STREAM.INFO.{}", subject::INBOX_STREAM), body.into()).await.ok()?;
         let info: Value = serde_json::from_slice(&answer.payload).unwrap();
-        let subjects = info["state"]["subjects"].as_object();
+        // Without one of the subjects there is nothing; without a state there is no stream, and nothing to say of it.
+        let subjects = info.get("state")?["subjects"].as_object();
         Some(subjects.map_or(0, |subjects| subjects.values().filter_map(Value::as_u64).sum()))
     }
 
