@@ -28,9 +28,9 @@ use crate::{
     weight::Usage,
 };
 
-/// How often each of the connections at a time is made anew in a round. A round is longer than the second after which
-/// the home looks at the inbox of who has come, so that most of that falls into its own round.
-const EACH: usize = 64;
+/// How often each of the connections at a time is made anew in a round. That takes ours a second or more: as long as it
+/// waits until it looks at the inbox of who has come, so that this mostly falls into its own rounds.
+const EACH: usize = 32;
 /// Everybody logs in once in two rounds.
 const PEOPLE: usize = CONNECTIONS * EACH * 2;
 

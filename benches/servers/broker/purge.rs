@@ -22,9 +22,9 @@ use crate::{
 
 /// Messages a second, over all inboxes.
 const PACE: u64 = 5000;
-/// What is tried above that, and how much more each time.
-const STEP: u64 = 5000;
-const STEP_LENGTH: Duration = Duration::from_secs(6);
+/// What is tried in this order, for so long each.
+const PACES: [u64; 11] = [1000, 2000, 3500, 5000, 7500, 10_000, 15_000, 20_000, 25_000, 30_000, 40_000];
+const STEP: Duration = Duration::from_secs(6);
 /// Inboxes that have many messages each, and inboxes that have a few.
 const INBOXES: [usize; 2] = [100, 1000];
 const ROUNDS: u32 = 3;
@@ -114,19 +114,22 @@ impl Keeping {
 
     /// Raises the pace until messages stay too long, or no more of them can be sent.
     async fn find_highest_rate(&mut self, stack: &Processes) {
-        let (mut highest, mut pace) = (0.0_f64, PACE);
-        let ended_by = loop {
-            progress(&format!("{}: {pace} messages a second", self.name));
-            let mut seen = self.pass(stack, pace, STEP_LENGTH).await;
-            if percentile(&mut seen.gone, 99) > LATEST {
-                break "purging";
+        let (mut highest, mut ended_by) = (0.0_f64, "nothing");
+        for pace in PACES {
+            let mut seen = self.pass(stack, pace, STEP).await;
+            let gone = percentile(&mut seen.gone, 99);
+            let name = &self.name;
+            progress(&format!("{name}: {:.0} messages a second, gone within {gone:.1?} (p99)", seen.sent_per_s));
+            if gone > LATEST {
+                ended_by = "purging";
+                break;
             }
             highest = highest.max(seen.sent_per_s);
             if seen.sent_per_s < pace as f64 * 0.95 {
-                break "sending";
+                ended_by = "sending";
+                break;
             }
-            pace += STEP;
-        };
+        }
         println!("figure {}_highest_rate_per_s {highest:.0}", self.name);
         println!("figure {}_highest_rate_ended_by {ended_by}", self.name);
     }
