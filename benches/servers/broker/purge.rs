@@ -36,6 +36,8 @@ const WATCHED: usize = 4;
 const EVERY: Duration = Duration::from_millis(20);
 /// A message has to go within a second or 256 acknowledgements, and purging takes its time.
 const LATEST: Duration = Duration::from_millis(1500);
+/// How long purging may take that does not keep up, and any answer of a broker that is busy with it.
+const DRAIN: Duration = Duration::from_secs(60);
 
 pub(super) async fn measure(stack: &mut Processes, length: Duration) {
     for inboxes in INBOXES {
@@ -85,8 +87,6 @@ impl Keeping {
                 } else {
                     stack.chat.stop().await.unwrap();
                     unkept.push(self.pass(stack, PACE, length).await);
-                    self.stream.clear().await;
-                    self.traffic.watched.iter().for_each(|watched| watched.acknowledged.lock().unwrap().clear());
                     stack.chat.start().await.unwrap();
                 }
             }
@@ -134,7 +134,7 @@ impl Keeping {
         println!("figure {}_highest_rate_ended_by {ended_by}", self.name);
     }
 
-    /// Has messages pass, until all are read and, if there is somebody who purges, gone.
+    /// Has messages pass, until all are read and, if there is somebody who purges, gone; leaves nothing behind.
     async fn pass(&mut self, stack: &Processes, pace: u64, length: Duration) -> Seen {
         let mut seen = Seen::default();
         let Self { traffic, stream, .. } = self;
@@ -164,15 +164,19 @@ impl Keeping {
         };
         let (sent, (broker_ms, chat_ms)) = tokio::join!(sending, looking);
         until("everything is read", async || (counts.unread() == 0).then_some(())).await;
-        if chat.is_some() {
-            until("everything is purged", async || {
-                for watched in &watched {
-                    stream.look_for_gone(watched, &mut seen.gone).await;
-                }
-                (stream.messages().await == 0).then_some(())
-            })
-            .await;
+        let end = Instant::now();
+        while chat.is_some() && stream.messages().await > 0 && end.elapsed() < DRAIN {
+            for watched in &watched {
+                stream.look_for_gone(watched, &mut seen.gone).await;
+            }
+            tokio::time::sleep(EVERY).await;
         }
+        // What is still there counts with the time that it has stayed so far.
+        for watched in &watched {
+            let left = std::mem::take(&mut *watched.acknowledged.lock().unwrap());
+            seen.gone.extend(left.into_iter().map(|(_, at)| at.elapsed()));
+        }
+        stream.clear().await;
         let sent_per_s = sent as f64 / (WARM_UP + length).as_secs_f64();
         Seen { sent_per_s, broker_ms, chat_ms, ..seen }
     }
@@ -191,7 +195,8 @@ impl Stream {
     }
 
     async fn ask(&self, what: &str, body: &Value) -> Value {
-        let answer = self.nats.request(format!("$JS.API.STREAM.{what}.KEZ_INBOX"), body.to_string().into()).await;
+        let request = async_nats::Request::new().payload(body.to_string().into()).timeout(Some(DRAIN));
+        let answer = self.nats.send_request(format!("$JS.API.STREAM.{what}.KEZ_INBOX"), request).await;
         serde_json::from_slice(&answer.unwrap().payload).unwrap()
     }
 
