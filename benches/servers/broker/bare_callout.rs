@@ -3,11 +3,11 @@
 //! It opens the question, finds the connection that it is about, and signs and seals the answer with the permissions
 //! that ours gives. It checks no signature, knows nobody, and makes no inbox.
 
-use async_nats::Message;
+use async_nats::{Message, Subject};
 use data_encoding::BASE64URL_NOPAD;
 use futures::StreamExt as _;
 use kez_core::broker::{
-    AckScope, Permissions,
+    AckScope, Permissions, Route,
     callout::{CalloutRequest, IssuerKey, UserGrant, response_jwt, user_jwt},
 };
 use nkeys::{KeyPair, XKey};
@@ -48,7 +48,7 @@ struct ConnectOpts {
 
 impl BareCallout {
     /// Makes the keys; everybody gets the rights of `person`.
-    pub(super) fn new(person: &Person, route: kez_core::broker::Route) -> Self {
+    pub(super) fn new(person: &Person, route: Route) -> Self {
         let issuer = IssuerKey::from_seed(rand::random());
         let permissions = Permissions::for_user(&person.key.primary(), &[route], &AckScope::of_account("JS", None));
         Self { issuer, user: KeyPair::new_user(), xkey: XKey::new(), permissions }
@@ -82,7 +82,7 @@ authorization {{
         });
     }
 
-    fn answer(&self, message: &Message) -> (async_nats::Subject, Vec<u8>) {
+    fn answer(&self, message: &Message) -> (Subject, Vec<u8>) {
         let server = message.headers.as_ref().unwrap().get("Nats-Server-Xkey").unwrap();
         let server = XKey::from_public_key(server.as_str()).unwrap();
         let jwt = String::from_utf8(self.xkey.open(&message.payload, &server).unwrap()).unwrap();

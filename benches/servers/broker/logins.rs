@@ -28,9 +28,9 @@ use crate::{
     weight::Usage,
 };
 
-/// How often each of the connections at a time is made anew in a round. A round is longer than the second after which
-/// the home looks at the inbox of who has come, so that most of that falls into its own round.
-const EACH: usize = 64;
+/// How often each of the connections at a time is made anew in a round. That takes ours a second or more: as long as it
+/// waits until it looks at the inbox of who has come, so that this mostly falls into its own rounds.
+const EACH: usize = 32;
 /// Everybody logs in once in two rounds.
 const PEOPLE: usize = CONNECTIONS * EACH * 2;
 
@@ -47,35 +47,16 @@ pub(super) async fn measure(stack: &Processes, length: Duration) {
     let mut ours = Side::new("login_kez", stack.broker_address(), Some(&home), &processes);
     let mut other = Side::new("login_static_nkey", static_nkeys.address, None, &static_nkeys.processes());
     let mut floor = Side::new("login_bare_callout", bare.address, Some(&home), &bare.processes());
-    for client in [Client::Raw, Client::AsyncNats] {
-        compare(&people, client, &mut ours, &mut other, "logins_vs_static_nkeys", length).await;
-        compare(&people, client, &mut ours, &mut floor, "logins_vs_bare_callout", length).await;
-        compare(&people, client, &mut floor, &mut other, "bare_callout_vs_static_nkeys", length / 2).await;
-    }
-}
-
-/// Who connects.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Client {
-    /// A few lines, so that the broker is what is measured.
-    Raw,
-    /// The library that people's clients use.
-    AsyncNats,
+    compare(&people, &mut ours, &mut other, "logins_vs_static_nkeys", length).await;
+    compare(&people, &mut ours, &mut floor, "logins_vs_bare_callout", length).await;
+    compare(&people, &mut floor, &mut other, "bare_callout_vs_static_nkeys", length).await;
 }
 
 /// Prints one side's rate by the other's: the median of rounds in which both run.
-async fn compare(
-    people: &[Arc<Person>],
-    client: Client,
-    ours: &mut Side,
-    other: &mut Side,
-    name: &str,
-    length: Duration,
-) {
-    let suffix = if client == Client::AsyncNats { "_by_async_nats" } else { "" };
-    progress(&format!("logins: {name}{suffix}, rounds of each side in turns"));
+async fn compare(people: &[Arc<Person>], ours: &mut Side, other: &mut Side, name: &str, length: Duration) {
+    progress(&format!("logins: {name}, rounds of each side in turns"));
     for side in [&mut *ours, &mut *other] {
-        side.round(people, client).await;
+        side.round(people).await;
         side.forget();
     }
     let start = Instant::now();
@@ -86,17 +67,17 @@ async fn compare(
         }
         // Taking turns at being first.
         let ratio = if round % 2 == 0 {
-            let rate = ours.round(people, client).await;
-            rate / other.round(people, client).await
+            let rate = ours.round(people).await;
+            rate / other.round(people).await
         } else {
-            let rate = other.round(people, client).await;
-            ours.round(people, client).await / rate
+            let rate = other.round(people).await;
+            ours.round(people).await / rate
         };
         ratios.push(ratio);
     }
-    ours.show(suffix);
-    other.show(suffix);
-    println!("ratio {name}{suffix} {:.3}", median(ratios));
+    ours.show();
+    other.show();
+    println!("ratio {name} {:.3}", median(ratios));
 }
 
 /// A broker, and how long logins there took so far.
@@ -125,7 +106,7 @@ impl Side {
     }
 
     /// Connects, logs in and hangs up, again and again on each of the connections at a time; returns the rate.
-    async fn round(&mut self, people: &[Arc<Person>], client: Client) -> f64 {
+    async fn round(&mut self, people: &[Arc<Person>]) -> f64 {
         let mut running = JoinSet::new();
         let start = Instant::now();
         for _ in 0..CONNECTIONS {
@@ -137,10 +118,7 @@ impl Side {
                 let mut took = Vec::with_capacity(EACH);
                 for person in part {
                     let start = Instant::now();
-                    match client {
-                        Client::Raw => drop(Link::log_in(broker, &person, proof).await),
-                        Client::AsyncNats => drop(log_in_by_async_nats(broker, &person, proof).await),
-                    }
+                    drop(Link::log_in(broker, &person, proof).await);
                     took.push(start.elapsed());
                 }
                 took
@@ -158,8 +136,8 @@ impl Side {
         self.usage = self.processes.iter().map(|(_, process)| Usage::of(*process)).collect();
     }
 
-    fn show(&mut self, suffix: &str) {
-        let name = format!("{}{suffix}", self.name);
+    fn show(&mut self) {
+        let name = self.name;
         println!("figure {name}_per_s {:.0}", median(self.rates.clone()));
         for percent in [50, 99] {
             println!("figure {name}_p{percent}_us {}", percentile(&mut self.took, percent).as_micros());
@@ -169,22 +147,6 @@ impl Side {
             println!("figure {name}_{process}_cpu_us {each:.0}");
         }
     }
-}
-
-async fn log_in_by_async_nats(broker: SocketAddr, person: &Arc<Person>, proof: Proof<'_>) -> async_nats::Client {
-    let home = match proof {
-        Proof::Bound(home) => Some(home.clone()),
-        Proof::Bare => None,
-    };
-    let person = Arc::clone(person);
-    let options = async_nats::ConnectOptions::with_auth_callback(move |nonce| {
-        let nonce = String::from_utf8(nonce).unwrap();
-        let mut auth = async_nats::Auth::new();
-        auth.nkey = Some(person.nkey.clone());
-        auth.signature = Some(person.sign(&nonce, home.as_ref().map_or(Proof::Bare, Proof::Bound)).to_vec());
-        std::future::ready(Ok(auth))
-    });
-    options.connect(format!("nats://{broker}")).await.unwrap()
 }
 
 /// A nats-server with a configuration of its own.

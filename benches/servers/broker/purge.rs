@@ -22,9 +22,9 @@ use crate::{
 
 /// Messages a second, over all inboxes.
 const PACE: u64 = 5000;
-/// What is tried above that, and how much more each time.
-const STEP: u64 = 5000;
-const STEP_LENGTH: Duration = Duration::from_secs(6);
+/// What is tried in this order, for so long each.
+const PACES: [u64; 11] = [1000, 2000, 3500, 5000, 7500, 10_000, 15_000, 20_000, 25_000, 30_000, 40_000];
+const STEP: Duration = Duration::from_secs(6);
 /// Inboxes that have many messages each, and inboxes that have a few.
 const INBOXES: [usize; 2] = [100, 1000];
 const ROUNDS: u32 = 3;
@@ -36,6 +36,8 @@ const WATCHED: usize = 4;
 const EVERY: Duration = Duration::from_millis(20);
 /// A message has to go within a second or 256 acknowledgements, and purging takes its time.
 const LATEST: Duration = Duration::from_millis(1500);
+/// How long purging may take that does not keep up, and any answer of a broker that is busy with it.
+const DRAIN: Duration = Duration::from_secs(60);
 
 pub(super) async fn measure(stack: &mut Processes, length: Duration) {
     for inboxes in INBOXES {
@@ -85,8 +87,6 @@ impl Keeping {
                 } else {
                     stack.chat.stop().await.unwrap();
                     unkept.push(self.pass(stack, PACE, length).await);
-                    self.stream.clear().await;
-                    self.traffic.watched.iter().for_each(|watched| watched.acknowledged.lock().unwrap().clear());
                     stack.chat.start().await.unwrap();
                 }
             }
@@ -114,24 +114,27 @@ impl Keeping {
 
     /// Raises the pace until messages stay too long, or no more of them can be sent.
     async fn find_highest_rate(&mut self, stack: &Processes) {
-        let (mut highest, mut pace) = (0.0_f64, PACE);
-        let ended_by = loop {
-            progress(&format!("{}: {pace} messages a second", self.name));
-            let mut seen = self.pass(stack, pace, STEP_LENGTH).await;
-            if percentile(&mut seen.gone, 99) > LATEST {
-                break "purging";
+        let (mut highest, mut ended_by) = (0.0_f64, "nothing");
+        for pace in PACES {
+            let mut seen = self.pass(stack, pace, STEP).await;
+            let gone = percentile(&mut seen.gone, 99);
+            let name = &self.name;
+            progress(&format!("{name}: {:.0} messages a second, gone within {gone:.1?} (p99)", seen.sent_per_s));
+            if gone > LATEST {
+                ended_by = "purging";
+                break;
             }
             highest = highest.max(seen.sent_per_s);
             if seen.sent_per_s < pace as f64 * 0.95 {
-                break "sending";
+                ended_by = "sending";
+                break;
             }
-            pace += STEP;
-        };
+        }
         println!("figure {}_highest_rate_per_s {highest:.0}", self.name);
         println!("figure {}_highest_rate_ended_by {ended_by}", self.name);
     }
 
-    /// Has messages pass, until all are read and, if there is somebody who purges, gone.
+    /// Has messages pass, until all are read and, if there is somebody who purges, gone; leaves nothing behind.
     async fn pass(&mut self, stack: &Processes, pace: u64, length: Duration) -> Seen {
         let mut seen = Seen::default();
         let Self { traffic, stream, .. } = self;
@@ -161,15 +164,19 @@ impl Keeping {
         };
         let (sent, (broker_ms, chat_ms)) = tokio::join!(sending, looking);
         until("everything is read", async || (counts.unread() == 0).then_some(())).await;
-        if chat.is_some() {
-            until("everything is purged", async || {
-                for watched in &watched {
-                    stream.look_for_gone(watched, &mut seen.gone).await;
-                }
-                (stream.messages().await == 0).then_some(())
-            })
-            .await;
+        let end = Instant::now();
+        while chat.is_some() && stream.messages().await > 0 && end.elapsed() < DRAIN {
+            for watched in &watched {
+                stream.look_for_gone(watched, &mut seen.gone).await;
+            }
+            tokio::time::sleep(EVERY).await;
         }
+        // What is still there counts with the time that it has stayed so far.
+        for watched in &watched {
+            let left = std::mem::take(&mut *watched.acknowledged.lock().unwrap());
+            seen.gone.extend(left.into_iter().map(|(_, at)| at.elapsed()));
+        }
+        stream.clear().await;
         let sent_per_s = sent as f64 / (WARM_UP + length).as_secs_f64();
         Seen { sent_per_s, broker_ms, chat_ms, ..seen }
     }
@@ -188,7 +195,8 @@ impl Stream {
     }
 
     async fn ask(&self, what: &str, body: &Value) -> Value {
-        let answer = self.nats.request(format!("$JS.API.STREAM.{what}.KEZ_INBOX"), body.to_string().into()).await;
+        let request = async_nats::Request::new().payload(body.to_string().into()).timeout(Some(DRAIN));
+        let answer = self.nats.send_request(format!("$JS.API.STREAM.{what}.KEZ_INBOX"), request).await;
         serde_json::from_slice(&answer.unwrap().payload).unwrap()
     }
 
