@@ -84,6 +84,11 @@ impl NatsConf {
 {warning}listen: "{host}:{port}"
 max_payload: 131072
 
+# What one connection may hold. A client has three subscriptions, a server some more; and up to 256 messages of 64 KiB
+# are on their way to somebody who reads slowly. Who reads nothing and has still more sent to them is cut off.
+max_subscriptions: 100
+max_pending: 33554432
+
 jetstream {{
   store_dir: {store_dir}
   max_file_store: {max_file}
