@@ -7,6 +7,7 @@
 mod arena;
 mod canary;
 mod cases;
+mod limits;
 mod raw;
 
 use std::io::Write as _;
