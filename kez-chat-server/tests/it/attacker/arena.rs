@@ -157,7 +157,7 @@ impl Arena {
         });
         tap.connect(login).await.unwrap();
         for subject in ["$JS.ACK.>", "kez.inbox.>", "kez.presence.>"] {
-            tap.subscribe(subject, "tap").await;
+            tap.subscribe(subject, subject).await;
         }
         let route = |person: &Person, at_ms| {
             Route::derive(&person.key.agree(&server), Day::from_unix_ms(at_ms), &person.primary, &server)

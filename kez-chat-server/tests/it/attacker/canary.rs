@@ -108,7 +108,14 @@ impl Arena {
         let mut frames: Vec<Heard> = last.await.into_iter().collect();
         frames.extend(self.alice.raw.drain().await);
         let acked = self.acknowledge(due, &text, &presence, &frames, &mut evidence).await;
-        for heard in self.tap.drain().await {
+        let tapped = self.tap.drain().await;
+        for kind in ["kez.inbox.", "kez.presence.", "$JS.ACK."] {
+            // Who hears nothing has nothing to tell.
+            if !tapped.iter().any(|heard| heard.subject.starts_with(kind)) {
+                evidence.push(format!("of {kind} nothing was tapped"));
+            }
+        }
+        for heard in tapped {
             self.judge_tapped(scene, &acked, &heard, &mut evidence);
         }
         for heard in self.mallory.raw.drain().await {

@@ -8,6 +8,7 @@ mod arena;
 mod canary;
 mod cases;
 mod limits;
+mod open_ends;
 mod raw;
 
 use std::io::Write as _;
