@@ -6,7 +6,7 @@ use kez_core::broker::subject;
 use kez_testbed::{Testbed, nats_server};
 use serde_json::json;
 
-use super::arena::{ALLOWED, Arena, log_in};
+use super::arena::{ALLOWED, Arena, MARK, log_in};
 use super::canary::Due;
 use super::raw::{Said, publish};
 
@@ -38,12 +38,14 @@ async fn who_does_not_read_is_cut_off_and_others_go_on() {
     // A second connection of Mallory's gets everything that the first one publishes, and reads none of it.
     let mut deaf = log_in(&arena.address, &arena.home, &arena.mallory.person).await;
     let own = subject::presence_publish(&arena.mallory.person.primary, &arena.mallory.route);
-    let batch = publish(&own, None, "", &[b'x'; 4000]).repeat(1000);
+    let batch = publish(&own, None, "", MARK.repeat(200).as_bytes()).repeat(1000);
     let mut sent = 0;
     // What the operating system holds for the two of them comes on top.
     while sent < 2 * PENDING_BYTES {
         arena.mallory.raw.send(&batch).await;
         arena.mallory.raw.fence().await;
+        // Who listens has to read.
+        arena.tap.drain().await;
         sent += batch.len();
     }
     arena.reconnect_mallory().await;

@@ -1,5 +1,7 @@
 //! What can't be closed, and how far it reaches.
 
+use std::time::Instant;
+
 use kez_core::broker::{Day, Route, subject};
 use kez_core::envelope::{self, Peer};
 use kez_testbed::{Testbed, nats_server};
@@ -7,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::arena::{ALLOWED, Arena};
 use super::raw::{Heard, publish};
+use super::say;
 
 /// Has Mallory publish on her own route, and returns JetStream's answer.
 async fn answer_to_mallory(arena: &mut Arena, subject: &str, headers: &str) -> Value {
@@ -58,6 +61,33 @@ async fn in_the_oldest_broker_expected_headers_tell_of_the_own_lane_only() {
     let others = format!("kez.inbox.{}.*", arena.alice.hex());
     let answer = last_of(&mut arena, &to_alice, &others).await;
     assert_eq!(answer["error"]["description"], "wrong last sequence: 0", "{answer}");
+    arena.close().await;
+}
+
+#[tokio::test]
+async fn asking_of_all_inboxes_holds_others_up_for_as_long_as_it_takes_and_loses_them_nothing() {
+    const PAIRS: usize = 20_000;
+    const QUESTIONS: usize = 200;
+    let mut arena = Arena::hardened(Testbed::start().await.unwrap()).await;
+    let own = format!("kez.inbox.{}.{}", arena.mallory.hex(), arena.mallory.route);
+    for n in 0..PAIRS {
+        let subject = format!("kez.inbox.{n:064x}.{}", arena.mallory.route);
+        arena.mallory.raw.send(&publish(&subject, None, "", b"x")).await;
+    }
+    answer_to_mallory(&mut arena, &own, "").await;
+    let headers = "Nats-Expected-Last-Subject-Sequence: 999999999\r\n\
+                   Nats-Expected-Last-Subject-Sequence-Subject: kez.inbox.*.*\r\n";
+    let asked = Instant::now();
+    arena.mallory.raw.send(&publish(&own, None, headers, b"x").repeat(QUESTIONS)).await;
+    arena.mallory.raw.fence_into_aside().await;
+    let (reply, to) =
+        (arena.bob.reply("held-up"), subject::inbox_publish(&arena.alice.person.primary, &arena.bob.route));
+    arena.bob.raw.send(&publish(&to, Some(&reply), "", b"held up")).await;
+    let answer = arena.bob.raw.find(arena.patience, |heard| heard.subject == reply).await.unwrap();
+    say(&format!("{QUESTIONS} questions about {PAIRS} pairs held another's message up for {:?}", asked.elapsed()));
+    assert_eq!(answer.json()["stream"], subject::INBOX_STREAM);
+    let came = arena.alice.raw.find(arena.patience, |heard| heard.text() == "held up").await;
+    assert!(came.is_some(), "it did not arrive");
     arena.close().await;
 }
 

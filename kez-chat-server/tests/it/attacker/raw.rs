@@ -167,28 +167,33 @@ impl Raw {
                 "PING" => self.send(b"PONG\r\n").await,
                 "PONG" => return Some(Said::Pong),
                 "-ERR" => return Some(Said::Error(rest.trim_matches('\'').to_owned())),
-                "MSG" | "HMSG" => return Some(Said::Message(self.message(verb == "HMSG", rest).await)),
+                "MSG" | "HMSG" => {
+                    let heard = self.message(verb == "HMSG", rest).await;
+                    self.closed |= heard.is_none();
+                    return Some(heard.map_or(Said::Closed, Said::Message));
+                }
                 _ => {}
             }
         }
     }
 
-    async fn message(&mut self, has_headers: bool, line: &str) -> Heard {
+    /// Reads the rest of a message, if the connection does not end in its midst.
+    async fn message(&mut self, has_headers: bool, line: &str) -> Option<Heard> {
         let mut words: Vec<&str> = line.split(' ').collect();
         let size = |word: Option<&str>| word.unwrap().parse::<usize>().unwrap();
         let total = size(words.pop());
         let header_bytes = if has_headers { size(words.pop()) } else { 0 };
         let mut bytes = vec![0; total + 2];
-        self.stream.read_exact(&mut bytes).await.unwrap();
+        self.stream.read_exact(&mut bytes).await.ok()?;
         bytes.truncate(total);
         let payload = bytes.split_off(header_bytes);
-        Heard {
+        Some(Heard {
             subject: words[0].to_owned(),
             sid: words[1].to_owned(),
             reply: words.get(2).map(|reply| (*reply).to_owned()),
             headers: String::from_utf8_lossy(&bytes).into_owned(),
             payload,
-        }
+        })
     }
 }
 
