@@ -16,6 +16,9 @@ pub(crate) const USER_ACCOUNT: &str = "KEZ";
 /// The account that owns the streams.
 pub(crate) const JS_ACCOUNT: &str = "JS";
 
+/// How long a user's name is in subjects.
+const NAME_CHARS: usize = 64;
+
 const DEFAULT_MAX_FILE_STORE_BYTES: u64 = 20_000_000_000;
 
 /// A broker's configuration for one node.
@@ -79,10 +82,20 @@ impl NatsConf {
             let _ = writeln!(exports, "      {{ {kind}: \"{subject}\", accounts: [{USER_ACCOUNT}] }}");
             let _ = writeln!(imports, "      {{ {kind}: {{ account: {JS_ACCOUNT}, subject: \"{subject}\" }} }}");
         }
+        let mut mappings = String::new();
+        for kind in ["inbox", "presence"] {
+            let to = format!("kez.{kind}.{{{{splitfromleft(1,{NAME_CHARS})}}}}.{{{{wildcard(2)}}}}");
+            let _ = writeln!(mappings, "      \"kez.{kind}.*.*\": \"{to}\"");
+        }
         format!(
             r#"# Written by `kez-chat-server nats-conf`; it holds public keys only. Needs nats-server 2.10 or newer.
 {warning}listen: "{host}:{port}"
 max_payload: 131072
+
+# What one connection may hold. A client has three subscriptions, a server some more. On their way to who reads slowly
+# are up to 256 messages of 64 KiB, and to the server up to 100,000 names in one list. Who falls behind further is cut off.
+max_subscriptions: 100
+max_pending: 67108864
 
 jetstream {{
   store_dir: {store_dir}
@@ -108,6 +121,10 @@ accounts {{
   {USER_ACCOUNT} {{
     imports: [
 {imports}    ]
+    # A recipient's name that is too long becomes two, which nobody may publish to. Otherwise the names that one account
+    # makes up could make the list of inboxes longer than a connection takes.
+    mappings: {{
+{mappings}    }}
   }}
 }}
 

@@ -66,7 +66,7 @@ enum Task {
         #[arg(long)]
         sig_server: PathBuf,
     },
-    /// Makes sure that there is a nats-server, and prints where.
+    /// Makes sure that there is a nats-server, and one of the oldest supported release, and prints where.
     Fetch,
 }
 
@@ -98,6 +98,7 @@ async fn run(Arguments { task, until_stdin_closes, .. }: Arguments) -> Result<Ex
         }
         Task::Fetch => {
             print(&nats_server::find().await?.display().to_string());
+            print(&nats_server::find_oldest().await?.display().to_string());
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -72,7 +72,7 @@ async fn only_a_registered_key_with_a_bound_signature_gets_in() {
 }
 
 /// A callout's request as a nats-server writes it.
-fn request_jwt(person: &Person, domain: &Home, nonce: &str) -> String {
+pub(crate) fn request_jwt(person: &Person, domain: &Home, nonce: &str) -> String {
     let server = KeyPair::new_server();
     let signature = person.login(domain, nonce.as_bytes()).signature.unwrap();
     let claims = json!({
@@ -92,7 +92,7 @@ fn request_jwt(person: &Person, domain: &Home, nonce: &str) -> String {
     format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature))
 }
 
-fn claims_of(jwt: &str) -> Value {
+pub(crate) fn claims_of(jwt: &str) -> Value {
     let claims = BASE64URL_NOPAD.decode(jwt.split('.').nth(1).unwrap().as_bytes()).unwrap();
     serde_json::from_slice(&claims).unwrap()
 }

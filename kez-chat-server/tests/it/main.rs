@@ -1,6 +1,7 @@
 //! The home server against a real broker.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod attacker;
 mod broker_access;
 mod broker_loss;
 mod check;

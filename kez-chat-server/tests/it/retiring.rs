@@ -27,7 +27,7 @@ pub(crate) async fn has_consumer(operator: &Client, owner: &PrimaryKey) -> bool 
     }
 }
 
-async fn until_cleared(operator: &Client, owner: &PrimaryKey) {
+pub(crate) async fn until_cleared(operator: &Client, owner: &PrimaryKey) {
     until(async || (waiting(operator, owner).await == 0 && !has_consumer(operator, owner).await).then_some(())).await;
 }
 
