@@ -46,7 +46,7 @@ const OLDEST_RELEASE: Release = Release {
     go_module: "github.com/nats-io/nats-server/v2@v2.10.29",
     folder: Some("oldest"),
     accepts: |version| version == OLDEST,
-    wanted: "of 2.10, the oldest release that is supported,",
+    wanted: "of 2.10, the oldest supported release,",
     advice: "Install python3 with pip, or Go",
 };
 

@@ -13,7 +13,7 @@ mod raw;
 
 use std::io::Write as _;
 
-use kez_testbed::{Testbed, nats_server};
+use kez_testbed::{Testbed, TestbedError, nats_server};
 
 use self::arena::Arena;
 use self::cases::{Attack, Case};
@@ -26,17 +26,24 @@ const UNPROTECTED: usize = 40;
 
 #[tokio::test]
 async fn the_newest_broker_refuses_every_attack() {
-    refuses_all(Testbed::builder()).await;
+    refuses_all(Testbed::start().await.unwrap()).await;
 }
 
 #[tokio::test]
 async fn the_oldest_broker_refuses_every_attack() {
-    refuses_all(Testbed::builder().nats_server(nats_server::find_oldest().await.unwrap())).await;
+    let oldest = nats_server::find_oldest().await.unwrap();
+    refuses_all(Testbed::builder().nats_server(oldest).start().await.unwrap()).await;
 }
 
 #[tokio::test]
 async fn the_second_ack_shape_changes_nothing_for_an_attacker() {
-    refuses_all(Testbed::builder().extra_nats_conf("feature_flags { js_ack_fc_v2: true }")).await;
+    match Testbed::builder().extra_nats_conf("feature_flags { js_ack_fc_v2: true }").start().await {
+        // Whoever has their own nats-server may have one from before 2.15, where the flag is no known setting.
+        Err(TestbedError::Broker { log }) if log.contains("unknown field \"feature_flags\"") => {
+            say("this nats-server has the first shape of ack subjects only");
+        }
+        started => refuses_all(started.unwrap()).await,
+    }
 }
 
 #[tokio::test]
@@ -56,8 +63,8 @@ async fn attacks_succeed_where_nothing_keeps_them_from_it() {
     assert!(named.len() >= UNPROTECTED, "only {named:?}");
 }
 
-async fn refuses_all(builder: kez_testbed::TestbedBuilder) {
-    let mut arena = Arena::hardened(builder.start().await.unwrap()).await;
+async fn refuses_all(testbed: Testbed) {
+    let mut arena = Arena::hardened(testbed).await;
     let version = arena.mallory.raw.info["version"].as_str().unwrap().to_owned();
     let Outcome { tried, succeeded } = run(&mut arena).await;
     for (name, evidence) in &succeeded {
