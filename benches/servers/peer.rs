@@ -228,6 +228,7 @@ async fn make_inbox(nats: &async_nats::Client, hex: &str) {
         "deliver_policy": "all",
         "ack_wait": 30_000_000_000_u64,
         "max_ack_pending": 256,
+        "sample_freq": "100",
         "num_replicas": 1,
     });
     let body = json!({ "stream_name": "KEZ_INBOX", "config": config, "action": "" });

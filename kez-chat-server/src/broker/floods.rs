@@ -1,4 +1,5 @@
-//! Floods: who has more bytes waiting than anybody may, found by route, named, blocked, disconnected and purged.
+//! Floods: who has more bytes waiting than anybody may, found by route, named, blocked, disconnected and purged. Who sends
+//! what nobody can read is stopped in the same way.
 //!
 //! What has to survive a crash is in the registry: once somebody is blocked, the rest is found again as long as their
 //! route is above the limit, and can be done twice.
@@ -32,6 +33,22 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// People whose routes are derived in one go, on a thread of their own.
 const PAGE: u32 = 1_000;
 const DAY_MS: u64 = 24 * 3600 * 1000;
+
+/// What somebody is shut out for.
+#[derive(Clone, Copy)]
+enum Offence {
+    Flood,
+    Unreadable,
+}
+
+impl Offence {
+    fn done(self) -> &'static str {
+        match self {
+            Self::Flood => "flooded inboxes",
+            Self::Unreadable => "sent what ends the connection of its reader",
+        }
+    }
+}
 
 /// Finds floods and stops them.
 pub(crate) struct Floods {
@@ -101,7 +118,7 @@ impl Floods {
             }),
         );
         let any = !flooding.is_empty();
-        self.stop_all(flooding).await?;
+        self.stop_all(flooding, Offence::Flood).await?;
         Ok(any)
     }
 
@@ -134,7 +151,7 @@ impl Floods {
                 all &= measure.is_complete();
             }
         }
-        self.stop_all(flooding).await?;
+        self.stop_all(flooding, Offence::Flood).await?;
         Ok(all)
     }
 
@@ -166,7 +183,12 @@ impl Floods {
         Ok(())
     }
 
-    async fn stop_all(&self, flooding: HashMap<Route, u64>) -> Result<(), SweepError> {
+    /// Stops those by whose routes there came what can't be read.
+    pub(crate) async fn stop_unreadable(&self, routes: HashSet<Route>) -> Result<(), SweepError> {
+        self.stop_all(routes.into_iter().map(|route| (route, 0)).collect(), Offence::Unreadable).await
+    }
+
+    async fn stop_all(&self, flooding: HashMap<Route, u64>, offence: Offence) -> Result<(), SweepError> {
         if flooding.is_empty() {
             return Ok(());
         }
@@ -185,18 +207,22 @@ impl Floods {
         }
         let mut outcome = Ok(());
         for (who, routes, bytes) in people.into_values() {
-            outcome = outcome.and(self.stop(who, routes, bytes).await);
+            outcome = outcome.and(self.stop(who, routes, bytes, offence).await);
         }
         if !nobodys.is_empty() {
             let last_seq = self.js.state().await?.last_seq;
             let purged = self.purge(&nobodys, last_seq).await?;
-            tracing::warn!(purged, "a flood was purged whose sender is not registered any more");
+            tracing::warn!(
+                purged,
+                "messages were purged whose sender {} and is not registered any more",
+                offence.done()
+            );
         }
         outcome
     }
 
     /// Shuts somebody out, durably and before all else, so that they do not come back.
-    async fn stop(&self, who: Entry, mut routes: Vec<Route>, bytes: u64) -> Result<(), SweepError> {
+    async fn stop(&self, who: Entry, mut routes: Vec<Route>, bytes: u64, offence: Offence) -> Result<(), SweepError> {
         let now = now_ms();
         let primary = who.primary.to_primary().map_err(RegistryError::from)?;
         // An operator may have given the handle to somebody else since they were named.
@@ -215,12 +241,16 @@ impl Floods {
         let cut = self.cut(&who, &routes).await;
         let handle = &who.handle;
         if change == Change::Done {
-            self.meters.floods.inc();
+            match offence {
+                Offence::Flood => self.meters.floods.inc(),
+                Offence::Unreadable => self.meters.unreadable.inc(),
+            };
+            let done = offence.done();
             tracing::warn!(
                 %handle,
                 bytes_at_least = bytes,
                 purged = cut.as_ref().ok(),
-                "{handle} flooded inboxes and was blocked; `kez-chat-server unblock {handle}` lets them in again"
+                "{handle} {done} and was blocked; `kez-chat-server unblock {handle}` lets them in again"
             );
         } else {
             tracing::info!(%handle, purged = cut.as_ref().ok(), "what somebody who is shut out had sent was purged");

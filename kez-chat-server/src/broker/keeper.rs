@@ -1,7 +1,7 @@
 //! Inbox keeping: what has been acknowledged is purged, which is also what frees a sender's quota.
 
 use async_nats::{Client, SubscribeError, Subscriber};
-use futures::stream::{FuturesUnordered, SelectAll};
+use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use kez_core::broker::subject;
 use kez_core::identity::PrimaryKey;
@@ -11,34 +11,35 @@ use tokio::time::Instant;
 use super::hints::Hints;
 use super::jetstream::{CONSUMER_NOT_FOUND, JetStream, JsError};
 use super::meters::Meters;
-use crate::nats_conf::ack_scope;
 
 /// Inboxes that are purged at the same time. nats-server works off what they ask one by one; on a busy machine an answer
 /// takes its time all the same, and then a few hands can't purge a thousand inboxes in a second.
 const AT_ONCE: usize = 32;
 
-/// Watches acknowledgements pass and purges behind them.
+/// Where the broker itself says that a consumer's message was acknowledged.
+const ACKNOWLEDGED: &str = "$JS.EVENT.METRIC.CONSUMER.ACK";
+
+/// Watches acknowledgements and purges behind them.
 ///
-/// An acknowledgement seen here is a hint only: users can publish their own at will. What goes is decided by the
-/// consumer's `ack_floor`, so a message that is not acknowledged never does.
+/// What users publish is not watched: a frame whose headers are no text ends the connection that reads it. The broker's
+/// own word is a hint all the same. What goes is decided by the consumer's `ack_floor`, so a message that is not
+/// acknowledged never does.
 pub(crate) struct Keeper {
     js: JetStream,
-    acks: SelectAll<Subscriber>,
+    acks: Subscriber,
     meters: Meters,
 }
 
 impl Keeper {
-    /// Subscribes to both shapes of ack subjects; chat-servers side by side share them.
+    /// Subscribes; chat-servers side by side share the work.
     pub(crate) async fn watch(
         js: JetStream,
         client: &Client,
         group: &str,
         meters: Meters,
     ) -> Result<Self, SubscribeError> {
-        let mut acks = SelectAll::new();
-        for subject in [format!("$JS.ACK.{}.*.>", subject::INBOX_STREAM), ack_scope().acks_of("*")] {
-            acks.push(client.queue_subscribe(subject, group.to_owned()).await?);
-        }
+        let subject = format!("{ACKNOWLEDGED}.{}.*", subject::INBOX_STREAM);
+        let acks = client.queue_subscribe(subject, group.to_owned()).await?;
         Ok(Self { js, acks, meters })
     }
 
@@ -59,7 +60,8 @@ impl Keeper {
             tokio::select! {
                 ack = self.acks.next() => match ack {
                     Some(ack) => {
-                        if let Some(consumer) = consumer_of(&ack.subject) {
+                        // Users' names hold no dots.
+                        if let Some((_, consumer)) = ack.subject.rsplit_once('.') {
                             hints.note(consumer, Instant::now());
                         }
                     }
@@ -77,12 +79,6 @@ impl Keeper {
             self.meters.hints.set(hints.len());
         }
     }
-}
-
-/// Finds the consumer in either shape of an ack subject. Users' names hold no dots, and none is this stream's.
-fn consumer_of(subject: &str) -> Option<&str> {
-    let mut tokens = subject.split('.').skip_while(|token| *token != subject::INBOX_STREAM);
-    tokens.nth(1)
 }
 
 async fn purge(js: &JetStream, consumer: &str, meters: &Meters) {

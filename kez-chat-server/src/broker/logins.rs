@@ -35,7 +35,7 @@ pub(crate) struct Logins {
     client: Client,
     requests: Subscriber,
     xkey: Arc<XKey>,
-    admitted: mpsc::Sender<PrimaryKey>,
+    admitted: [mpsc::Sender<PrimaryKey>; 2],
 }
 
 impl Logins {
@@ -44,7 +44,7 @@ impl Logins {
         client: Client,
         group: &str,
         xkey: XKey,
-        admitted: mpsc::Sender<PrimaryKey>,
+        admitted: [mpsc::Sender<PrimaryKey>; 2],
     ) -> Result<Self, SessionError> {
         let requests = client.queue_subscribe(SUBJECT, group.to_owned()).await?;
         fence(&client).await?;
@@ -121,7 +121,7 @@ impl Logins {
 struct Work {
     client: Client,
     xkey: Arc<XKey>,
-    admitted: mpsc::Sender<PrimaryKey>,
+    admitted: [mpsc::Sender<PrimaryKey>; 2],
     callout: Arc<Callout>,
     js: JetStream,
     tasks: TaskTracker,
@@ -145,8 +145,10 @@ impl Work {
                 return;
             };
             if let Some(user) = answer(&client, &xkey, &callout, &js, message).await {
-                // When it is full, the user's next acknowledgement does the same.
-                let _ = admitted.try_send(user);
+                for told in admitted {
+                    // When it is full, the user's next acknowledgement or login does the same.
+                    let _ = told.try_send(user);
+                }
             }
             drop(permit);
         });

@@ -11,6 +11,8 @@ use super::jetstream::Store;
 /// The broker side's counts. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Meters {
+    /// How often the broker was connected.
+    pub(crate) sessions: Counter,
     /// Inboxes that the keeper purged, and messages that went.
     pub(crate) purges: Counter,
     pub(crate) purged: Counter,
@@ -22,6 +24,7 @@ pub(crate) struct Meters {
     pub(crate) sweep_pairs: Gauge,
     pub(crate) sweep_purged: Counter,
     pub(crate) floods: Counter,
+    pub(crate) unreadable: Counter,
     pub(crate) flood_purged: Counter,
     inbox_messages: Gauge,
     inbox_bytes: Gauge,
@@ -40,6 +43,7 @@ impl Meters {
             registry.register_with_unit(name, help, Unit::Bytes, metric.clone());
         }
         let meters = Self::default();
+        add(registry, "broker_sessions", "How often the broker came within reach", &meters.sessions);
         add(registry, "keeper_purges", "Inboxes purged of acknowledged messages", &meters.purges);
         add(registry, "keeper_purged", "Acknowledged messages purged", &meters.purged);
         add(registry, "keeper_hints", "Inboxes whose acknowledgements are yet to be looked at", &meters.hints);
@@ -50,6 +54,8 @@ impl Meters {
         add(registry, "sweep_pairs", "Pairs of recipient and route in the last full walk", &meters.sweep_pairs);
         add(registry, "sweep_purged", "Messages purged because their recipient is nobody", &meters.sweep_purged);
         add(registry, "floods", "People blocked for flooding", &meters.floods);
+        let help = "People blocked for messages that end the connection of their reader";
+        add(registry, "unreadable", help, &meters.unreadable);
         add(registry, "flood_purged", "Messages purged as part of a flood", &meters.flood_purged);
         add(registry, "inbox_messages", "Messages that wait on the broker", &meters.inbox_messages);
         add_bytes(registry, "inbox", "Bytes that wait on the broker", &meters.inbox_bytes);

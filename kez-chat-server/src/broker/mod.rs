@@ -1,5 +1,5 @@
 //! The broker side: one task that connects, makes the streams ready, answers callouts, keeps inboxes and consumers, sweeps
-//! out what is nobody's, stops floods and takes away what is left of people.
+//! out what is nobody's, stops who floods or breaks others' connections, and takes away what is left of people.
 //!
 //! A *session* lasts as long as both connections do (one in the AUTH account, one in the JS account). When either
 //! breaks, the session ends and a new one begins from the start, with a back-off. A third one, in the system account, is
@@ -20,6 +20,7 @@ mod meters;
 mod sample;
 mod sweep;
 mod totals;
+mod unreadable;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use self::logins::Logins;
 use self::lookout::Lookout;
 pub(crate) use self::meters::Meters;
 use self::sweep::Sweep;
+use self::unreadable::Unreadable;
 use crate::callout::Callout;
 use crate::registry::{Registry, RegistryError};
 use crate::secret::ServerSecret;
@@ -140,6 +142,7 @@ async fn keep_up(
         };
         if let Ok(session) = &opened {
             tracing::info!(epoch = session.link.epoch, "the broker is connected; logins are answered");
+            config.meters.sessions.inc();
             link.send_replace(Some(session.link.clone()));
             back_off = BackOff::new();
         }
@@ -175,6 +178,7 @@ struct Session {
     /// Whether the inbox stream is this registry's own, so that whom it does not know is nobody.
     is_own: bool,
     admitted: mpsc::Receiver<PrimaryKey>,
+    back: mpsc::Receiver<PrimaryKey>,
     lost: CancellationToken,
 }
 
@@ -202,7 +206,8 @@ impl Session {
         // Only now, so that nobody is let in before there is a stream for them.
         let client = connect(ServerSecret::callout_user, "kez-chat-server logins").await?;
         let (hints, admitted) = mpsc::channel(LOGIN_HINTS);
-        let logins = Logins::listen(client, GROUP, config.secret.xkey(), hints.clone()).await?;
+        let (told, back) = mpsc::channel(LOGIN_HINTS);
+        let logins = Logins::listen(client, GROUP, config.secret.xkey(), [hints.clone(), told]).await?;
         let consumers = Consumers {
             js: js.clone(),
             registry: config.registry.clone(),
@@ -210,7 +215,7 @@ impl Session {
             departed: Arc::clone(&config.departed),
             meters: config.meters.clone(),
         };
-        Ok(Self { link: Link { js, epoch }, logins, keeper, consumers, hints, is_own, admitted, lost })
+        Ok(Self { link: Link { js, epoch }, logins, keeper, consumers, hints, is_own, admitted, back, lost })
     }
 
     async fn run(
@@ -220,13 +225,15 @@ impl Session {
         departures: &mut Departures,
         stop: &CancellationToken,
     ) -> Result<(), SessionError> {
-        let Self { link, logins, keeper, consumers, hints, is_own, admitted, lost } = self;
+        let Self { link, logins, keeper, consumers, hints, is_own, admitted, back, lost } = self;
         let floods = Arc::new(Floods::new(config, link.js.clone(), Arc::clone(kicker)));
+        let unreadable = Unreadable::new(link.js.clone(), Arc::clone(&floods));
         let lookout = Lookout::new(config, link.js.clone(), Arc::clone(&floods), is_own);
         let sweep = Sweep::new(config, link.js.clone(), floods, hints, is_own);
         tokio::select! {
             () = lost.cancelled() => Err(SessionError::Lost),
             () = keeper.run(admitted) => Err(SessionError::Lost),
+            () = unreadable.run(back) => Err(SessionError::Lost),
             () = consumers.run() => Err(SessionError::Lost),
             () = departures.run(&link.js) => Err(SessionError::Lost),
             () = lookout.run() => Err(SessionError::Lost),

@@ -8,17 +8,27 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
+use super::measure::Stored;
 use super::streams::drift;
 use super::{API_TIMEOUT, CONSUMER_NOT_FOUND, JetStream, JsError, STREAM_TIMEOUT, nanos};
+
+/// How many messages a user is given before they acknowledge one.
+const MAX_ACK_PENDING: usize = 256;
+/// How many messages are read of those that are not acknowledged. Acknowledged ones may stand between them.
+const AT_MOST: usize = 4 * MAX_ACK_PENDING;
 
 #[derive(Deserialize)]
 struct ConsumerInfo {
     config: Value,
-    ack_floor: AckFloor,
+    /// Up to where everything is acknowledged.
+    ack_floor: Place,
+    /// Up to where everything was delivered at least once.
+    delivered: Place,
+    num_ack_pending: u64,
 }
 
 #[derive(Deserialize)]
-struct AckFloor {
+struct Place {
     stream_seq: u64,
 }
 
@@ -53,6 +63,25 @@ impl JetStream {
     /// Reads the stream sequence up to which everything in the user's inbox is acknowledged.
     pub(crate) async fn ack_floor(&self, user: &PrimaryKey) -> Result<u64, JsError> {
         Ok(self.consumer_info(user).await?.ack_floor.stream_seq)
+    }
+
+    /// Reads the messages that were delivered to the user and not acknowledged; some that were may be among them.
+    pub(crate) async fn unacknowledged(&self, user: &PrimaryKey) -> Result<Vec<Stored>, JsError> {
+        let info = self.consumer_info(user).await?;
+        let mut found = Vec::new();
+        if info.num_ack_pending == 0 {
+            return Ok(found);
+        }
+        let filter = subject::inbox_filter(user);
+        let mut next = info.ack_floor.stream_seq + 1;
+        while next <= info.delivered.stream_seq && found.len() < AT_MOST {
+            let Some(stored) = self.next_stored(&filter, next).await? else { break };
+            next = stored.seq + 1;
+            if stored.seq <= info.delivered.stream_seq {
+                found.push(stored);
+            }
+        }
+        Ok(found)
     }
 
     async fn consumer_info(&self, user: &PrimaryKey) -> Result<ConsumerInfo, JsError> {
@@ -94,8 +123,8 @@ impl JetStream {
     }
 }
 
-/// A push consumer: with a pull consumer, anybody could have somebody else's messages delivered into nowhere. One
-/// replica is enough even on a cluster: what a node takes with it is made again.
+/// A push consumer that has each acknowledgement told: with a pull consumer, anybody could have somebody else's messages
+/// delivered into nowhere. One replica is enough even on a cluster: what a node takes with it is made again.
 fn consumer(user: &PrimaryKey) -> Value {
     let name = user.to_hex();
     json!({
@@ -106,7 +135,8 @@ fn consumer(user: &PrimaryKey) -> Value {
         "ack_policy": "explicit",
         "deliver_policy": "all",
         "ack_wait": nanos(Duration::from_secs(30)),
-        "max_ack_pending": 256,
+        "max_ack_pending": MAX_ACK_PENDING,
+        "sample_freq": "100",
         "num_replicas": 1,
     })
 }

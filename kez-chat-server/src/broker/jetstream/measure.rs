@@ -118,7 +118,8 @@ impl JetStream {
         Ok(None)
     }
 
-    async fn next_stored(&self, filter: &str, seq: u64) -> Result<Option<Stored>, JsError> {
+    /// Reads the first message at or after a sequence whose subject the filter takes.
+    pub(super) async fn next_stored(&self, filter: &str, seq: u64) -> Result<Option<Stored>, JsError> {
         self.stored(&json!({ "next_by_subj": filter, "seq": seq })).await
     }
 
@@ -145,12 +146,12 @@ impl JetStream {
 /// A stored message, payload and headers in base64.
 #[derive(Deserialize)]
 pub(crate) struct Stored {
-    seq: u64,
+    pub(super) seq: u64,
     pub(crate) subject: String,
     #[serde(default)]
     data: String,
     #[serde(default)]
-    hdrs: String,
+    pub(crate) hdrs: String,
 }
 
 impl Stored {

@@ -10,6 +10,8 @@ use super::{API_TIMEOUT, JetStream, JsError, STREAM_TIMEOUT, StreamState, nanos}
 
 /// How many messages of one sender wait in one inbox.
 pub(crate) const INBOX_PER_ROUTE: u32 = 1000;
+/// How much memory presence takes at most.
+const PRESENCE_BYTES: u32 = 64 << 20;
 /// How long a message waits.
 pub(crate) const INBOX_TTL: Duration = Duration::from_hours(30 * 24);
 /// The largest message, headers included.
@@ -113,6 +115,8 @@ fn presence_stream(replicas: u8) -> Value {
         "max_msgs_per_subject": 1,
         "max_age": nanos(Duration::from_secs(60)),
         "max_msg_size": 4096,
+        // It is handed on when it comes, and stays for nobody.
+        "max_bytes": PRESENCE_BYTES,
         "num_replicas": replicas,
         "duplicate_window": nanos(Duration::from_secs(1)),
         "republish": { "src": "kez.presence.*.*", "dest": "kez.pdeliver.{{wildcard(1)}}" },

@@ -10,6 +10,7 @@ mod cases;
 mod limits;
 mod open_ends;
 mod raw;
+mod unreadable;
 
 use std::io::Write as _;
 
