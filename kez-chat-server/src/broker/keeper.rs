@@ -71,35 +71,33 @@ impl Keeper {
                 () = wake => {
                     if let Some(consumer) = hints.take(Instant::now()) {
                         let (js, meters) = (self.js.clone(), self.meters.clone());
-                        running.push(async move { purge(&js, &consumer, &meters).await }.boxed());
+                        running.push(async move { (purge(&js, &consumer, &meters).await, consumer) }.boxed());
                     }
                 }
-                Some(()) = running.next() => {}
+                Some((purged, consumer)) = running.next() => if let Err(error) = purged {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "an inbox could not be purged; it is tried again");
+                    // Its owner may have nothing more to acknowledge, so nobody else would bring it up.
+                    hints.note(&consumer, Instant::now());
+                },
             }
             self.meters.hints.set(hints.len());
         }
     }
 }
 
-async fn purge(js: &JetStream, consumer: &str, meters: &Meters) {
+async fn purge(js: &JetStream, consumer: &str, meters: &Meters) -> Result<(), JsError> {
     // Checking a key costs curve arithmetic, so it is done here, once for many acknowledgements.
-    let Ok(user) = PrimaryKey::from_hex(consumer) else { return };
-    let purged = async {
-        match js.ack_floor(&user).await? {
-            0 => Ok(0),
-            floor => js.purge_through(&user, floor).await,
-        }
+    let Ok(user) = PrimaryKey::from_hex(consumer) else { return Ok(()) };
+    let floor = match js.ack_floor(&user).await {
+        Err(JsError::Refused { err_code: CONSUMER_NOT_FOUND, .. }) | Ok(0) => return Ok(()),
+        floor => floor?,
     };
-    match purged.await {
-        Ok(0) | Err(JsError::Refused { err_code: CONSUMER_NOT_FOUND, .. }) => {}
-        Ok(purged) => {
-            meters.purges.inc();
-            meters.purged.inc_by(purged);
-            tracing::debug!(purged, "purged acknowledged messages from an inbox");
-        }
-        Err(error) => {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "an inbox could not be purged; its next acknowledgement tries again");
-        }
+    let purged = js.purge_through(&user, floor).await?;
+    if purged > 0 {
+        meters.purges.inc();
+        meters.purged.inc_by(purged);
+        tracing::debug!(purged, "purged acknowledged messages from an inbox");
     }
+    Ok(())
 }
