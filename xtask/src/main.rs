@@ -104,7 +104,7 @@ fn main() -> Result<ExitCode> {
         }
         Task::Http(options) => http::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
         Task::Fuzz(options) => fuzz::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
-        Task::Soak(options) => soak::run(&workspace, &options).map(|never| match never {}),
+        Task::Soak(options) => soak::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
         Task::Bench(options) => bench::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask soak`: the long versions of what CI shows in short.
 
-use std::{convert::Infallible, os::unix::process::CommandExt as _, process::Command};
+use std::{os::unix::process::CommandExt as _, process::Command};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
@@ -12,10 +12,10 @@ use crate::cargo::{Workspace, build_servers};
 pub(crate) struct Options {
     /// The subject.
     subject: Subject,
-    /// How often the servers are killed.
+    /// How often the servers are killed; for `servers`.
     #[arg(long, default_value_t = 1000)]
     kills: u32,
-    /// Draws the same moments and keys as the run that printed it.
+    /// Draws the same moments and keys as the run that printed it; for `servers`.
     #[arg(long)]
     seed: Option<u64>,
 }
@@ -24,11 +24,25 @@ pub(crate) struct Options {
 enum Subject {
     /// Both servers, killed again and again while people register and append: nothing acknowledged may be lost.
     Servers,
+    /// Floods of large and of small messages under the settings that a home has by default: how much is stored before who
+    /// floods is cut off, and how others fare meanwhile.
+    Flood,
+}
+
+/// Runs a subject to its end.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    match options.subject {
+        Subject::Servers => servers(workspace, options),
+        // These are tests that CI has no time for.
+        Subject::Flood => workspace.run_cargo(|command| {
+            command.args(["test", "--package", "kez-chat-server", "--test", "it", "--", "flood::", "--ignored"]);
+            command.args(["--nocapture", "--test-threads", "1"]);
+        }),
+    }
 }
 
 /// Builds the programs and becomes the testbed, so that Ctrl-C and the terminal are its own.
-pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<Infallible> {
-    let Subject::Servers = options.subject;
+fn servers(workspace: &Workspace, options: &Options) -> Result<()> {
     workspace.run_cargo(|command| build_servers(command.arg("build")))?;
     let program = workspace.program("kez-testbed");
     let mut command = Command::new(&program);

@@ -197,7 +197,7 @@ async fn a_flood_at_line_rate_is_cut_while_others_messages_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "writes up to a gigabyte: the figures of the defaults, for benches/RESULTS.md"]
+#[ignore = "writes up to a gigabyte; run by `cargo xtask soak flood`"]
 async fn a_flood_under_the_default_settings() {
     let testbed = Testbed::start().await.unwrap();
     cut_a_flood(&testbed, 65_000).await;
@@ -205,7 +205,7 @@ async fn a_flood_under_the_default_settings() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes a minute: the figures of the defaults, for benches/RESULTS.md"]
+#[ignore = "takes a minute; run by `cargo xtask soak flood`"]
 async fn a_flood_of_small_messages_under_the_default_settings() {
     let testbed = Testbed::start().await.unwrap();
     cut_a_flood(&testbed, 500).await;
