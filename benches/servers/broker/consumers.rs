@@ -8,25 +8,48 @@ use std::{
 
 use kez_testbed::processes::Processes;
 
-use super::{people, progress};
-use crate::weight::{Usage, resident_mb};
+use super::{
+    people::{self, Person},
+    progress,
+    stream::Stream,
+};
+use crate::{
+    load::percentile,
+    weight::{Usage, resident_mb},
+};
 
 const COUNT: usize = 20_000;
 /// How long both servers have for what they do after a start or a rush.
 const SETTLE: Duration = Duration::from_secs(10);
+/// How often purging one inbox is timed.
+const PURGES: usize = 25;
 
 pub(super) async fn measure(stack: &Processes, length: Duration) {
     progress("consumers: how idle is it without any?");
     let before = Idle::measure(stack, length).await;
+    let purge = purge_time(stack).await;
+    println!("figure consumers_one_purge_p50_us_with_none {}", purge.as_micros());
     progress(&format!("consumers: {COUNT} people register"));
     let start = Instant::now();
     people::register(stack, COUNT).await;
     println!("figure consumers_registered_per_s {:.0}", COUNT as f64 / start.elapsed().as_secs_f64());
     progress("consumers: how idle is it with all of them?");
     let after = Idle::measure(stack, length).await;
+    let purge = purge_time(stack).await;
+    println!("figure consumers_one_purge_p50_us_with_20k {}", purge.as_micros());
     before.show("with_none");
     after.show("with_20k");
     before.show_growth(&after);
+}
+
+/// Returns how long purging two messages of one inbox takes in an empty stream.
+async fn purge_time(stack: &Processes) -> Duration {
+    let (stream, inbox) = (Stream::connect(stack).await, Person::generate().hex);
+    let mut took = Vec::new();
+    for _ in 0..PURGES {
+        took.push(stream.time_purge(&inbox).await);
+    }
+    percentile(&mut took, 50)
 }
 
 /// Both servers when nobody does anything.

@@ -10,6 +10,7 @@ mod consumers;
 mod logins;
 mod people;
 mod purge;
+mod stream;
 mod traffic;
 
 use std::time::{Duration, Instant};

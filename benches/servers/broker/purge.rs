@@ -8,10 +8,11 @@ use std::{
 };
 
 use kez_testbed::processes::Processes;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     progress,
+    stream::Stream,
     traffic::{Traffic, Watched},
     until,
 };
@@ -36,7 +37,7 @@ const WATCHED: usize = 4;
 const EVERY: Duration = Duration::from_millis(20);
 /// A message has to go within a second or 256 acknowledgements, and purging takes its time.
 const LATEST: Duration = Duration::from_millis(1500);
-/// How long purging may take that does not keep up, and any answer of a broker that is busy with it.
+/// How long purging may take that does not keep up.
 const DRAIN: Duration = Duration::from_secs(60);
 
 pub(super) async fn measure(stack: &mut Processes, length: Duration) {
@@ -182,33 +183,7 @@ impl Keeping {
     }
 }
 
-/// The inbox stream, as its owner sees it.
-struct Stream {
-    nats: async_nats::Client,
-}
-
 impl Stream {
-    async fn connect(stack: &Processes) -> Self {
-        let seed = stack.secret().chat_server_seed().unwrap();
-        let user = async_nats::ConnectOptions::with_nkey(seed.to_string());
-        Self { nats: user.connect(stack.nats_url()).await.unwrap() }
-    }
-
-    async fn ask(&self, what: &str, body: &Value) -> Value {
-        let request = async_nats::Request::new().payload(body.to_string().into()).timeout(Some(DRAIN));
-        let answer = self.nats.send_request(format!("$JS.API.STREAM.{what}.KEZ_INBOX"), request).await;
-        serde_json::from_slice(&answer.unwrap().payload).unwrap()
-    }
-
-    async fn messages(&self) -> u64 {
-        self.ask("INFO", &json!({})).await["state"]["messages"].as_u64().unwrap()
-    }
-
-    async fn clear(&self) {
-        let answer = self.ask("PURGE", &json!({})).await;
-        assert_eq!(answer["success"], true, "{answer}");
-    }
-
     /// Takes out what has been acknowledged and is in the stream no more, with the time that it stayed.
     async fn look_for_gone(&self, watched: &Watched, gone: &mut Vec<Duration>) {
         let asked = Instant::now();
