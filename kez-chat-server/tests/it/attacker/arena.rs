@@ -211,6 +211,9 @@ impl Arena {
 
     /// Connects Mallory again, who may have been cut off and is deaf to what was said before.
     pub(super) async fn reconnect_mallory(&mut self) {
+        // What she sent to herself and nobody can read would have her shut out now.
+        let own = json!({ "filter": subject::inbox_filter(&self.mallory.person.primary) });
+        self.api("STREAM.PURGE.KEZ_INBOX", own).await;
         self.mallory.raw = log_in(&self.address, &self.home, &self.mallory.person).await;
     }
 
