@@ -91,6 +91,7 @@ impl Server {
             departed: Arc::clone(&departed),
             flood_limit_bytes: settings.flood_limit_bytes,
             sweep_every: settings.sweep_every,
+            leftovers_stay: settings.leftovers_stay,
             meters: metrics.broker.clone(),
         })
         .await;

@@ -60,6 +60,9 @@ pub struct Settings {
     pub flood_limit_bytes: u64,
     /// How often the broker's inboxes are gone through for what is nobody's, and for floods. Every 10 seconds unless set.
     pub sweep_every: Duration,
+    /// For how long an inbox stays whose owner is not in the registry: a day by default, in which an operator can notice
+    /// that it is an older copy.
+    pub leftovers_stay: Duration,
 }
 
 /// The settings after they were checked, in the form that the rest of the server uses.
@@ -100,6 +103,7 @@ impl Settings {
             endpoints_fresh_for: Duration::from_secs(60),
             flood_limit_bytes: 64 << 20,
             sweep_every: Duration::from_secs(10),
+            leftovers_stay: Duration::from_hours(24),
         }
     }
 

@@ -2,9 +2,10 @@
 //!
 //! Whoever logs in is given theirs at once; this goes through all others behind the scenes: after a broker lost its disk,
 //! or a node of a cluster was lost. What is there already is told by the broker, so a walk that was cut short goes on
-//! where it was. What is left over is of people who began to register and did not end it.
+//! where it was. What is left over is of people who began to register and did not end it; or the registry is not the one
+//! that it was, such as an older copy, and then it is of people who will be back. So it stays for a day.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub(crate) struct Consumers {
     pub(crate) registry: Registry,
     /// Whether a consumer that is nobody's may go: not in a stream that this registry does not know from its start.
     pub(crate) may_clear: bool,
+    /// For how long a consumer that is nobody's stays.
+    pub(crate) leftovers_stay: Duration,
     /// Wakes who takes away what is left of people.
     pub(crate) departed: Arc<Notify>,
     pub(crate) meters: Meters,
@@ -67,8 +70,9 @@ impl Consumers {
     pub(crate) async fn run(&self) {
         let mut due = Instant::now();
         let mut nodes = Nodes::default();
+        let mut left_over = HashMap::new();
         loop {
-            if let Err(error) = self.look(&mut due, &mut nodes).await {
+            if let Err(error) = self.look(&mut due, &mut nodes, &mut left_over).await {
                 let error = &error as &dyn Error;
                 tracing::warn!(error, "not everybody's inbox is known to be ready; it is looked at again");
             }
@@ -76,7 +80,12 @@ impl Consumers {
         }
     }
 
-    async fn look(&self, due: &mut Instant, nodes: &mut Nodes) -> Result<(), ConsumersError> {
+    async fn look(
+        &self,
+        due: &mut Instant,
+        nodes: &mut Nodes,
+        left_over: &mut HashMap<String, Instant>,
+    ) -> Result<(), ConsumersError> {
         let silent = self.js.silent_nodes().await?;
         if silent.intersection(&nodes.silent).any(|node| !nodes.lost.contains(node)) {
             self.make_what_was_lost().await?;
@@ -85,7 +94,14 @@ impl Consumers {
         nodes.lost.retain(|node| silent.contains(node));
         nodes.silent = silent;
         if *due <= Instant::now() {
-            self.round().await?;
+            let nobodys = self.round().await?;
+            let now = Instant::now();
+            left_over.retain(|name, _| nobodys.contains(name));
+            for name in nobodys {
+                left_over.entry(name).or_insert(now);
+            }
+            let stay = self.leftovers_stay;
+            self.clear(left_over.iter().filter(|(_, since)| since.elapsed() >= stay).map(|(name, _)| name)).await?;
             *due = Instant::now() + EVERY;
         }
         Ok(())
@@ -119,7 +135,8 @@ impl Consumers {
         stream::iter(making).buffer_unordered(REMADE_AT_ONCE).try_collect::<()>().await
     }
 
-    async fn round(&self) -> Result<(), ConsumersError> {
+    /// Makes what is missing; returns the names of consumers that are nobody's.
+    async fn round(&self) -> Result<HashSet<String>, ConsumersError> {
         let mut left_over = self.names().await?;
         let mut made = 0;
         let mut after = None;
@@ -134,7 +151,7 @@ impl Consumers {
         if made > 0 {
             tracing::info!(made, "made consumers that were missing");
         }
-        self.clear(left_over).await
+        Ok(left_over)
     }
 
     /// Returns the names of all consumers. One that is made or goes meanwhile may be missed, and is seen the next time.
@@ -159,9 +176,9 @@ impl Consumers {
     }
 
     /// Has what is left of people taken away who are not registered. An operator's own consumer has another kind of name.
-    async fn clear(&self, left_over: HashSet<String>) -> Result<(), ConsumersError> {
+    async fn clear<'a>(&self, left_over: impl Iterator<Item = &'a String>) -> Result<(), ConsumersError> {
         let people: Vec<_> =
-            left_over.iter().filter_map(|name| PrimaryKey::from_hex(name).ok()).map(StoredKey::from).collect();
+            left_over.filter_map(|name| PrimaryKey::from_hex(name).ok()).map(StoredKey::from).collect();
         if people.is_empty() {
             return Ok(());
         }

@@ -82,6 +82,7 @@ pub(crate) struct Config {
     /// 0: no flood is stopped.
     pub(crate) flood_limit_bytes: u64,
     pub(crate) sweep_every: Duration,
+    pub(crate) leftovers_stay: Duration,
     pub(crate) meters: Meters,
 }
 
@@ -212,6 +213,7 @@ impl Session {
             js: js.clone(),
             registry: config.registry.clone(),
             may_clear: is_own,
+            leftovers_stay: config.leftovers_stay,
             departed: Arc::clone(&config.departed),
             meters: config.meters.clone(),
         };

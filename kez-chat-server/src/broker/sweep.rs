@@ -230,7 +230,8 @@ impl Sweep {
         }
     }
 
-    /// Purges messages to nobody; returns whether all are gone.
+    /// Purges messages to nobody; returns whether it came to its end. Who has a consumer is somebody whom the registry does
+    /// not know, and in no hurry to go: see [`consumers`](super::consumers).
     async fn purge(&self, unowned: Unowned) -> Result<bool, SweepError> {
         let deadline = Instant::now() + PURGING;
         let js = &self.js;
@@ -238,6 +239,9 @@ impl Sweep {
             .map(async |(recipient, last_seq)| {
                 if Instant::now() >= deadline {
                     return Ok(None);
+                }
+                if js.has_consumer(&recipient).await? {
+                    return Ok(Some(0));
                 }
                 js.purge_recipient(&recipient, last_seq).await.map(Some)
             })

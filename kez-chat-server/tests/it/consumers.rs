@@ -1,5 +1,7 @@
 //! Everybody has a consumer and nobody else has, whether they log in or not.
 
+use std::time::Duration;
+
 use async_nats::Client;
 use kez_core::broker::subject;
 use kez_core::identity::PrimaryKey;
@@ -93,7 +95,8 @@ async fn a_login_puts_the_own_consumer_right_and_writes_nothing_if_it_is() {
 
 #[tokio::test]
 async fn what_a_registration_left_that_did_not_end_goes() {
-    let mut testbed = Testbed::start().await.unwrap();
+    let at_once = Testbed::builder().chat_settings(|settings| settings.leftovers_stay = Duration::ZERO);
+    let mut testbed = at_once.start().await.unwrap();
     let (alice, nobody) = (Person::registered(&testbed, "alice").await, Person::new());
     let alice_on = alice.connect(&testbed).await;
     let route = alice.route(&testbed).await;
@@ -107,6 +110,45 @@ async fn what_a_registration_left_that_did_not_end_goes() {
     until(async || (!has_consumer(&operator, &nobody.primary).await).then_some(())).await;
     until(async || (waiting(&operator, &nobody.primary).await == 0).then_some(())).await;
     assert_eq!(next(&mut alice.connect(&testbed).await.inbox().await).await.payload, "to myself");
+    testbed.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_older_copy_of_the_registry_leaves_the_inboxes_of_newer_people_alone() {
+    let often = Testbed::builder().chat_settings(|settings| settings.sweep_every = Duration::from_millis(200));
+    let mut testbed = often.start().await.unwrap();
+    let alice = Person::registered(&testbed, "alice").await;
+    let (right, aside) = (testbed.folder().join("registry.db"), testbed.folder().join("aside.db"));
+    let copy = testbed.folder().join("copy.db");
+    testbed.stop_chat_server().await;
+    std::fs::copy(&right, &copy).unwrap();
+    testbed.start_chat_server().await.unwrap();
+    let bob = Person::registered(&testbed, "bob").await;
+    let alice_on = alice.connect(&testbed).await;
+    let route = alice.route(&testbed).await;
+    alice_on.send(&bob.primary, &route, "waits").await;
+    let operator = operator(&testbed).await;
+
+    testbed.stop_chat_server().await;
+    std::fs::rename(&right, &aside).unwrap();
+    std::fs::copy(&copy, &right).unwrap();
+    testbed.start_chat_server().await.unwrap();
+    // Two sweeps come and go: what waits for somebody who never was anybody is gone after each.
+    for _ in 0..2 {
+        let nobody = Person::new();
+        alice.connect(&testbed).await.send(&nobody.primary, &route, "to nobody").await;
+        until(async || (waiting(&operator, &nobody.primary).await == 0).then_some(())).await;
+    }
+    assert_eq!(waiting(&operator, &bob.primary).await, 1);
+    assert!(has_consumer(&operator, &bob.primary).await);
+
+    testbed.stop_chat_server().await;
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(testbed.folder().join(format!("registry.db{suffix}")));
+    }
+    std::fs::rename(&aside, &right).unwrap();
+    testbed.start_chat_server().await.unwrap();
+    assert_eq!(next(&mut bob.connect(&testbed).await.inbox().await).await.payload, "waits");
     testbed.shutdown().await.unwrap();
 }
 

@@ -169,7 +169,7 @@ async fn cut_a_flood(testbed: &Testbed, bytes: usize) -> (u64, Duration) {
     let mut out = std::io::stdout();
     writeln!(out, "flood: {} MiB stored, cut after {:.1} s", most >> 20, took.as_secs_f64()).unwrap();
     writeln!(out, "flood: {sent} messages sent; {rounds} of others' came through, the slowest in {slowest:?}").unwrap();
-    assert!(rounds > 10, "others' messages go on");
+    assert!(rounds > 1, "others' messages go on");
 
     assert!(is_shut_out(testbed, &mallory).await);
     let listed = done(testbed, &["handles", "list"]).await;

@@ -84,6 +84,16 @@ impl JetStream {
         Ok(found)
     }
 
+    /// Tells whether there is a consumer of this name.
+    pub(crate) async fn has_consumer(&self, name: &str) -> Result<bool, JsError> {
+        let subject = format!("$JS.API.CONSUMER.INFO.{}.{name}", subject::INBOX_STREAM);
+        match self.api::<IgnoredAny>(&subject, &Value::Null, STREAM_TIMEOUT).await {
+            Ok(_) => Ok(true),
+            Err(JsError::Refused { err_code: CONSUMER_NOT_FOUND, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn consumer_info(&self, user: &PrimaryKey) -> Result<ConsumerInfo, JsError> {
         let subject = format!("$JS.API.CONSUMER.INFO.{}.{}", subject::INBOX_STREAM, user.to_hex());
         self.api(&subject, &Value::Null, API_TIMEOUT).await
