@@ -6,17 +6,17 @@
 //! that it was, such as an older copy, and then it is of people who will be back. So it stays for a day.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use kez_core::identity::{KeyError, PrimaryKey};
+use kez_core::identity::PrimaryKey;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::jetstream::{JetStream, JsError};
 use super::meters::Meters;
+use super::trouble::{Trouble, WorkError};
 use crate::clock::now_ms;
 use crate::registry::{Registry, RegistryError, StoredKey};
 
@@ -32,16 +32,6 @@ const AT_ONCE: usize = 4;
 const REMADE_AT_ONCE: usize = 64;
 /// People whose leftovers are noted at a time.
 const DEPARTURES: usize = 256;
-
-#[derive(Debug, thiserror::Error)]
-enum ConsumersError {
-    #[error(transparent)]
-    JetStream(#[from] JsError),
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    #[error("the registry holds a key that is none; restore a backup")]
-    BadKey(#[from] KeyError),
-}
 
 /// Keeps consumers and registry alike.
 pub(crate) struct Consumers {
@@ -71,11 +61,10 @@ impl Consumers {
         let mut due = Instant::now();
         let mut nodes = Nodes::default();
         let mut left_over = HashMap::new();
+        let mut trouble = Trouble::default();
         loop {
-            if let Err(error) = self.look(&mut due, &mut nodes, &mut left_over).await {
-                let error = &error as &dyn Error;
-                tracing::warn!(error, "not everybody's inbox is known to be ready; it is looked at again");
-            }
+            let outcome = self.look(&mut due, &mut nodes, &mut left_over).await;
+            trouble.report(outcome, "making everybody's inbox ready");
             tokio::time::sleep(OFTEN).await;
         }
     }
@@ -85,7 +74,7 @@ impl Consumers {
         due: &mut Instant,
         nodes: &mut Nodes,
         left_over: &mut HashMap<String, Instant>,
-    ) -> Result<(), ConsumersError> {
+    ) -> Result<(), WorkError> {
         let silent = self.js.silent_nodes().await?;
         if silent.intersection(&nodes.silent).any(|node| !nodes.lost.contains(node)) {
             self.make_what_was_lost().await?;
@@ -109,7 +98,7 @@ impl Consumers {
 
     /// Makes the consumers again that lived on a node which is silent. Such a one neither delivers nor lets its owner log
     /// in. What it knew of acknowledgements is lost with it, so some messages are delivered twice.
-    async fn make_what_was_lost(&self) -> Result<(), ConsumersError> {
+    async fn make_what_was_lost(&self) -> Result<(), WorkError> {
         let mut names = Vec::new();
         let mut offset = 0;
         loop {
@@ -136,7 +125,7 @@ impl Consumers {
     }
 
     /// Makes what is missing; returns the names of consumers that are nobody's.
-    async fn round(&self) -> Result<HashSet<String>, ConsumersError> {
+    async fn round(&self) -> Result<HashSet<String>, WorkError> {
         let mut left_over = self.names().await?;
         let mut made = 0;
         let mut after = None;
@@ -169,14 +158,14 @@ impl Consumers {
         }
     }
 
-    async fn make(&self, owner: StoredKey) -> Result<(), ConsumersError> {
-        self.js.provision(&owner.to_primary()?).await?;
+    async fn make(&self, owner: StoredKey) -> Result<(), WorkError> {
+        self.js.provision(&owner.to_primary().map_err(RegistryError::from)?).await?;
         self.meters.consumers_made.inc();
         Ok(())
     }
 
     /// Has what is left of people taken away who are not registered. An operator's own consumer has another kind of name.
-    async fn clear<'a>(&self, left_over: impl Iterator<Item = &'a String>) -> Result<(), ConsumersError> {
+    async fn clear<'a>(&self, left_over: impl Iterator<Item = &'a String>) -> Result<(), WorkError> {
         let people: Vec<_> =
             left_over.filter_map(|name| PrimaryKey::from_hex(name).ok()).map(StoredKey::from).collect();
         if people.is_empty() {

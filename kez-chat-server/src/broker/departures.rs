@@ -5,7 +5,6 @@
 //! forget. Every step can be done twice.
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +14,9 @@ use kez_core::identity::PrimaryKey;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::jetstream::{JetStream, JsError};
+use super::jetstream::JetStream;
 use super::kick::{KickError, Kicker};
+use super::trouble::{Trouble, WorkError};
 use crate::registry::{Departure, Registry, RegistryError, Standing};
 
 /// How often the registry is looked at unasked: a command in another process may have taken somebody out.
@@ -30,36 +30,13 @@ const AT_MOST: u32 = 10_000;
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
-/// Why something of somebody is still there.
-#[derive(Debug, thiserror::Error)]
-enum DepartureError {
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    #[error(transparent)]
-    JetStream(#[from] JsError),
-    #[error(transparent)]
-    Kick(#[from] KickError),
-}
-
-impl DepartureError {
-    /// Names the part that failed. The errors' own texts differ from person to person.
-    fn part(&self) -> &'static str {
-        match self {
-            Self::Registry(_) => "registry",
-            Self::JetStream(_) => "JetStream",
-            Self::Kick(_) => "kick",
-        }
-    }
-}
-
 /// Takes away what is left of people.
 pub(crate) struct Departures {
     registry: Registry,
     kicker: Arc<Kicker>,
     wake: Arc<Notify>,
     underway: HashMap<PrimaryKey, Progress>,
-    /// The part that was last logged as failing, so that it is logged once.
-    trouble: Option<&'static str>,
+    trouble: Trouble,
 }
 
 /// How far somebody's departure has come.
@@ -80,7 +57,7 @@ enum Outcome {
 
 impl Departures {
     pub(crate) fn new(registry: Registry, kicker: Arc<Kicker>, wake: Arc<Notify>) -> Self {
-        Self { registry, kicker, wake, underway: HashMap::new(), trouble: None }
+        Self { registry, kicker, wake, underway: HashMap::new(), trouble: Trouble::default() }
     }
 
     /// Works off who left, and who leaves, for as long as the session lasts. It may be dropped at any point.
@@ -98,7 +75,7 @@ impl Departures {
     }
 
     /// Goes through everybody who is due; returns the first failure of all.
-    async fn round(&mut self, js: &JetStream) -> Result<(), DepartureError> {
+    async fn round(&mut self, js: &JetStream) -> Result<(), WorkError> {
         let departures = self.registry.departures(AT_MOST).await?;
         let since: HashMap<_, _> = departures.iter().map(|departure| (departure.person, departure.since_ms)).collect();
         self.underway.retain(|person, progress| since.get(person) == Some(&progress.since_ms));
@@ -140,23 +117,11 @@ impl Departures {
         outcome
     }
 
-    /// Logs what changed.
-    fn report(&mut self, outcome: Result<(), DepartureError>) {
-        // Who failed waits for another attempt, so a round without a failure does not say that all is well.
-        let all_well = self.underway.values().all(|progress| progress.retry == FIRST_RETRY);
-        match outcome {
-            Err(error) if self.trouble != Some(error.part()) => {
-                self.trouble = Some(error.part());
-                let error = &error as &dyn Error;
-                tracing::warn!(
-                    error,
-                    "something of people who left or are blocked is still on the broker; it is tried again"
-                );
-            }
-            Ok(()) if all_well && self.trouble.take().is_some() => {
-                tracing::info!("what is left of people is taken away again");
-            }
-            _ => {}
+    /// Logs what changed. Who failed waits for another attempt, so a round without a failure does not say that all is
+    /// well.
+    fn report(&mut self, outcome: Result<(), WorkError>) {
+        if outcome.is_err() || self.underway.values().all(|progress| progress.retry == FIRST_RETRY) {
+            self.trouble.report(outcome, "taking away what is left of people");
         }
     }
 }
@@ -168,7 +133,7 @@ async fn clear(
     kicker: &Kicker,
     js: &JetStream,
     person: &PrimaryKey,
-) -> Result<Outcome, DepartureError> {
+) -> Result<Outcome, WorkError> {
     // Who was taken out may register anew at any time, and is nobody who left from then on: what comes after this point
     // may be theirs.
     let last_seq = js.state().await?.last_seq;

@@ -16,8 +16,8 @@ use super::jetstream::{INBOX_TTL, JetStream, MAX_MESSAGE_BYTES, Measure, StreamS
 use super::kick::{KickError, Kicker};
 use super::meters::Meters;
 use super::sample::Places;
-use super::sweep::SweepError;
 use super::totals::{read_route, recipient_and_route};
+use super::trouble::WorkError;
 use crate::clock::now_ms;
 use crate::registry::{Change, Entry, Registry, RegistryError, Standing};
 use crate::routes::Routes;
@@ -107,7 +107,7 @@ impl Floods {
 
     /// Looks at messages at random of those that came between two states of the stream, and stops who certainly has sent
     /// too many of them: what a walk would find too, without a walk. Returns whether there was anybody.
-    pub(crate) async fn sample(&self, before: &StreamState, now: &StreamState) -> Result<bool, SweepError> {
+    pub(crate) async fn sample(&self, before: &StreamState, now: &StreamState) -> Result<bool, WorkError> {
         let places = Places { after: before.last_seq, last: now.last_seq };
         let stored = self.js.stored_at(places.draw()).await?;
         let flooding = places.above(
@@ -128,7 +128,7 @@ impl Floods {
         Measures(measures): &mut Measures,
         suspects: Vec<Route>,
         state: &StreamState,
-    ) -> Result<bool, SweepError> {
+    ) -> Result<bool, WorkError> {
         let known: HashSet<_> = suspects.iter().copied().collect();
         measures.retain(|route, _| known.contains(route));
         let deadline = Instant::now() + MEASURING;
@@ -156,7 +156,7 @@ impl Floods {
     }
 
     /// Looks after people who were stopped a moment ago: what came through since goes too.
-    pub(crate) async fn settle(&self) -> Result<(), SweepError> {
+    pub(crate) async fn settle(&self) -> Result<(), WorkError> {
         let stopped = std::mem::take(&mut *self.lock_stopped());
         let mut outcome = Ok(());
         for stopped in stopped {
@@ -174,7 +174,7 @@ impl Floods {
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn settle_one(&self, Stopped { who, routes, .. }: &Stopped) -> Result<(), SweepError> {
+    async fn settle_one(&self, Stopped { who, routes, .. }: &Stopped) -> Result<(), WorkError> {
         let found = self.registry.by_handle(&who.handle).await?;
         // Whom the operator has let in again is left alone.
         if found.is_some_and(|found| found.primary == who.primary && found.standing == Standing::Blocked) {
@@ -184,11 +184,11 @@ impl Floods {
     }
 
     /// Stops those by whose routes there came what can't be read.
-    pub(crate) async fn stop_unreadable(&self, routes: HashSet<Route>) -> Result<(), SweepError> {
+    pub(crate) async fn stop_unreadable(&self, routes: HashSet<Route>) -> Result<(), WorkError> {
         self.stop_all(routes.into_iter().map(|route| (route, 0)).collect(), Offence::Unreadable).await
     }
 
-    async fn stop_all(&self, flooding: HashMap<Route, u64>, offence: Offence) -> Result<(), SweepError> {
+    async fn stop_all(&self, flooding: HashMap<Route, u64>, offence: Offence) -> Result<(), WorkError> {
         if flooding.is_empty() {
             return Ok(());
         }
@@ -222,7 +222,7 @@ impl Floods {
     }
 
     /// Shuts somebody out, durably and before all else, so that they do not come back.
-    async fn stop(&self, who: Entry, mut routes: Vec<Route>, bytes: u64, offence: Offence) -> Result<(), SweepError> {
+    async fn stop(&self, who: Entry, mut routes: Vec<Route>, bytes: u64, offence: Offence) -> Result<(), WorkError> {
         let now = now_ms();
         let primary = who.primary.to_primary().map_err(RegistryError::from)?;
         // An operator may have given the handle to somebody else since they were named.
@@ -260,7 +260,7 @@ impl Floods {
     }
 
     /// Disconnects somebody and purges what has come by their routes; returns how many messages went.
-    async fn cut(&self, who: &Entry, routes: &[Route]) -> Result<u64, SweepError> {
+    async fn cut(&self, who: &Entry, routes: &[Route]) -> Result<u64, WorkError> {
         let kicked = match self.kicker.kick(&who.primary.to_primary().map_err(RegistryError::from)?).await {
             // It said so by itself, and trying again would not help.
             Err(KickError::NoSysUser) => Ok(0),
@@ -273,7 +273,7 @@ impl Floods {
         Ok(purged)
     }
 
-    async fn purge(&self, routes: &[Route], last_seq: u64) -> Result<u64, SweepError> {
+    async fn purge(&self, routes: &[Route], last_seq: u64) -> Result<u64, WorkError> {
         let mut purged = 0;
         for route in routes {
             purged += self.js.purge_route(route, last_seq).await?;
@@ -283,7 +283,7 @@ impl Floods {
     }
 
     /// Finds out whose routes these are: among those first who have sent most, then among all.
-    async fn name(&self, routes: HashSet<Route>) -> Result<HashMap<Route, Entry>, SweepError> {
+    async fn name(&self, routes: HashSet<Route>) -> Result<HashMap<Route, Entry>, WorkError> {
         let mut wanted = Wanted { routes, days: days_of_waiting(now_ms()), found: HashMap::new() };
         let mut loud = Vec::new();
         // Without the SYS user it takes longer, no more.
@@ -301,7 +301,7 @@ impl Floods {
         Ok(wanted.found)
     }
 
-    async fn look_among(&self, people: Vec<Entry>, mut wanted: Wanted) -> Result<Wanted, SweepError> {
+    async fn look_among(&self, people: Vec<Entry>, mut wanted: Wanted) -> Result<Wanted, WorkError> {
         let routes = self.routes.clone();
         let looking = tokio::task::spawn_blocking(move || {
             for who in people {
@@ -312,7 +312,7 @@ impl Floods {
         match looking.await {
             Ok(wanted) => wanted,
             // The runtime ends, or it panicked and that has been said.
-            Err(_) => Err(SweepError::Stopping),
+            Err(_) => Err(WorkError::Stopping),
         }
     }
 }
@@ -325,7 +325,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn look_at(&mut self, routes: &Routes, who: &Entry) -> Result<(), SweepError> {
+    fn look_at(&mut self, routes: &Routes, who: &Entry) -> Result<(), WorkError> {
         let primary = who.primary.to_primary().map_err(RegistryError::from)?;
         for route in routes.of(&primary, &self.days) {
             if self.routes.contains(&route) {

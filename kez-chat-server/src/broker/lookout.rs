@@ -11,7 +11,7 @@ use super::Config;
 use super::floods::Floods;
 use super::jetstream::{JetStream, Store, StreamState};
 use super::meters::Meters;
-use super::sweep::{SweepError, Trouble};
+use super::trouble::{Trouble, WorkError};
 
 /// How many looks there are for each round of the sweep.
 const LOOKS: u32 = 10;
@@ -58,7 +58,7 @@ impl Lookout {
         }
     }
 
-    async fn look(&mut self) -> Result<(), SweepError> {
+    async fn look(&mut self) -> Result<(), WorkError> {
         let store = self.js.store().await?;
         self.meters.show(&store);
         self.watch_level(&store);
@@ -69,7 +69,7 @@ impl Lookout {
         surge.and(self.floods.settle().await)
     }
 
-    async fn watch_for_surges(&mut self, state: StreamState) -> Result<(), SweepError> {
+    async fn watch_for_surges(&mut self, state: StreamState) -> Result<(), WorkError> {
         if self.seen.len() == BACK {
             self.seen.pop_front();
         }

@@ -20,6 +20,7 @@ mod meters;
 mod sample;
 mod sweep;
 mod totals;
+mod trouble;
 mod unreadable;
 
 use std::error::Error;

@@ -3,7 +3,6 @@
 //! A message for somebody registered is never purged here, read or not, unless it is part of a flood.
 
 use std::collections::{HashMap, HashSet};
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +15,11 @@ use tokio::time::Instant;
 
 use super::Config;
 use super::floods::{Floods, Measures};
-use super::jetstream::{JetStream, JsError, StreamState, Waiting};
-use super::kick::KickError;
+use super::jetstream::{JetStream, StreamState, Waiting};
 use super::meters::Meters;
 use super::totals::{Totals, read_route, recipient_and_route};
-use crate::registry::{Registry, RegistryError};
+use super::trouble::{Trouble, WorkError};
+use crate::registry::Registry;
 
 /// Pages of 100,000 pairs that one round goes through; a walk that is not at its end goes on in the next.
 const PAGES: u32 = 5;
@@ -30,31 +29,6 @@ const PURGING: Duration = Duration::from_secs(5);
 const PURGES_AT_ONCE: usize = 8;
 /// Recipients of the first walk whom the keeper is told of.
 const HINTS: usize = 4_000;
-
-/// Why a round did not come to its end.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SweepError {
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    #[error(transparent)]
-    JetStream(#[from] JsError),
-    #[error(transparent)]
-    Kick(#[from] KickError),
-    #[error("the server is stopping")]
-    Stopping,
-}
-
-impl SweepError {
-    /// Names the part that failed. The errors' own texts differ from time to time.
-    fn part(&self) -> &'static str {
-        match self {
-            Self::Registry(_) => "registry",
-            Self::JetStream(_) => "JetStream",
-            Self::Kick(_) => "kick",
-            Self::Stopping => "stopping",
-        }
-    }
-}
 
 /// Sweeps for as long as a session lasts.
 pub(crate) struct Sweep {
@@ -72,25 +46,6 @@ pub(crate) struct Sweep {
     settled: Option<StreamState>,
     hints_left: usize,
     trouble: Trouble,
-}
-
-/// What was last logged as failing, so that it is logged once.
-#[derive(Default)]
-pub(crate) struct Trouble(Option<&'static str>);
-
-impl Trouble {
-    /// Logs what changed; `what` is done again and again.
-    pub(crate) fn report(&mut self, outcome: Result<(), SweepError>, what: &'static str) {
-        match outcome {
-            Err(error) if self.0 != Some(error.part()) => {
-                self.0 = Some(error.part());
-                let error = &error as &dyn Error;
-                tracing::warn!(error, "{what} failed; it is tried again");
-            }
-            Ok(()) if self.0.take().is_some() => tracing::info!("{what} works again"),
-            _ => {}
-        }
-    }
 }
 
 /// A walk under way.
@@ -147,7 +102,7 @@ impl Sweep {
     }
 
     /// Goes on with the walk, or begins a new one if anything has changed.
-    async fn round(&mut self) -> Result<(), SweepError> {
+    async fn round(&mut self) -> Result<(), WorkError> {
         let state = self.js.state().await?;
         let (began, at) = match self.walk.began {
             Some(began) => began,
@@ -186,7 +141,7 @@ impl Sweep {
     }
 
     /// Counts a page, and picks out who is nobody.
-    async fn take(&mut self, page: Waiting, unowned: &mut Unowned) -> Result<(), SweepError> {
+    async fn take(&mut self, page: Waiting, unowned: &mut Unowned) -> Result<(), WorkError> {
         let mut keys = HashSet::new();
         let mut others = HashSet::new();
         for (subject, messages) in &page.counts {
@@ -232,7 +187,7 @@ impl Sweep {
 
     /// Purges messages to nobody; returns whether it came to its end. Who has a consumer is somebody whom the registry does
     /// not know, and in no hurry to go: see [`consumers`](super::consumers).
-    async fn purge(&self, unowned: Unowned) -> Result<bool, SweepError> {
+    async fn purge(&self, unowned: Unowned) -> Result<bool, WorkError> {
         let deadline = Instant::now() + PURGING;
         let js = &self.js;
         let mut purges = stream::iter(unowned)

@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 
 use super::floods::Floods;
 use super::jetstream::JetStream;
-use super::sweep::SweepError;
 use super::totals::{read_route, recipient_and_route};
+use super::trouble::WorkError;
 
 /// Inboxes that are looked at at the same time.
 const AT_ONCE: usize = 8;
@@ -55,7 +55,7 @@ impl Unreadable {
         }
     }
 
-    async fn clear(&self, user: &PrimaryKey) -> Result<(), SweepError> {
+    async fn clear(&self, user: &PrimaryKey) -> Result<(), WorkError> {
         let mut routes = HashSet::<Route>::new();
         for stored in self.js.unacknowledged(user).await? {
             if !is_readable(&stored.hdrs)

@@ -52,6 +52,8 @@ struct ApiError {
 
 #[derive(Deserialize)]
 struct AccountInfo {
+    /// Bytes on disk.
+    storage: u64,
     limits: AccountLimits,
 }
 
@@ -72,11 +74,14 @@ impl JetStream {
         Self { client, replicas }
     }
 
-    /// Reads how many bytes the account may store; -1: no limit of its own. A cluster that has just lost a node takes
-    /// some seconds to answer.
+    /// Reads how many bytes the account may store; -1: no limit of its own.
     pub(crate) async fn max_storage(&self) -> Result<i64, JsError> {
-        let account: AccountInfo = self.api("$JS.API.INFO", &Value::Null, STREAM_TIMEOUT).await?;
-        Ok(account.limits.max_storage)
+        Ok(self.account().await?.limits.max_storage)
+    }
+
+    /// Asks for the account's use and limits. A cluster that has just lost a node takes some seconds to answer.
+    async fn account(&self) -> Result<AccountInfo, JsError> {
+        self.api("$JS.API.INFO", &Value::Null, STREAM_TIMEOUT).await
     }
 
     async fn api<T: DeserializeOwned>(&self, subject: &str, body: &Value, timeout: Duration) -> Result<T, JsError> {

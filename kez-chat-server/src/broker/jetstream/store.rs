@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::listing::{StreamState, info_subject};
-use super::{API_TIMEOUT, JetStream, JsError, STREAM_TIMEOUT};
+use super::{JetStream, JsError, STREAM_TIMEOUT};
 
 /// What the broker stores for us, and may.
 #[derive(Clone, Copy, Debug)]
@@ -30,17 +30,8 @@ impl JetStream {
         struct Config {
             max_bytes: i64,
         }
-        #[derive(Deserialize)]
-        struct Account {
-            storage: u64,
-            limits: Limits,
-        }
-        #[derive(Deserialize)]
-        struct Limits {
-            max_storage: i64,
-        }
         let Stream { config, state } = self.api(&info_subject(), &Value::Null, STREAM_TIMEOUT).await?;
-        let account: Account = self.api("$JS.API.INFO", &Value::Null, API_TIMEOUT).await?;
+        let account = self.account().await?;
         Ok(Store {
             inbox: state,
             inbox_limit: config.max_bytes,

@@ -29,6 +29,10 @@ async fn last_of(arena: &mut Arena, subject: &str, matching: &str) -> Value {
 #[tokio::test]
 async fn expected_headers_tell_when_an_inbox_has_something_new_and_nothing_about_it() {
     let mut arena = Arena::hardened(Testbed::start().await.unwrap()).await;
+    if arena.mallory.raw.info["version"].as_str().unwrap().starts_with("2.10.") {
+        // Where this is what is installed, the test of the oldest broker says what it tells.
+        return arena.close().await;
+    }
     let (alice, bob) = (arena.alice.hex(), arena.bob.hex());
     let own = format!("kez.inbox.{}.{}", arena.mallory.hex(), arena.mallory.route);
     let wrong = |number: u64| {
