@@ -10,7 +10,7 @@ use tracing::Instrument;
 
 use crate::{
     account,
-    clock::now_ms,
+    config::{ClientBuilder, Config},
     contacts::Contacts,
     conversation::Conversation,
     event::{EventId, MessageState, PendingEvent},
@@ -86,7 +86,19 @@ impl Client {
     /// # Errors
     /// [`ClientError`]; `NotRegistered` until [`NewAccount::register`](crate::NewAccount::register) has succeeded.
     pub async fn open(home_dir: impl Into<PathBuf>, key_store: Arc<dyn KeyStore>) -> Result<Self, ClientError> {
-        let path = home_dir.into();
+        Self::builder(home_dir, key_store).open().await
+    }
+
+    /// Opens the account in a home directory with settings of one's own.
+    pub fn builder(home_dir: impl Into<PathBuf>, key_store: Arc<dyn KeyStore>) -> ClientBuilder {
+        ClientBuilder::new(home_dir.into(), key_store)
+    }
+
+    pub(crate) async fn open_with(
+        path: PathBuf,
+        key_store: Arc<dyn KeyStore>,
+        config: Config,
+    ) -> Result<Self, ClientError> {
         if !path.exists() {
             return Err(ClientError::NotRegistered);
         }
@@ -96,7 +108,7 @@ impl Client {
             return Err(ClientError::NotRegistered);
         }
         let store = Store::open(&home_dir.database(), &key).await?;
-        let row = store.account(account::new_install(), now_ms()).await?;
+        let row = store.account(account::new_install(), config.clock.now_ms()).await?;
         let (Some(handle), Some(base), true) = (row.handle, row.sigchain_base, row.published) else {
             return Err(ClientError::NotRegistered);
         };
@@ -107,6 +119,7 @@ impl Client {
             home: HomeClient::new(handle.home(), policy),
             adding: tokio::sync::Mutex::default(),
             http: Http::new(policy),
+            config,
             install: row.install,
             link: Link::default(),
             stop: stop.clone(),

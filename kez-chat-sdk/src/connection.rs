@@ -18,7 +18,6 @@ use thiserror::Error;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
-    clock::now_ms,
     denial::{Denial, UnderWay},
     net::{Info, NetError, check_broker_url},
     shared::Shared,
@@ -73,7 +72,7 @@ pub(crate) async fn connect(
     shared: &Arc<Shared>,
     events: mpsc::Sender<SessionError>,
 ) -> Result<(Session, Subscriber), SessionError> {
-    let (asked_at, asked) = (now_ms(), Instant::now());
+    let (asked_at, asked) = (shared.now_ms(), Instant::now());
     let info = shared.home.info().await?;
     shared.link.set_home_time(info.now_ms, asked_at, asked.elapsed());
     for url in &info.nats.urls {

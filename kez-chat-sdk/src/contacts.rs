@@ -9,7 +9,6 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::{
-    clock::now_ms,
     net::{HomeClient, NetError, SigchainClient, WalkError},
     shared::Shared,
     store::{ContactRow, StoreError, Trouble},
@@ -214,7 +213,7 @@ impl<'a> Contacts<'a> {
             return Err(error);
         }
         let is_known = shared.store.contact(owner).await?.is_some();
-        let contact = ContactRow::of(&chain, handle.clone(), home_agrees, base, now_ms());
+        let contact = ContactRow::of(&chain, handle.clone(), home_agrees, base, shared.now_ms());
         match (contact, outcome) {
             // Of somebody we know every sound event is kept, also of a walk that broke off: it can't be unsaid later.
             (Some(contact), outcome) if is_known || outcome.is_ok() => {

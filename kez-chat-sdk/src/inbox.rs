@@ -10,7 +10,6 @@ use kez_core::{
 };
 
 use crate::{
-    clock::now_ms,
     connection::{Session, SessionError},
     shared::Shared,
     store::{Incoming, Stored},
@@ -39,7 +38,7 @@ pub(crate) async fn take(shared: &Shared, session: &Session, frame: Message) -> 
         },
         Err(code) if needs_later_version(code) => {
             tracing::warn!(%code, "kept a message that this version can't read");
-            shared.store.quarantine(frame.payload.to_vec(), code.to_string(), now_ms()).await?;
+            shared.store.quarantine(frame.payload.to_vec(), code.to_string(), shared.now_ms()).await?;
         }
         Err(code) => tracing::warn!(%code, "dropped a frame that is no message to us"),
     }
@@ -57,7 +56,7 @@ fn open(shared: &Shared, wire: &[u8]) -> Result<Incoming, Code> {
         author: *opened.sender.key(),
         payload,
         bytes: opened.payload,
-        now_ms: now_ms(),
+        now_ms: shared.now_ms(),
     })
 }
 

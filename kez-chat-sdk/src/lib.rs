@@ -26,6 +26,7 @@
 mod account;
 mod client;
 mod clock;
+mod config;
 mod connection;
 mod contacts;
 mod conversation;
@@ -45,6 +46,8 @@ mod store;
 
 pub use account::{AccountError, NewAccount, Registered, RegistrationStep, resolve_handle};
 pub use client::{Client, ClientError};
+pub use clock::Clock;
+pub use config::ClientBuilder;
 pub use contacts::{Agreement, Contact, ContactError, Contacts};
 pub use conversation::{Conversation, SendError};
 pub use event::{Event, EventId, MessageState, Peer, PendingEvent, ShareId, SharedFile};

@@ -14,7 +14,6 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::{
-    clock::now_ms,
     connection::{Session, SessionError},
     denial::Denied,
     shared::Shared,
@@ -58,7 +57,8 @@ pub(crate) async fn run(shared: &Shared, session: &Session) -> Result<(), Sessio
             receipts_at = None;
         }
         let next_try = shared.store.next_try_ms().await?;
-        let next_try = next_try.map(|due| Instant::now() + Duration::from_millis(due.saturating_sub(now_ms()).max(1)));
+        let next_try =
+            next_try.map(|due| Instant::now() + Duration::from_millis(due.saturating_sub(shared.now_ms()).max(1)));
         let wake_at = [receipts_at, next_try].into_iter().flatten().min();
         tokio::select! {
             _ = changes.changed() => {}
@@ -85,7 +85,7 @@ pub(crate) async fn last_words(shared: &Shared, session: &Session) -> Result<(),
 }
 
 async fn send_due(shared: &Shared, session: &Session) -> Result<(), SessionError> {
-    while let Some(row) = shared.store.next_to_send(now_ms()).await? {
+    while let Some(row) = shared.store.next_to_send(shared.now_ms()).await? {
         send(shared, session, &row).await?;
     }
     Ok(())
@@ -122,7 +122,7 @@ async fn send(shared: &Shared, session: &Session, row: &OutboxRow) -> Result<(),
         Err(NotTaken::Denied) => return Err(SessionError::RouteDenied),
         Err(NotTaken::Other(cause)) => {
             tracing::warn!(%cause, "a message was not taken and will be tried again");
-            shared.store.try_later(row.row, now_ms() + RETRY_MS).await?;
+            shared.store.try_later(row.row, shared.now_ms() + RETRY_MS).await?;
         }
     }
     Ok(())

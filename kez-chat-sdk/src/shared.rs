@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 #[cfg(feature = "files")]
 use crate::files::slot::NodeSlot;
 use crate::{
-    clock::now_ms,
+    config::Config,
     home_dir::HomeDir,
     link::Link,
     net::{HomeClient, Http},
@@ -24,6 +24,7 @@ use crate::{
 /// What every part of a client shares.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) config: Config,
     pub(crate) key: SecretKey,
     pub(crate) handle: Handle,
     pub(crate) install: Install,
@@ -56,6 +57,11 @@ impl Shared {
 
     /// Returns the time by the home's clock, as far as it was asked.
     pub(crate) fn home_now_ms(&self) -> u64 {
-        self.link.to_home_time(now_ms())
+        self.link.to_home_time(self.now_ms())
+    }
+
+    /// Returns the time by our own clock.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.config.clock.now_ms()
     }
 }

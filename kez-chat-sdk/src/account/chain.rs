@@ -7,7 +7,7 @@ use kez_core::{
 
 use super::AccountError;
 use crate::{
-    clock::now_ms,
+    clock::Clock,
     net::{AppendOutcome, SigchainClient, WalkError},
     store::Store,
 };
@@ -55,7 +55,7 @@ impl<'a> OwnChain<'a> {
         if is_said(&self.chain) {
             return Ok(());
         }
-        let event = self.chain.sign_next(self.key, op, &Timestamp::from_unix_ms(now_ms()))?.clone();
+        let event = self.chain.sign_next(self.key, op, &Timestamp::from_unix_ms(Clock::system().now_ms()))?.clone();
         self.store.keep_own_event(&event).await?;
         self.upload(event.seq(), event.jws()).await
     }

@@ -15,7 +15,7 @@ use kez_core::{
 
 use super::{AccountError, backup, blocking, chain::OwnChain, load_key, new_install};
 use crate::{
-    clock::now_ms,
+    clock::Clock,
     home_dir::HomeDir,
     key_store::KeyStore,
     net::{HomeClient, HomeUrl, Http, RegisterOutcome, SigchainClient, check_broker_url},
@@ -99,7 +99,7 @@ impl NewAccount {
             }
         };
         let store = Store::open(&home_dir.database(), &key).await?;
-        let row = store.account(new_install(), now_ms()).await?;
+        let row = store.account(new_install(), Clock::system().now_ms()).await?;
         match &row.handle {
             Some(handle) if row.published => Err(AccountError::AlreadyRegistered { handle: handle.clone() }),
             _ => Ok(Self { key, store, row, _home_dir: home_dir }),
