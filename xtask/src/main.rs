@@ -46,7 +46,8 @@ Examples:
   cargo xtask soak servers     kills both servers 1,000 times while people write
   cargo xtask bench core       compares the core with its peers
   cargo xtask bench servers    compares the servers with bare handlers
-  cargo xtask bench broker     logins, inbox keeping and idle inboxes on a real broker"
+  cargo xtask bench broker     logins, inbox keeping and idle inboxes on a real broker
+  cargo xtask bench messaging  compares two clients with a harness over raw async-nats"
 )]
 struct Arguments {
     #[command(subcommand)]
