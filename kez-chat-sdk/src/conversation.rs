@@ -135,7 +135,7 @@ impl<'a> Conversation<'a> {
             nats_msg_id: rand::random(),
             sent_at_ms: shared.home_now_ms(),
             content,
-            handed_over: shared.link.is_online(),
+            at_once: shared.link.is_online(),
         }
     }
 

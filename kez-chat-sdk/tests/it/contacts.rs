@@ -1,9 +1,9 @@
 //! Contacts: pins that nobody lifts, and sending that stops.
 
-use kez_chat_sdk::{ContactError, MessageState, identity::PrimaryKey};
+use kez_chat_sdk::{ConnectionState, ContactError, MessageState, identity::PrimaryKey};
 use kez_testbed::Testbed;
 
-use crate::people::{PATIENCE, Person, next, online, text_of, two_friends};
+use crate::people::{PATIENCE, Person, next, online, text_of, two_friends, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn adding_somebody_again_and_at_the_same_time_changes_nothing() {
@@ -48,6 +48,7 @@ async fn a_handle_with_another_key_stops_sending_and_heals_by_itself_no_more() {
 
     // A message that waits while the broker is away must not go out once there is trouble.
     testbed.kill_nats().await.unwrap();
+    until(&a, |state| matches!(state, ConnectionState::Offline { .. })).await;
     let waiting = a.conversation(b.primary()).send_text("for bob only").await.unwrap();
     swap_keys(&mut testbed, "bob", "mallory").await;
     let fault = a.contacts().add("@bob").await.unwrap_err();
