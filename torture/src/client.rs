@@ -166,6 +166,8 @@ async fn read(client: &Client, peer: PrimaryKey, ledger: &Ledger) -> Result<()> 
                 }
                 client.handled(id).await?;
             }
+            // They added us before we did them, and wrote at once.
+            Event::Request { from, .. } if from.primary == peer => client.handled(id).await?,
             other => bail!("nobody sends this here: {other:?}"),
         }
     }

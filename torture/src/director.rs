@@ -172,6 +172,7 @@ impl Scene {
                 break;
             }
             sleep_until(due).await;
+            self.check_alive()?;
             self.carry_out(&strike).await?;
             if shown.elapsed() >= PROGRESS {
                 shown = Instant::now();
@@ -226,9 +227,7 @@ impl Scene {
     async fn settle(&mut self) -> Result<()> {
         let (mut last, mut moved, mut shown) = (Verdict::default(), Instant::now(), Instant::now());
         loop {
-            for client in &mut self.clients {
-                client.check_alive()?;
-            }
+            self.check_alive()?;
             let verdict = self.verdict()?;
             if verdict.is_settled() && verdict.sent == self.messages {
                 return Ok(());
@@ -249,6 +248,11 @@ impl Scene {
         }
     }
 
+    /// Checks that no client has ended by itself.
+    fn check_alive(&mut self) -> Result<()> {
+        self.clients.iter_mut().try_for_each(ClientProcess::check_alive)
+    }
+
     async fn stop_clients(&mut self) -> Result<()> {
         for client in &mut self.clients {
             client.stop().await?;
@@ -262,9 +266,13 @@ impl Scene {
     }
 
     fn progress(&self, verdict: &Verdict) {
-        let (seconds, unconfirmed) = (self.begun.elapsed().as_secs(), verdict.unconfirmed);
+        let Verdict { sent, delivered, unconfirmed, .. } = verdict;
+        let (seconds, kills) = (self.begun.elapsed().as_secs(), self.kills);
         // Whoever closed standard error does not want to know.
-        let _ = writeln!(io::stderr(), "{seconds} s: {verdict}, {unconfirmed} unconfirmed; {} kills", self.kills);
+        let _ = writeln!(
+            io::stderr(),
+            "{seconds} s: sent {sent} delivered {delivered} unconfirmed {unconfirmed} kills {kills}"
+        );
     }
 }
 

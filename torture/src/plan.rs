@@ -8,7 +8,7 @@ const DAY_MS: u64 = 24 * 3_600_000;
 /// A device's clock is off by this much at most, either way.
 const CLOCK_MS: i64 = 3 * 24 * 3_600_000;
 /// How long everything runs between two strikes.
-const PAUSE_MS: std::ops::Range<u64> = 300..4_000;
+const PAUSE_MS: std::ops::Range<u64> = 200..3_000;
 /// How long who was killed stays away.
 const AWAY_MS: std::ops::Range<u64> = 0..2_000;
 /// The same, now and then.
