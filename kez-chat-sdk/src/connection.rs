@@ -48,7 +48,7 @@ pub(crate) enum SessionError {
 /// One connection, and what the home said when it was made.
 pub(crate) struct Session {
     pub(crate) nats: async_nats::Client,
-    /// The message that is being sent.
+    /// The messages that are being sent.
     pub(crate) under_way: Arc<UnderWay>,
     info: Info,
 }
@@ -115,8 +115,6 @@ pub(crate) async fn connect(
         .await?;
     was_connected.store(true, Ordering::Relaxed);
     let deliveries = nats.subscribe(subject::deliver(&shared.primary())).await?;
-    // What failed on an earlier connection has a fair chance on this one.
-    shared.store.try_all_now().await?;
     Ok((Session { nats, under_way, info }, deliveries))
 }
 
