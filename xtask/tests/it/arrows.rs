@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kez-chat-cli", &["kez-chat-sdk"]),
     ("kez-benches", &["kez-core"]),
     ("kez-server-benches", &["kez-core", "kez-testbed"]),
+    ("kez-torture", &["kez-service", "kez-chat-server", "kez-testbed", "kez-chat-sdk"]),
     ("xtask", &[]),
 ];
 
