@@ -15,6 +15,7 @@ mod broker;
 pub mod guard;
 pub mod hostile;
 pub mod http;
+pub mod measure;
 pub mod nats_server;
 pub mod processes;
 mod testbed;

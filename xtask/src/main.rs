@@ -49,7 +49,8 @@ Examples:
   cargo xtask soak torture     the same torture for ten minutes, with 5,000 messages
   cargo xtask bench core       compares the core with its peers
   cargo xtask bench servers    compares the servers with bare handlers
-  cargo xtask bench broker     logins, inbox keeping and idle inboxes on a real broker"
+  cargo xtask bench broker     logins, inbox keeping and idle inboxes on a real broker
+  cargo xtask bench messaging  compares two clients with a harness over raw async-nats"
 )]
 struct Arguments {
     #[command(subcommand)]
