@@ -16,6 +16,7 @@ mod front;
 mod messages;
 mod operator;
 mod people;
+mod poison;
 mod privacy;
 mod raw;
 mod routes;
