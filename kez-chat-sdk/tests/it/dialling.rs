@@ -103,14 +103,14 @@ fn address_of(nats_url: &str) -> SocketAddr {
 }
 
 /// Counts who dials it, and hangs up.
-struct Trap {
+pub(crate) struct Trap {
     address: SocketAddr,
     dialled: watch::Receiver<usize>,
     task: JoinHandle<()>,
 }
 
 impl Trap {
-    async fn set() -> Self {
+    pub(crate) async fn set() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (count, dialled) = watch::channel(0);
@@ -122,11 +122,11 @@ impl Trap {
         Self { address, dialled, task }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("nats://{}", self.address)
     }
 
-    fn dialled(&self) -> usize {
+    pub(crate) fn dialled(&self) -> usize {
         *self.dialled.borrow()
     }
 

@@ -18,7 +18,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A key store as an application would bring it. A passphrase file takes a second each time, on purpose.
 #[derive(Default)]
-struct HeldKey(Mutex<Option<SecretKey>>);
+pub(crate) struct HeldKey(Mutex<Option<SecretKey>>);
 
 impl KeyStore for HeldKey {
     fn load(&self) -> Result<Option<SecretKey>, KeyStoreError> {
