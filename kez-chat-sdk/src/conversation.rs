@@ -47,6 +47,12 @@ pub enum SendError {
         /// The contact.
         to: String,
     },
+    /// A later installation has our account.
+    #[error("this account was signed in elsewhere; write from there")]
+    SignedInElsewhere,
+    /// We have left for good.
+    #[error("you have left this account for good; write from another one")]
+    YouRetired,
     /// The message can't be written.
     #[error(transparent)]
     Payload(#[from] PayloadError),
@@ -65,6 +71,8 @@ impl SendError {
             Self::Retired { .. } => "Retired",
             Self::ForeignHome { .. } => "ForeignHome",
             Self::NoInbox { .. } => "NoInbox",
+            Self::SignedInElsewhere => "SignedInElsewhere",
+            Self::YouRetired => "YouRetired",
             Self::Payload(error) => error.code().as_str(),
             Self::Store(error) => error.code(),
         }
@@ -102,6 +110,7 @@ impl<'a> Conversation<'a> {
 
     /// Writes a message that is ready to be queued.
     pub(crate) async fn compose(&self, content: Content) -> Result<Outgoing, SendError> {
+        self.shared.own.now().check_sending()?;
         let contact = self.reachable_contact().await?;
         let payload = Payload {
             id: MessageId(rand::random()),

@@ -6,6 +6,7 @@ use futures::StreamExt;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
+    account::own_chain,
     connection::{SessionError, connect},
     inbox,
     link::ConnectionState,
@@ -22,10 +23,13 @@ const SETTLED: Duration = Duration::from_secs(10);
 
 /// Keeps a session going until the client closes, then leaves nothing of it running.
 pub(crate) async fn run(shared: Arc<Shared>) {
-    keep_connected(&shared).await;
+    tokio::select! {
+        () = keep_connected(&shared) => {}
+        () = shared.own.until_over() => {}
+    }
     #[cfg(feature = "files")]
     shared.node.shutdown().await;
-    shared.link.set_connection(ConnectionState::Closed);
+    shared.link.set_connection(shared.own.now().end().unwrap_or(ConnectionState::Closed));
 }
 
 async fn keep_connected(shared: &Arc<Shared>) {
@@ -54,8 +58,12 @@ async fn keep_connected(shared: &Arc<Shared>) {
 /// Connects, and works until the connection ends.
 async fn one_session(shared: &Arc<Shared>) -> SessionError {
     let (events, mut ended) = mpsc::channel(16);
+    let connected = async {
+        own_chain::before_session(shared).await?;
+        connect(shared, events).await
+    };
     let connected = tokio::select! {
-        connected = connect(shared, events) => connected,
+        connected = connected => connected,
         () = shared.stop.cancelled() => Err(SessionError::Lost),
     };
     let (session, mut deliveries) = match connected {
@@ -76,6 +84,7 @@ async fn one_session(shared: &Arc<Shared>) -> SessionError {
     let end = tokio::select! {
         Err(error) = receiving => error,
         Err(error) = outbox::run(shared, &session) => error,
+        () = own_chain::watch(shared, session.brokers()) => SessionError::Lost,
         Some(error) = ended.recv() => error,
         () = shared.stop.cancelled() => SessionError::Lost,
     };

@@ -125,6 +125,8 @@ const MIGRATIONS: &[&str] = &[
         reader BLOB NOT NULL,
         PRIMARY KEY (blob_hash, reader)
      ) STRICT, WITHOUT ROWID;",
+    "ALTER TABLE account ADD COLUMN leaving INTEGER NOT NULL DEFAULT 0; -- 1: the person has decided to go for good
+     ALTER TABLE account ADD COLUMN chain_pin BLOB; -- where the published part of the own chain ends",
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 
 mod account;
 mod callout;
+mod chains;
 mod connection;
 mod contacts;
 mod dialling;
@@ -10,8 +11,15 @@ mod dialling;
 mod files;
 mod frames;
 mod front;
+mod gate;
+#[cfg(all(target_os = "linux", feature = "keyring"))]
+mod keyring;
+mod kills;
 mod messages;
+mod own_chain;
 mod people;
 mod privacy;
 mod raw;
+mod recover;
+mod retire;
 mod routes;
