@@ -4,8 +4,7 @@
 //! Python is (seconds), else built by Go (a minute). The oldest one that is supported is only ever our cache's.
 
 use std::{
-    env, fs,
-    io,
+    env, fs, io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };

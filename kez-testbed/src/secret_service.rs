@@ -20,7 +20,7 @@ const SESSION: &str = include_str!("secret_service/session.sh");
 /// Why there is no Secret Service to be had.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "no gnome-keyring-daemon was found, and none could be fetched: {why}\nInstall the packages gnome-keyring and dbus, or apt-get, or set KEZ_CACHE to a folder that can be written"
+    "there is no Secret Service to start: {why}\nInstall the packages gnome-keyring, dbus-bin and dbus-daemon; the first can also be fetched by apt-get into KEZ_CACHE"
 )]
 pub struct SecretServiceError {
     why: String,
@@ -35,18 +35,20 @@ pub struct SecretService {
 }
 
 impl SecretService {
-    /// Finds gnome-keyring, fetching it into the cache if needed.
+    /// Finds a session bus and gnome-keyring, fetching the latter into the cache if needed.
     ///
     /// Fetching is announced on standard error. Two processes that fetch at once wait for each other.
     ///
     /// # Errors
     /// When there is none and none can be fetched; the error says how to get one.
     pub async fn find() -> Result<Self, SecretServiceError> {
-        let on_path = env::var_os("PATH").unwrap_or_default();
-        if let Some(daemon) = env::split_paths(&on_path).map(|folder| folder.join(PROGRAM)).find(|path| path.exists()) {
+        let fault = |why: String| SecretServiceError { why };
+        if let Some(missing) = ["dbus-run-session", "dbus-send"].into_iter().find(|name| on_path(name).is_none()) {
+            return Err(fault(format!("{missing} is missing")));
+        }
+        if let Some(daemon) = on_path(PROGRAM) {
             return Ok(Self { daemon, libraries: PathBuf::new() });
         }
-        let fault = |why: String| SecretServiceError { why };
         let cache = cache::folder().ok_or_else(|| fault("there is no folder to keep it in".to_owned()))?;
         let root = cache.join("gnome-keyring");
         let _lock = lock(&cache).await.map_err(|error| fault(error.to_string()))?;
@@ -61,7 +63,7 @@ impl SecretService {
     /// Both are gone when the program has ended, or the value that is returned.
     ///
     /// # Errors
-    /// When `sh` can't be started. Without `dbus-run-session` the exit status is 127.
+    /// When `sh` can't be started.
     pub fn spawn(
         &self,
         folder: &Path,
@@ -77,6 +79,11 @@ impl SecretService {
             configure(command);
         })
     }
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let folders = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
 /// Unpacks the packages of the running distribution, which need not be installed for that.
