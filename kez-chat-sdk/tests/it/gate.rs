@@ -31,6 +31,8 @@ pub(crate) enum Moment {
 }
 
 /// Stands at the home's address and before the sigchain server. Dropping it closes both.
+///
+/// By the home's clock an hour passes whenever it is asked, so that nothing that is signed twice is the same by chance.
 pub(crate) struct Gate {
     real: Server,
     service: Arc<Service>,
@@ -46,6 +48,7 @@ struct Service {
 #[derive(Default)]
 struct State {
     seen: usize,
+    hours: u64,
     stop: Option<(usize, Moment)>,
     /// What was signed for each place of each chain, whether the server heard of it or not.
     signed: HashMap<(String, u64), String>,
@@ -121,7 +124,10 @@ impl Service {
             }
             Some(Moment::After) | None => {}
         }
-        let answer = http::Connection::open(server).await.ok()?.ask(&request).await.ok()?;
+        let mut answer = http::Connection::open(server).await.ok()?.ask(&request).await.ok()?;
+        if request.starts_with(b"GET /v1/info ") {
+            answer.body = self.state.lock().unwrap().an_hour_later(&answer.body);
+        }
         match stop {
             Some(Moment::After) => self.hold(stream).await,
             _ => tell(stream, &answer).await,
@@ -136,6 +142,13 @@ impl Service {
 }
 
 impl State {
+    fn an_hour_later(&mut self, info: &[u8]) -> Vec<u8> {
+        let mut info: Value = serde_json::from_slice(info).unwrap();
+        self.hours += 1;
+        info["now_ms"] = (info["now_ms"].as_u64().unwrap() + self.hours * 3_600_000).into();
+        info.to_string().into_bytes()
+    }
+
     /// Checks that nobody signs two events for one place: shown to anybody, that is a fork for good.
     fn note_event(&mut self, request: &[u8]) {
         let text = std::str::from_utf8(request).unwrap();
