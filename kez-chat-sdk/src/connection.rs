@@ -18,7 +18,7 @@ use thiserror::Error;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
-    account::AccountError,
+    account::{AccountError, own_chain},
     denial::{Denial, UnderWay},
     net::{Info, NetError, check_broker_url},
     shared::Shared,
@@ -89,6 +89,7 @@ pub(crate) async fn connect(
     if shared.store.note_epoch(&info.nats.epoch).await? {
         tracing::warn!("the home's inbox stream was made anew; unconfirmed messages are sent again");
     }
+    own_chain::before_session(shared, &info.nats.urls).await?;
 
     let jwt = info.nats.jwt.clone();
     // Each connection begins with the home's info, so a session that lost its connection ends. The library would

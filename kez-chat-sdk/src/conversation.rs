@@ -110,7 +110,9 @@ impl<'a> Conversation<'a> {
 
     /// Writes a message that is ready to be queued.
     pub(crate) async fn compose(&self, content: Content) -> Result<Outgoing, SendError> {
-        self.shared.own.now().check_sending()?;
+        if let Some(refusal) = self.shared.own.now().refusal() {
+            return Err(refusal);
+        }
         let contact = self.reachable_contact().await?;
         let payload = Payload {
             id: MessageId(rand::random()),

@@ -58,12 +58,8 @@ async fn keep_connected(shared: &Arc<Shared>) {
 /// Connects, and works until the connection ends.
 async fn one_session(shared: &Arc<Shared>) -> SessionError {
     let (events, mut ended) = mpsc::channel(16);
-    let connected = async {
-        own_chain::before_session(shared).await?;
-        connect(shared, events).await
-    };
     let connected = tokio::select! {
-        connected = connected => connected,
+        connected = connect(shared, events) => connected,
         () = shared.stop.cancelled() => Err(SessionError::Lost),
     };
     let (session, mut deliveries) = match connected {

@@ -57,7 +57,7 @@ impl<'a> Account<'a> {
     /// [`AccountError`]; `SignedInElsewhere` or `Retired` if the account does not live here any more.
     pub async fn sync(&self) -> Result<(), AccountError> {
         let info = self.shared.home.info().await?;
-        own_chain::check(self.shared, Some(&info.nats.urls)).await?;
+        own_chain::check(self.shared, &info.nats.urls).await?;
         match self.shared.own.now() {
             Standing::Here => Ok(()),
             Standing::Elsewhere => Err(AccountError::SignedInElsewhere),

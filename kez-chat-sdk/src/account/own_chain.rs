@@ -16,13 +16,10 @@ use crate::{
 
 /// How often the chain is looked at while a session lasts.
 const CHECK_EVERY: Duration = Duration::from_secs(600);
-/// When it is looked at again after that failed.
+/// When it is looked at again after a session has begun, or after that failed.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 /// How long a session waits for a sigchain server that is slow.
 const START_PATIENCE: Duration = Duration::from_secs(3);
-/// So soon after a look, by our clock, a new session needs none of its own: a line that comes and goes is no reason to ask
-/// each time.
-const FRESH_FOR_MS: u64 = 30_000;
 
 /// Whether the account lives in this installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +53,12 @@ impl Standing {
         }
     }
 
-    /// Refuses to send for an account that is not here any more.
-    pub(crate) fn check_sending(self) -> Result<(), SendError> {
+    /// Returns why nothing is sent for an account that is not here any more.
+    pub(crate) fn refusal(self) -> Option<SendError> {
         match self {
-            Self::Here => Ok(()),
-            Self::Elsewhere => Err(SendError::SignedInElsewhere),
-            Self::Leaving | Self::Left => Err(SendError::YouRetired),
+            Self::Here => None,
+            Self::Elsewhere => Some(SendError::SignedInElsewhere),
+            Self::Leaving | Self::Left => Some(SendError::YouRetired),
         }
     }
 }
@@ -70,8 +67,8 @@ impl Standing {
 #[derive(Debug)]
 pub(crate) struct OwnStanding {
     standing: watch::Sender<Standing>,
-    /// Held by whoever walks or writes on the chain; holds when it was last seen to be sound, by our clock.
-    turn: Mutex<Option<u64>>,
+    /// Held by whoever walks or writes on the chain.
+    turn: Mutex<()>,
 }
 
 impl OwnStanding {
@@ -99,16 +96,11 @@ impl OwnStanding {
 ///
 /// # Errors
 /// Only for somebody who is leaving, and whom a server does not let go yet.
-pub(crate) async fn before_session(shared: &Shared) -> Result<(), AccountError> {
+pub(crate) async fn before_session(shared: &Shared, brokers: &[String]) -> Result<(), AccountError> {
     if shared.own.now() == Standing::Leaving {
         return leave(shared).await;
     }
-    let look = async {
-        let checked_at = *shared.own.turn.lock().await;
-        let age = checked_at.and_then(|at| shared.now_ms().checked_sub(at));
-        if age.is_some_and(|age| age < FRESH_FOR_MS) { Ok(()) } else { check(shared, None).await }
-    };
-    match tokio::time::timeout(START_PATIENCE, look).await {
+    match tokio::time::timeout(START_PATIENCE, check(shared, brokers)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "going online without having seen the own sigchain"),
         Err(_) => tracing::warn!("going online without having seen the own sigchain: its server is slow"),
@@ -116,25 +108,26 @@ pub(crate) async fn before_session(shared: &Shared) -> Result<(), AccountError> 
     Ok(())
 }
 
-/// Keeps an eye on the chain for as long as a session lasts, and keeps the broker on it that the home names. Whether there
-/// is to be no session any more is told by [`OwnStanding::until_over`].
+/// Keeps an eye on the chain for as long as a session lasts. Whether there is to be no session any more is told by
+/// [`OwnStanding::until_over`].
 pub(crate) async fn watch(shared: &Shared, brokers: &[String]) {
+    let mut wait = RETRY_AFTER;
     loop {
-        let wait = match check(shared, Some(brokers)).await {
+        tokio::time::sleep(wait).await;
+        wait = match check(shared, brokers).await {
             Ok(()) => CHECK_EVERY,
             Err(error) => {
                 tracing::warn!(%error, "the own sigchain could not be looked at");
                 RETRY_AFTER
             }
         };
-        tokio::time::sleep(wait).await;
     }
 }
 
 /// Walks on from where the chain was left, notes whether the account still lives here, and publishes what the server lacks
 /// and what has changed.
-pub(crate) async fn check(shared: &Shared, brokers: Option<&[String]>) -> Result<(), AccountError> {
-    let mut checked_at = shared.own.turn.lock().await;
+pub(crate) async fn check(shared: &Shared, brokers: &[String]) -> Result<(), AccountError> {
+    let _turn = shared.own.turn.lock().await;
     if shared.own.now() != Standing::Here {
         return Ok(());
     }
@@ -145,21 +138,16 @@ pub(crate) async fn check(shared: &Shared, brokers: Option<&[String]>) -> Result
         tracing::warn!(?standing, "the account does not live in this installation any more");
         return Ok(());
     }
-    *checked_at = Some(shared.now_ms());
     chain.upload_kept().await?;
-    if let Some(brokers) = brokers
-        && let Some(first) = brokers.first()
-    {
-        let home = shared.handle.home();
-        let nats = chain.state().nats();
-        let is_listed = nats.is_some_and(|nats| nats.home == *home && brokers.contains(&nats.url));
-        if !is_listed || chain.state().nats_endpoints().count() > 1 {
-            let url = nats.filter(|_| is_listed).map_or(first, |nats| &nats.url).clone();
-            check_broker_url(&url, shared.policy).await?;
-            chain.ensure_broker(home, &url).await?;
-        }
+    let Some(first) = brokers.first() else { return Ok(()) };
+    let home = shared.handle.home();
+    let published = chain.state().nats().filter(|nats| nats.home == *home && brokers.contains(&nats.url));
+    if published.is_some() && chain.state().nats_endpoints().count() == 1 {
+        return Ok(());
     }
-    Ok(())
+    let url = published.map_or(first, |nats| &nats.url).clone();
+    check_broker_url(&url, shared.policy).await?;
+    chain.ensure_broker(home, &url).await
 }
 
 /// Tells the home and whoever reads the chain that the person has left for good.

@@ -114,3 +114,41 @@ pub(super) fn insert_events(tx: &Transaction<'_>, events: &[Event], uploaded: bo
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use kez_core::{
+        identity::SecretKey,
+        sigchain::{Install, Op, Timestamp},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_own_chain_goes_on_from_its_pin_and_is_walked_anew_without_a_good_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = SecretKey::from_seed([1; 32]);
+        let store = Store::open(&dir.path().join("kez.db"), &key).await.unwrap();
+        store.begin_account(Install::from_bytes([1; 8])).await.unwrap();
+        let mut chain = Chain::new(key.primary(), Policy::Production);
+        let sign = |chain: &mut Chain| {
+            chain.sign_next(&key, Op::SetHandle(None), &Timestamp::from_unix_ms(0)).unwrap().clone()
+        };
+        let published = vec![sign(&mut chain), sign(&mut chain)];
+        let (tip, pin) = (chain.tip().clone(), chain.pin());
+        // Nobody else sees what waits here, and it gives way to what was published in its place.
+        store.keep_own_event(&sign(&mut Chain::new(key.primary(), Policy::Production))).await.unwrap();
+        assert_eq!(store.own_chain(key.primary(), Policy::Production).await.unwrap().tip().seq(), 0);
+        store.adopt_own_events(published, pin).await.unwrap();
+        assert!(store.own_events_to_upload(key.primary()).await.unwrap().is_empty());
+
+        for (pin, walked) in [(None, 1), (Some("NULL"), 2), (Some("x'00'"), 2)] {
+            if let Some(pin) = pin {
+                let set = format!("UPDATE account SET chain_pin = {pin}");
+                store.transact(move |tx| Ok(tx.execute(&set, [])?)).await.unwrap();
+            }
+            let chain = store.own_chain(key.primary(), Policy::Production).await.unwrap();
+            assert_eq!((chain.tip(), chain.events().len()), (&tip, walked), "{pin:?}");
+        }
+    }
+}
