@@ -30,6 +30,10 @@ pub enum ConnectionState {
         /// When the next attempt is made.
         retry_in: Duration,
     },
+    /// A later installation has the account. This one makes no more connections; what it has can be read.
+    SignedInElsewhere,
+    /// The person has left for good. No more connections are made; what is here can be read.
+    Retired,
     /// The client was shut down.
     Closed,
 }
@@ -39,6 +43,8 @@ impl fmt::Display for ConnectionState {
         match self {
             Self::Connecting => f.write_str("connecting"),
             Self::Online => f.write_str("online"),
+            Self::SignedInElsewhere => f.write_str("signed in elsewhere"),
+            Self::Retired => f.write_str("retired"),
             Self::Closed => f.write_str("closed"),
             Self::Offline { cause, retry_in } => {
                 write!(f, "offline ({cause}); next try in {} s", retry_in.as_secs().max(1))

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
+    account::own_chain,
     connection::{SessionError, connect},
     inbox,
     link::ConnectionState,
@@ -24,10 +25,13 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     if let Err(error) = inbox::retry_quarantined(&shared).await {
         tracing::warn!(%error, "what was put aside was not tried again");
     }
-    keep_connected(&shared).await;
+    tokio::select! {
+        () = keep_connected(&shared) => {}
+        () = shared.own.until_over() => {}
+    }
     #[cfg(feature = "files")]
     shared.node.shutdown().await;
-    shared.link.set_connection(ConnectionState::Closed);
+    shared.link.set_connection(shared.own.now().end().unwrap_or(ConnectionState::Closed));
 }
 
 async fn keep_connected(shared: &Arc<Shared>) {
@@ -72,6 +76,7 @@ async fn one_session(shared: &Arc<Shared>) -> SessionError {
     let end = tokio::select! {
         Err(error) = inbox::run(shared, &session, deliveries) => error,
         Err(error) = outbox::run(shared, &session) => error,
+        () = own_chain::watch(shared, session.brokers()) => SessionError::Lost,
         Some(error) = ended.recv() => error,
         () = shared.stop.cancelled() => SessionError::Lost,
     };

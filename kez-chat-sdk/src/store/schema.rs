@@ -165,6 +165,8 @@ const MIGRATIONS: &[&str] = &[
         given_out INTEGER NOT NULL,         -- 1: it only marks its number as taken
         PRIMARY KEY (author, install, seq, id)
      ) STRICT, WITHOUT ROWID;",
+    "ALTER TABLE account ADD COLUMN leaving INTEGER NOT NULL DEFAULT 0; -- 1: the person has decided to go for good
+     ALTER TABLE account ADD COLUMN chain_pin BLOB; -- where the published part of the own chain ends",
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
