@@ -50,6 +50,19 @@ pub enum BegunAccount {
     BackedUp(BackedUpAccount),
 }
 
+impl BegunAccount {
+    /// [Confirms the backup by a file](NewAccount::confirm_backup_file), unless an earlier attempt has confirmed it.
+    ///
+    /// # Errors
+    /// As [`NewAccount::confirm_backup_file`].
+    pub async fn with_backup_file(self, path: &Path) -> Result<BackedUpAccount, Unconfirmed> {
+        match self {
+            Self::New(account) => account.confirm_backup_file(path).await,
+            Self::BackedUp(account) => Ok(account),
+        }
+    }
+}
+
 /// An account in the making: there is a key, and it is kept.
 ///
 /// It can only become an account by way of a [`BackedUpAccount`], which has what registers: no application can skip the
@@ -57,14 +70,12 @@ pub enum BegunAccount {
 ///
 /// ```no_run
 /// use std::{path::Path, sync::Arc};
-/// use kez_chat_sdk::{BegunAccount, HomeUrl, NewAccount, Passphrase, PassphraseFile, resolve_handle};
+/// use kez_chat_sdk::{HomeUrl, NewAccount, Passphrase, PassphraseFile, resolve_handle};
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// let key_store = PassphraseFile::new("bot/seed.age", Passphrase::new("correct horse".into()));
-/// let account = match NewAccount::begin("bot", Arc::new(key_store)).await? {
-///     BegunAccount::New(account) => account.confirm_backup_file(Path::new("bot-backup.txt")).await?,
-///     BegunAccount::BackedUp(account) => account,
-/// };
+/// let begun = NewAccount::begin("bot", Arc::new(key_store)).await?;
+/// let account = begun.with_backup_file(Path::new("bot-backup.txt")).await?;
 /// let handle = resolve_handle("bot-1", Some(&HomeUrl::parse("https://kez.lat")?))?;
 /// let registered = account.register(&handle, |step| println!("{step}")).await?;
 /// println!("{} is {}", registered.handle, registered.primary);

@@ -145,7 +145,7 @@ mod tests {
         for (pin, walked) in [(None, 1), (Some("NULL"), 2), (Some("x'00'"), 2)] {
             if let Some(pin) = pin {
                 let set = format!("UPDATE account SET chain_pin = {pin}");
-                store.transact(move |tx| Ok(tx.execute(&set, [])?)).await.unwrap();
+                store.transact::<_, StoreError>(move |tx| Ok(tx.execute(&set, [])?)).await.unwrap();
             }
             let chain = store.own_chain(key.primary(), Policy::Production).await.unwrap();
             assert_eq!((chain.tip(), chain.events().len()), (&tip, walked), "{pin:?}");

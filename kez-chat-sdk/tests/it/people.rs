@@ -76,10 +76,7 @@ impl Person {
 
     /// Begins and makes a backup file, or goes on with what has one.
     pub(crate) async fn backed_up(&self) -> BackedUpAccount {
-        match self.begin().await {
-            BegunAccount::New(account) => account.confirm_backup_file(&self.words_file()).await.unwrap(),
-            BegunAccount::BackedUp(account) => account,
-        }
+        self.begin().await.with_backup_file(&self.words_file()).await.unwrap()
     }
 
     /// Registers a name with a backup file, and opens the client.

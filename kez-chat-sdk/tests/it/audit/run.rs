@@ -122,8 +122,8 @@ impl Life {
 
     async fn register(&self, name: &str, key_store: Arc<dyn KeyStore>) -> Client {
         let home = self.folder.homes().join(name);
-        let mut account = NewAccount::begin(&home, Arc::clone(&key_store)).await.unwrap();
-        account.confirm_backup_file(&self.folder.elsewhere().join(format!("{name}'s words"))).await.unwrap();
+        let begun = NewAccount::begin(&home, Arc::clone(&key_store)).await.unwrap();
+        let account = begun.with_backup_file(&self.folder.elsewhere().join(format!("{name}'s words"))).await.unwrap();
         tracing::debug!(?account, "what an application may log");
         let server = HomeUrl::parse(&self.testbed.home_url()).unwrap();
         let handle = resolve_handle(name, Some(&server)).unwrap();
