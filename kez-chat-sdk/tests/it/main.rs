@@ -5,6 +5,7 @@ mod account;
 #[cfg(feature = "files")]
 mod audit;
 mod callout;
+mod chains;
 mod connection;
 mod contacts;
 mod database;
@@ -13,10 +14,17 @@ mod dialling;
 mod files;
 mod frames;
 mod front;
+mod gate;
+#[cfg(all(target_os = "linux", feature = "keyring"))]
+mod keyring;
+mod kills;
 mod messages;
 mod operator;
+mod own_chain;
 mod people;
 mod poison;
 mod privacy;
 mod raw;
+mod recover;
+mod retire;
 mod routes;
