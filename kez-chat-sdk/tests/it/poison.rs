@@ -159,8 +159,7 @@ fn nonsense(attackers: &[SecretKey], b: &Client, a: &Client, dead_home: &Trap) -
     let mut frames: Vec<_> =
         frames.into_iter().enumerate().map(|(number, wire)| (number % attackers.len(), wire)).collect();
     // What opens well and then says something odd comes from a stranger and from a contact.
-    for by in 0..2 {
-        let key = &attackers[by];
+    for (by, key) in attackers.iter().enumerate().take(2) {
         let mut say = |payload: &[u8]| frames.push((by, seal_for(key, b.primary(), payload)));
         broken(&sound).iter().for_each(|payload| say(payload));
         for (number, from) in (0u8..).zip(&homes) {

@@ -1,6 +1,9 @@
 //! Leaks on purpose: what the audit has to find, or it finds nothing.
 
-use std::fs;
+use std::{
+    fs,
+    io::{self, Write as _},
+};
 
 use data_encoding::{BASE32_NOPAD, BASE64, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 use kez_chat_sdk::{KeyStore as _, broker::subject};
@@ -124,8 +127,8 @@ impl Leak {
         let text = || std::str::from_utf8(&bytes).unwrap();
         match self.way {
             Way::Log => tracing::trace!(target: "control", said = text()),
-            Way::Stdout => println!("{}", text()),
-            Way::Stderr => eprintln!("{}", text()),
+            Way::Stdout => writeln!(io::stdout(), "{}", text()).unwrap(),
+            Way::Stderr => writeln!(io::stderr(), "{}", text()).unwrap(),
             Way::FileInHome(name) => fs::write(life.folder.homes().join("alice").join(name), &bytes).unwrap(),
             Way::PlainDatabase => {
                 for (name, key) in [("alice", life.alice.load()), ("bob", life.bob.load())] {
