@@ -11,7 +11,8 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use kez_chat_sdk::{
-    Client, Clock, Event, HomeUrl, KeyStore, KeyStoreError, MessageState, NewAccount, PendingEvent,
+    BegunAccount, Client, Clock, Event, HomeUrl, KeyStore, KeyStoreError, MessageState, NewAccount, Order,
+    PendingEvent,
     identity::{PrimaryKey, SecretKey},
     resolve_handle,
 };
@@ -27,6 +28,8 @@ const RETRY: Duration = Duration::from_millis(200);
 const GAP_WAIT: Duration = Duration::from_hours(24);
 /// An application takes its time with one message in so many, so that kills fall between seeing and handling it.
 const SLOW_ONE_IN: u64 = 16;
+/// How many events an application takes at once, at most.
+const TOGETHER: usize = 16;
 const SLOW: Duration = Duration::from_millis(40);
 
 /// Who a client is, and where it keeps its things.
@@ -79,8 +82,10 @@ impl Place {
 /// Registers the account.
 pub(crate) async fn prepare(place: &Place) -> Result<()> {
     process::init_logging(LogFormat::Pretty, LOG)?;
-    let mut account = NewAccount::begin(place.account(), place.key_store()).await?;
-    account.confirm_backup_file(&place.folder.join("words.txt")).await?;
+    let account = match NewAccount::begin(place.account(), place.key_store()).await? {
+        BegunAccount::New(account) => account.confirm_backup_file(&place.folder.join("words.txt")).await?,
+        BegunAccount::BackedUp(account) => account,
+    };
     let handle = resolve_handle(&place.name, Some(&HomeUrl::parse(&place.home)?))?;
     account.register(&handle, |step| tracing::info!("{step}")).await?;
     Ok(())
@@ -146,31 +151,45 @@ fn next_mark(before: &[Record]) -> Mark {
     })
 }
 
-/// Takes event after event.
+/// Takes what happens, by turns alone and with others.
 async fn read(client: &Client, peer: PrimaryKey, ledger: &Ledger) -> Result<()> {
-    loop {
-        let PendingEvent { id, event, .. } = client.next_event().await?;
-        match event {
-            Event::Message { from, text, .. } if from.primary == peer => {
-                let mark: Mark = text.parse()?;
-                ledger.write(Record::Shown(mark))?;
-                if mark.number.is_multiple_of(SLOW_ONE_IN) {
-                    sleep(SLOW).await;
-                }
-                client.handled(id).await?;
-                ledger.write(Record::Handled(mark))?;
-            }
-            Event::MessageState { id: message, state, .. } => {
-                if matches!(state, MessageState::Delivered | MessageState::Read) {
-                    ledger.write(Record::Arrived(message))?;
-                }
-                client.handled(id).await?;
-            }
-            // They added us before we did them, and wrote at once.
-            Event::Request { from, .. } if from.primary == peer => client.handled(id).await?,
-            other => bail!("nobody sends this here: {other:?}"),
+    for most in [1, TOGETHER].into_iter().cycle() {
+        let pending = client.next_events(most).await?;
+        let mut shown = Vec::new();
+        for PendingEvent { event, .. } in &pending {
+            shown.extend(show(event, peer, ledger)?);
+        }
+        if shown.iter().any(|mark| mark.number.is_multiple_of(SLOW_ONE_IN)) {
+            sleep(SLOW).await;
+        }
+        client.handled_all(&pending.iter().map(|event| event.id).collect::<Vec<_>>()).await?;
+        for mark in shown {
+            ledger.write(Record::Handled(mark))?;
         }
     }
+    Ok(())
+}
+
+/// Notes what an event says; returns the message that it is.
+fn show(event: &Event, peer: PrimaryKey, ledger: &Ledger) -> Result<Option<Mark>> {
+    match event {
+        Event::Message { from, text, order, .. } if from.primary == peer => {
+            let mark: Mark = text.parse()?;
+            if *order != Order::InOrder {
+                ledger.write(Record::Marked(mark))?;
+            }
+            ledger.write(Record::Shown(mark))?;
+            return Ok(Some(mark));
+        }
+        Event::MessageState { id, state: MessageState::Delivered | MessageState::Read, .. } => {
+            ledger.write(Record::Arrived(*id))?;
+        }
+        Event::MessageState { .. } => {}
+        // They added us before we did them, and wrote at once.
+        Event::Request { from, .. } if from.primary == peer => {}
+        other => bail!("nobody sends this here: {other:?}"),
+    }
+    Ok(None)
 }
 
 /// A seed in a file, as it is: a passphrase file takes a second at each start, on purpose.

@@ -20,7 +20,8 @@ pub(crate) struct Verdict {
     pub(crate) lost: Vec<Found>,
     /// Messages that an application was given again after it had handled them, or a second time by one process.
     pub(crate) doubled: Vec<Found>,
-    /// Messages that an application was given for the first time after a later one.
+    /// Messages that an application was given for the first time after a later one, or with a word that the order is broken:
+    /// where nothing is lost, it never is.
     pub(crate) reordered: Vec<Found>,
     /// Messages of which the sender's SDK never said that they arrived.
     pub(crate) unconfirmed: u64,
@@ -53,7 +54,7 @@ impl Verdict {
         let mut shown = HashMap::new();
         let mut latest = None;
         let mut process = 0;
-        let mut handled = HashSet::new();
+        let (mut handled, mut marked) = (HashSet::new(), HashSet::new());
         for record in recipient {
             match record {
                 Record::Started => process += 1,
@@ -63,12 +64,13 @@ impl Verdict {
                         self.doubled.push((from, *mark));
                     }
                     if before.is_none() {
-                        if latest.is_some_and(|latest| *mark < latest) {
+                        if marked.contains(mark) || latest.is_some_and(|latest| *mark < latest) {
                             self.reordered.push((from, *mark));
                         }
                         latest = latest.max(Some(*mark));
                     }
                 }
+                Record::Marked(mark) => drop(marked.insert(*mark)),
                 Record::Handled(mark) => drop(handled.insert(*mark)),
                 Record::Sending(_) | Record::Sent(..) | Record::Arrived(_) => {}
             }
@@ -168,6 +170,13 @@ mod tests {
         let verdict = judge(&[1, 3, 2].map(|number| taken(mark(number, 1))).concat());
         assert_eq!(verdict.reordered, [(0, mark(2, 1))]);
         assert!(verdict.is_settled() && !verdict.is_good());
+    }
+
+    #[test]
+    fn a_word_of_disorder_is_caught_although_the_order_is_right() {
+        let [one, two, three] = [1, 2, 3].map(|number| mark(number, 1));
+        let verdict = judge(&[&taken(one)[..], &[Record::Marked(two)], &taken(two), &taken(three)].concat());
+        assert_eq!(verdict.reordered, [(0, two)]);
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub(crate) enum Record {
     Sent(Mark, MessageId),
     /// The SDK says that it arrived.
     Arrived(MessageId),
+    /// What it is given next comes with a word that the order is broken.
+    Marked(Mark),
     /// The application was given the other one's message.
     Shown(Mark),
     /// The SDK has taken the application's word that it is done with it.
@@ -72,6 +74,7 @@ impl fmt::Display for Record {
             Self::Sending(mark) => write!(f, "sending {mark}"),
             Self::Sent(mark, id) => write!(f, "sent {mark} {id}"),
             Self::Arrived(id) => write!(f, "arrived {id}"),
+            Self::Marked(mark) => write!(f, "marked {mark}"),
             Self::Shown(mark) => write!(f, "shown {mark}"),
             Self::Handled(mark) => write!(f, "handled {mark}"),
         }
@@ -89,6 +92,7 @@ impl FromStr for Record {
             ["sending", mark] => Self::Sending(mark.parse()?),
             ["sent", mark, name] => Self::Sent(mark.parse()?, id(name)?),
             ["arrived", name] => Self::Arrived(id(name)?),
+            ["marked", mark] => Self::Marked(mark.parse()?),
             ["shown", mark] => Self::Shown(mark.parse()?),
             ["handled", mark] => Self::Handled(mark.parse()?),
             _ => return Err(Foreign(line.to_owned())),
@@ -145,6 +149,7 @@ mod tests {
             Record::Sending(mark),
             Record::Sent(mark, id),
             Record::Arrived(id),
+            Record::Marked(mark),
             Record::Shown(mark),
             Record::Handled(mark),
         ];
