@@ -22,8 +22,8 @@ impl Person {
         let handle = resolve_handle(name, Some(&HomeUrl::parse(home_url).unwrap())).unwrap();
         if !folder.exists() {
             fs::create_dir(&folder).unwrap();
-            let mut account = NewAccount::begin(folder.join("home"), key_store.clone()).await.unwrap();
-            account.confirm_backup_file(&folder.join("words")).await.unwrap();
+            let begun = NewAccount::begin(folder.join("home"), key_store.clone()).await.unwrap();
+            let account = begun.with_backup_file(&folder.join("words")).await.unwrap();
             account.register(&handle, |_| {}).await.unwrap();
         }
         let key = key_store.load().unwrap().unwrap();

@@ -9,15 +9,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    account,
+    account::{
+        self, Account,
+        own_chain::{OwnStanding, Standing},
+    },
     config::{ClientBuilder, Config},
     contacts::Contacts,
-    conversation::Conversation,
+    conversation::{Conversation, OutboxEntry},
     event::{EventId, MessageState, PendingEvent},
     home_dir::{HomeDir, HomeDirError},
     key_store::{KeyStore, KeyStoreError},
     link::{ConnectionState, Link},
     net::{HomeClient, HomeUrl, Http, SigchainClient},
+    peers::Peers,
     session,
     shared::Shared,
     store::{Store, StoreError},
@@ -84,7 +88,8 @@ impl Client {
     /// Opens the account in a home directory. It works offline and connects in the background.
     ///
     /// # Errors
-    /// [`ClientError`]; `NotRegistered` until [`NewAccount::register`](crate::NewAccount::register) has succeeded.
+    /// [`ClientError`]; `NotRegistered` until [`BackedUpAccount::register`](crate::BackedUpAccount::register) has
+    /// succeeded.
     pub async fn open(home_dir: impl Into<PathBuf>, key_store: Arc<dyn KeyStore>) -> Result<Self, ClientError> {
         Self::builder(home_dir, key_store).open().await
     }
@@ -108,19 +113,26 @@ impl Client {
             return Err(ClientError::NotRegistered);
         }
         let store = Store::open(&home_dir.database(), &key).await?;
-        let row = store.account(account::new_install(), config.clock.now_ms()).await?;
+        let row = store.account().await?.ok_or(ClientError::NotRegistered)?;
         let (Some(handle), Some(base), true) = (row.handle, row.sigchain_base, row.published) else {
             return Err(ClientError::NotRegistered);
         };
         let policy = HomeUrl::of(handle.home().clone()).policy();
+        let own_chain = store.own_chain(key.primary(), policy).await?;
+        let own_handles = own_chain.state().past_handles().cloned().chain([handle.clone()]).collect();
+        let standing = Standing::of(own_chain.state(), row.install, row.leaving);
         let stop = CancellationToken::new();
         let shared = Arc::new(Shared {
+            own_handles,
+            peers: Peers::default(),
             sigchain_url: SigchainClient::chain_url(&base, &key.primary()),
             home: HomeClient::new(handle.home(), policy),
             adding: tokio::sync::Mutex::default(),
             http: Http::new(policy),
             config,
             install: row.install,
+            born_at_ms: row.born_at_ms,
+            own: OwnStanding::new(standing),
             link: Link::default(),
             stop: stop.clone(),
             #[cfg(feature = "files")]
@@ -153,6 +165,12 @@ impl Client {
     #[must_use]
     pub fn sigchain_url(&self) -> &str {
         &self.shared.sigchain_url
+    }
+
+    /// Looks after the account itself: its backup, its sigchain, and leaving for good.
+    #[must_use]
+    pub fn account(&self) -> Account<'_> {
+        Account::new(&self.shared)
     }
 
     /// Looks at, and adds to, the people we know.
@@ -209,6 +227,14 @@ impl Client {
         }
     }
 
+    /// Lists what was accepted for sending and is not known to have arrived, in its order.
+    ///
+    /// # Errors
+    /// [`ClientError::Store`].
+    pub async fn outbox(&self) -> Result<Vec<OutboxEntry>, ClientError> {
+        Ok(self.shared.store.undelivered(self.primary()).await?)
+    }
+
     /// Waits for the next event. An event comes again after a restart until it is [handled](Client::handled);
     /// while the client is open each is given out once.
     ///
@@ -217,14 +243,27 @@ impl Client {
     /// # Errors
     /// [`ClientError::Store`], also when the client was shut down meanwhile.
     pub async fn next_event(&self) -> Result<PendingEvent, ClientError> {
+        loop {
+            if let Some(event) = self.next_events(1).await?.pop() {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// Waits until there are events, and returns up to `max` of them in their order.
+    ///
+    /// # Errors
+    /// As [`next_event`](Client::next_event).
+    pub async fn next_events(&self, max: usize) -> Result<Vec<PendingEvent>, ClientError> {
         let mut changes = self.shared.store.changes();
         loop {
             changes.mark_unchanged();
             {
                 let mut given = self.shared.link.given().await;
-                if let Some(pending) = self.shared.store.event_after(*given).await? {
-                    *given = pending.id;
-                    return Ok(pending);
+                let events = self.shared.store.events_after(*given, max.max(1)).await?;
+                if let Some(last) = events.last() {
+                    *given = last.id;
+                    return Ok(events);
                 }
             }
             tokio::select! {
@@ -239,7 +278,15 @@ impl Client {
     /// # Errors
     /// [`ClientError::Store`]; the event comes again.
     pub async fn handled(&self, id: EventId) -> Result<(), ClientError> {
-        Ok(self.shared.store.forget_event(id).await?)
+        self.handled_all(&[id]).await
+    }
+
+    /// Says that the application is done with some events: all of them are forgotten, or none.
+    ///
+    /// # Errors
+    /// As [`handled`](Client::handled).
+    pub async fn handled_all(&self, ids: &[EventId]) -> Result<(), ClientError> {
+        Ok(self.shared.store.forget_events(ids.to_vec()).await?)
     }
 
     /// Leaves the broker, stops serving files and closes the account.

@@ -18,6 +18,7 @@ use thiserror::Error;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
+    account::{AccountError, own_chain},
     denial::{Denial, UnderWay},
     net::{Info, NetError, check_broker_url},
     shared::Shared,
@@ -42,13 +43,15 @@ pub(crate) enum SessionError {
     #[error("the broker denied us what we listen to: {subject}")]
     SubscriptionDenied { subject: String },
     #[error(transparent)]
+    Account(#[from] AccountError),
+    #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 /// One connection, and what the home said when it was made.
 pub(crate) struct Session {
     pub(crate) nats: async_nats::Client,
-    /// The message that is being sent.
+    /// The messages that are being sent.
     pub(crate) under_way: Arc<UnderWay>,
     info: Info,
 }
@@ -57,6 +60,11 @@ impl Session {
     /// Returns the subject under which a message to `recipient` is published now.
     pub(crate) fn inbox_subject(&self, shared: &Shared, recipient: &PrimaryKey) -> Option<String> {
         Some(inbox_subject(&shared.key, self.info.server_keys.first()?, recipient, shared.home_now_ms()))
+    }
+
+    /// Returns the brokers that the home names.
+    pub(crate) fn brokers(&self) -> &[String] {
+        &self.info.nats.urls
     }
 
     pub(crate) fn streams(&self) -> &[String] {
@@ -81,6 +89,7 @@ pub(crate) async fn connect(
     if shared.store.note_epoch(&info.nats.epoch).await? {
         tracing::warn!("the home's inbox stream was made anew; unconfirmed messages are sent again");
     }
+    own_chain::before_session(shared, &info.nats.urls).await?;
 
     let jwt = info.nats.jwt.clone();
     // Each connection begins with the home's info, so a session that lost its connection ends. The library would
@@ -115,8 +124,6 @@ pub(crate) async fn connect(
         .await?;
     was_connected.store(true, Ordering::Relaxed);
     let deliveries = nats.subscribe(subject::deliver(&shared.primary())).await?;
-    // What failed on an earlier connection has a fair chance on this one.
-    shared.store.try_all_now().await?;
     Ok((Session { nats, under_way, info }, deliveries))
 }
 

@@ -1,6 +1,7 @@
 //! The kez-chat client: accounts, contacts, end-to-end encrypted messages, and files on demand.
 //!
-//! An application makes an account once ([`NewAccount`]), then opens a [`Client`] on the same home directory. Whatever
+//! An application makes an account once ([`NewAccount`]), or gets it back from its words ([`recover_account`]), then opens a
+//! [`Client`] on the same home directory. Whatever
 //! the client promises is on disk before the call returns: a message that was accepted for sending is sent, now or when
 //! the network is back, and an event is given out until the application says that it handled it.
 //!
@@ -40,17 +41,22 @@ mod key_store;
 mod link;
 mod net;
 mod outbox;
+mod peers;
 mod session;
 mod shared;
+mod sightings;
 mod store;
 
-pub use account::{AccountError, NewAccount, Registered, RegistrationStep, resolve_handle};
+pub use account::{
+    Account, AccountError, BackedUpAccount, BegunAccount, NewAccount, Registered, RegistrationStep, Unconfirmed,
+    recover_account, resolve_handle,
+};
 pub use client::{Client, ClientError};
 pub use clock::Clock;
 pub use config::ClientBuilder;
 pub use contacts::{Agreement, Contact, ContactError, Contacts};
-pub use conversation::{Conversation, SendError};
-pub use event::{Event, EventId, MessageState, Peer, PendingEvent, ShareId, SharedFile};
+pub use conversation::{Conversation, OutboxEntry, SendError};
+pub use event::{Event, EventId, MessageState, Order, Peer, PendingEvent, ShareId, SharedFile};
 #[cfg(feature = "files")]
 pub use files::{Files, FilesError, Offer, Share, TransferError, TransferProgress};
 pub use home_dir::HomeDirError;

@@ -6,9 +6,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::{
+    sync::{Mutex, MutexGuard, watch},
+    time::Instant,
+};
 
-use crate::event::EventId;
+use kez_core::identity::PrimaryKey;
+
+use crate::{event::EventId, inbox::Gaps, sightings::Sightings};
 
 /// Whether the client is connected to its home's broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +30,10 @@ pub enum ConnectionState {
         /// When the next attempt is made.
         retry_in: Duration,
     },
+    /// A later installation has the account. This one makes no more connections; what it has can be read.
+    SignedInElsewhere,
+    /// The person has left for good. No more connections are made; what is here can be read.
+    Retired,
     /// The client was shut down.
     Closed,
 }
@@ -34,6 +43,8 @@ impl fmt::Display for ConnectionState {
         match self {
             Self::Connecting => f.write_str("connecting"),
             Self::Online => f.write_str("online"),
+            Self::SignedInElsewhere => f.write_str("signed in elsewhere"),
+            Self::Retired => f.write_str("retired"),
             Self::Closed => f.write_str("closed"),
             Self::Offline { cause, retry_in } => {
                 write!(f, "offline ({cause}); next try in {} s", retry_in.as_secs().max(1))
@@ -51,6 +62,8 @@ pub(crate) struct Link {
     /// How many messages in a row the broker has denied.
     denials: AtomicU32,
     given: Mutex<EventId>,
+    gaps: Mutex<Gaps>,
+    sightings: Sightings,
 }
 
 impl Default for Link {
@@ -60,6 +73,8 @@ impl Default for Link {
             clock_offset_ms: AtomicI64::new(0),
             denials: AtomicU32::new(0),
             given: Mutex::new(EventId::default()),
+            gaps: Mutex::default(),
+            sightings: Sightings::default(),
         }
     }
 }
@@ -71,6 +86,11 @@ impl Link {
 
     pub(crate) fn connection(&self) -> watch::Receiver<ConnectionState> {
         self.connection.subscribe()
+    }
+
+    /// Tells whether what is queued goes to the broker at once.
+    pub(crate) fn is_online(&self) -> bool {
+        *self.connection.borrow() == ConnectionState::Online
     }
 
     /// Notes the home's clock, which it told when asked at `asked_at_ms` by ours; the answer took as long as `took`. It
@@ -92,6 +112,16 @@ impl Link {
 
     pub(crate) fn forget_denials(&self) {
         self.denials.store(0, Ordering::Relaxed);
+    }
+
+    /// Returns how long messages have waited for earlier ones; the session that receives holds it.
+    pub(crate) async fn gaps(&self) -> MutexGuard<'_, Gaps> {
+        self.gaps.lock().await
+    }
+
+    /// Notes that somebody is there. Tells whether they have been for so long that what they have not confirmed is lost.
+    pub(crate) fn saw(&self, who: &PrimaryKey, now: Instant) -> bool {
+        self.sightings.note(who, now)
     }
 
     /// Returns the last event that was given out since the client was opened; whoever holds it gives out the next.

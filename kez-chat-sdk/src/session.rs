@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::StreamExt;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
+    account::own_chain,
     connection::{SessionError, connect},
     inbox,
     link::ConnectionState,
@@ -22,10 +22,16 @@ const SETTLED: Duration = Duration::from_secs(10);
 
 /// Keeps a session going until the client closes, then leaves nothing of it running.
 pub(crate) async fn run(shared: Arc<Shared>) {
-    keep_connected(&shared).await;
+    if let Err(error) = inbox::retry_quarantined(&shared).await {
+        tracing::warn!(%error, "what was put aside was not tried again");
+    }
+    tokio::select! {
+        () = keep_connected(&shared) => {}
+        () = shared.own.until_over() => {}
+    }
     #[cfg(feature = "files")]
     shared.node.shutdown().await;
-    shared.link.set_connection(ConnectionState::Closed);
+    shared.link.set_connection(shared.own.now().end().unwrap_or(ConnectionState::Closed));
 }
 
 async fn keep_connected(shared: &Arc<Shared>) {
@@ -58,24 +64,19 @@ async fn one_session(shared: &Arc<Shared>) -> SessionError {
         connected = connect(shared, events) => connected,
         () = shared.stop.cancelled() => Err(SessionError::Lost),
     };
-    let (session, mut deliveries) = match connected {
+    let (session, deliveries) = match connected {
         Ok(connected) => connected,
         Err(error) => return error,
     };
     shared.link.set_connection(ConnectionState::Online);
     tracing::info!("online");
 
-    let receiving = async {
-        while let Some(frame) = deliveries.next().await {
-            inbox::take(shared, &session, frame).await?;
-        }
-        Err::<(), _>(SessionError::Lost)
-    };
     #[cfg(feature = "files")]
     crate::files::serve_in_background(shared);
     let end = tokio::select! {
-        Err(error) = receiving => error,
+        Err(error) = inbox::run(shared, &session, deliveries) => error,
         Err(error) = outbox::run(shared, &session) => error,
+        () = own_chain::watch(shared, session.brokers()) => SessionError::Lost,
         Some(error) = ended.recv() => error,
         () = shared.stop.cancelled() => SessionError::Lost,
     };

@@ -1,5 +1,6 @@
 //! What every part of an open account works with.
 
+use std::collections::HashSet;
 #[cfg(feature = "files")]
 use std::path::PathBuf;
 
@@ -14,10 +15,12 @@ use tokio_util::sync::CancellationToken;
 #[cfg(feature = "files")]
 use crate::files::slot::NodeSlot;
 use crate::{
+    account::own_chain::OwnStanding,
     config::Config,
     home_dir::HomeDir,
     link::Link,
     net::{HomeClient, Http},
+    peers::Peers,
     store::Store,
 };
 
@@ -27,7 +30,15 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) key: SecretKey,
     pub(crate) handle: Handle,
+    /// Every handle that our own chain ever named.
+    pub(crate) own_handles: HashSet<Handle>,
     pub(crate) install: Install,
+    /// The secrets that we share with others.
+    pub(crate) peers: Peers,
+    /// When this installation came to be, by the home's clock: what was sent before was meant for an earlier one.
+    pub(crate) born_at_ms: u64,
+    /// What our own sigchain says about this installation.
+    pub(crate) own: OwnStanding,
     pub(crate) policy: Policy,
     pub(crate) sigchain_url: String,
     pub(crate) http: Http,

@@ -3,6 +3,7 @@
 use kez_core::{
     handle::{Handle, Home, Policy},
     identity::{PrimaryKey, SecretKey, Statement},
+    sigchain::Install,
 };
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -42,12 +43,23 @@ pub(crate) struct NatsInfo {
     pub(crate) jwt: Option<String>,
 }
 
-/// Whose handle it is. Its `endpoints` are a hint that nobody believes, so they are not read.
+/// Whose handle it is.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Profile {
     pub(crate) handle: String,
     pub(crate) primary: PrimaryKey,
     pub(crate) sigchain_url: String,
+    /// A hint that nobody believes: whatever it is, the rest of the profile counts.
+    #[serde(default)]
+    endpoints: serde_json::Value,
+}
+
+/// An endpoint that a home has seen on somebody's chain, or so it says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "protocol", rename_all = "lowercase")]
+pub(crate) enum EndpointHint {
+    Nats { url: String },
+    Iroh { install: Install },
 }
 
 /// How a registration ended.
@@ -68,6 +80,13 @@ struct Registration<'a> {
     handle: String,
     primary: &'a PrimaryKey,
     registration_sig: String,
+}
+
+#[derive(Serialize)]
+struct Retirement<'a> {
+    handle: String,
+    primary: &'a PrimaryKey,
+    retire_sig: String,
 }
 
 impl HomeClient {
@@ -111,20 +130,35 @@ impl HomeClient {
             Err(error) => match error.code() {
                 "HandleTaken" => Ok(RegisterOutcome::Taken),
                 "ReservedHandle" => Ok(RegisterOutcome::Reserved),
-                "KeyTaken" => self.handle_of(&primary).await.map(RegisterOutcome::OursIs),
+                "KeyTaken" => self.person(&primary).await.map(|(handle, _)| RegisterOutcome::OursIs(handle)),
                 _ => Err(error),
             },
         }
     }
 
-    /// Asks which handle a key has here.
-    async fn handle_of(&self, primary: &PrimaryKey) -> Result<Handle, NetError> {
+    /// Gives the handle up for good. It is given up as well where nobody has it, or somebody else.
+    pub(crate) async fn retire(&self, key: &SecretKey, handle: &Handle) -> Result<(), NetError> {
+        let primary = key.primary();
+        let signature = key.sign(&Statement::Retire { handle, primary: &primary });
+        let body = Retirement { handle: handle.to_string(), primary: &primary, retire_sig: signature.to_base64() };
+        match self.http.post_json(&format!("{}/v1/retire", self.url.base()), &body).await {
+            Err(error) if error.is_not_found() || error.code() == "HandleTaken" => {
+                tracing::warn!(%error, "the home does not know us by this handle");
+                Ok(())
+            }
+            answered => answered.map(drop),
+        }
+    }
+
+    /// Asks which handle a key has here, and where the home has seen it listen.
+    pub(crate) async fn person(&self, primary: &PrimaryKey) -> Result<(Handle, Vec<EndpointHint>), NetError> {
         let url = format!("{}/v1/p/{primary}", self.url.base());
         let profile: Profile = self.http.get(&url).await?;
         let handle =
             Handle::from_qualified(&profile.handle, self.url.policy()).map_err(|error| bad_answer(&url, error))?;
         if profile.primary == *primary && handle.home() == self.url.home() {
-            Ok(handle)
+            let hints = profile.endpoints.as_array().into_iter().flatten();
+            Ok((handle, hints.filter_map(|hint| EndpointHint::deserialize(hint).ok()).collect()))
         } else {
             Err(bad_answer(&url, "a profile that was not asked for"))
         }

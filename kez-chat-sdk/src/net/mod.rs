@@ -11,7 +11,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 pub(crate) use guard::{Http, check_broker_url};
-pub(crate) use home::{HomeClient, Info, RegisterOutcome};
+pub(crate) use home::{EndpointHint, HomeClient, Info, RegisterOutcome};
 pub use home_url::{HomeUrl, HomeUrlError};
 pub(crate) use sigchain::{AppendOutcome, SigchainClient, WalkError};
 

@@ -2,16 +2,29 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
 
 mod account;
+#[cfg(feature = "files")]
+mod audit;
 mod callout;
+mod chains;
 mod connection;
 mod contacts;
+mod database;
 mod dialling;
 #[cfg(feature = "files")]
 mod files;
 mod frames;
 mod front;
+mod gate;
+#[cfg(all(target_os = "linux", feature = "keyring"))]
+mod keyring;
+mod kills;
 mod messages;
+mod operator;
+mod own_chain;
 mod people;
+mod poison;
 mod privacy;
 mod raw;
+mod recover;
+mod retire;
 mod routes;

@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kez-benches", &["kez-core"]),
     ("kez-messaging-benches", &["kez-chat-sdk", "kez-core", "kez-testbed"]),
     ("kez-server-benches", &["kez-core", "kez-testbed"]),
+    ("kez-torture", &["kez-service", "kez-chat-server", "kez-testbed", "kez-chat-sdk"]),
     ("xtask", &[]),
 ];
 
