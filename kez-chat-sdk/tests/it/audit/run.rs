@@ -208,9 +208,9 @@ impl Life {
         tracing::error!(%error, ?error, "not added");
         let stranger = Arc::new(HeldKey::default());
         let home = self.folder.homes().join("carol");
-        let mut account = NewAccount::begin(&home, stranger.clone()).await.unwrap();
+        let begun = NewAccount::begin(&home, stranger.clone()).await.unwrap();
         self.secrets.extend(of_key("carol", &stranger.load().unwrap().unwrap()));
-        account.confirm_backup_file(&self.folder.elsewhere().join("carol's words")).await.unwrap();
+        let account = begun.with_backup_file(&self.folder.elsewhere().join("carol's words")).await.unwrap();
         let server = HomeUrl::parse(&self.testbed.home_url()).unwrap();
         let error = account.register(&resolve_handle("carol", Some(&server)).unwrap(), |_| {}).await.unwrap_err();
         tracing::error!(%error, ?error, "not registered");
