@@ -642,7 +642,7 @@ mod tests {
         let arrives = async |now_ms: u64| {
             let (bytes, wire) = (payload.encode().unwrap(), bytes::Bytes::new());
             let message = Incoming { author: bob(), payload: payload.clone(), bytes, wire, misaddressed: false };
-            store.receive(own(), vec![Frame::Message(message)], now_ms).await.unwrap();
+            store.receive(own(), vec![Frame::Message(message.into())], now_ms).await.unwrap();
             let due = store.receipts_due(9).await.unwrap();
             if let Some((to, ids)) = &due {
                 let receipt = Payload { id: MessageId(rand::random()), ..payload.clone() };
