@@ -24,6 +24,7 @@
 //! ```
 
 mod account;
+mod backoff;
 mod client;
 mod clock;
 mod config;
@@ -39,10 +40,12 @@ mod inbox;
 mod key_store;
 mod link;
 mod net;
+mod offline;
 mod outbox;
 mod session;
 mod shared;
 mod store;
+mod sync;
 
 pub use account::{AccountError, NewAccount, Registered, RegistrationStep, resolve_handle};
 pub use client::{Client, ClientError};
@@ -60,6 +63,8 @@ pub use key_store::{KeyStore, KeyStoreError, Passphrase, PassphraseFile};
 pub use kez_core::{
     broker, contact_uri, envelope, filecrypt, handle, identity, manifest, mnemonic, payload, safety, sigchain,
 };
-pub use link::ConnectionState;
-pub use net::{HomeUrl, HomeUrlError, NetError};
+pub use link::{Connection, ConnectionState};
+pub use net::{HomeUrl, HomeUrlError, NetError, Roots, RootsError};
+pub use offline::{OfflineCause, Refusal};
 pub use store::StoreError;
+pub use sync::{SyncOutcome, SyncReport};

@@ -116,6 +116,7 @@ async fn send(shared: &Shared, session: &Session, row: &OutboxRow) -> Result<(),
     match publish(shared, session, row).await {
         Ok(()) => {
             shared.link.forget_denials();
+            shared.link.count(|traffic| traffic.sent += 1);
             shared.store.set_sent(row, shared.primary()).await?;
         }
         // It stays due, and is the first to be sent under the route that the next session finds.

@@ -18,7 +18,7 @@ use crate::{
     clock::Clock,
     home_dir::HomeDir,
     key_store::KeyStore,
-    net::{HomeClient, HomeUrl, Http, RegisterOutcome, SigchainClient, check_broker_url},
+    net::{HomeClient, HomeUrl, Http, RegisterOutcome, Roots, SigchainClient, check_broker_url},
     store::{AccountRow, Store},
 };
 
@@ -78,6 +78,7 @@ pub struct NewAccount {
     key: SecretKey,
     store: Store,
     row: AccountRow,
+    roots: Roots,
     /// Owned until the account is complete or given up.
     _home_dir: HomeDir,
 }
@@ -102,8 +103,13 @@ impl NewAccount {
         let row = store.account(new_install(), Clock::system().now_ms()).await?;
         match &row.handle {
             Some(handle) if row.published => Err(AccountError::AlreadyRegistered { handle: handle.clone() }),
-            _ => Ok(Self { key, store, row, _home_dir: home_dir }),
+            _ => Ok(Self { key, store, row, roots: Roots::default(), _home_dir: home_dir }),
         }
+    }
+
+    /// Sets the certificate authorities that the home and its sigchain server may have their certificates from.
+    pub fn set_roots(&mut self, roots: Roots) {
+        self.roots = roots;
     }
 
     /// Returns the new key.
@@ -168,7 +174,8 @@ impl NewAccount {
             return Err(AccountError::NotBackedUp);
         }
         let policy = HomeUrl::of(handle.home().clone()).policy();
-        let home = HomeClient::new(handle.home(), policy);
+        let http = Http::new(policy, &self.roots);
+        let home = HomeClient::new(handle.home(), http.clone());
         // Its answer is checked to be of the home that was asked for before anything is signed.
         let info = home.info().await?;
         self.register_handle(&home, handle).await?;
@@ -177,7 +184,7 @@ impl NewAccount {
         let primary = self.key.primary();
         let url = info.nats.urls.first().cloned().unwrap_or_default();
         check_broker_url(&url, policy).await?;
-        let server = SigchainClient::new(Http::new(policy), &info.sigchain_url);
+        let server = SigchainClient::new(http, &info.sigchain_url);
         let stored = self.store.chain(primary, policy).await?;
         let mut chain = OwnChain::sync(&self.key, &self.store, server, stored).await?;
         let nats = Op::AddNatsEndpoint { home: handle.home().clone(), url: url.clone() };

@@ -1,7 +1,7 @@
 //! The home server's HTTP interface (`docs/PROTOCOL.md` §3).
 
 use kez_core::{
-    handle::{Handle, Home, Policy},
+    handle::{Handle, Home},
     identity::{PrimaryKey, SecretKey, Statement},
 };
 use reqwest::StatusCode;
@@ -63,6 +63,19 @@ pub(crate) enum RegisterOutcome {
     Reserved,
 }
 
+/// What a home knows of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The key is registered.
+    Registered,
+    /// The key left for good.
+    Retired,
+    /// The key is not registered, and its handle is another key's.
+    HandleOfAnother,
+    /// Neither the key nor the handle is registered.
+    Unknown,
+}
+
 #[derive(Serialize)]
 struct Registration<'a> {
     handle: String,
@@ -71,10 +84,10 @@ struct Registration<'a> {
 }
 
 impl HomeClient {
-    /// Prepares to speak to a home under the rules of the account that asks: an account on the open network does not
-    /// dial a `localhost` home, whoever names one.
-    pub(crate) fn new(home: &Home, policy: Policy) -> Self {
-        Self { http: Http::new(policy), url: HomeUrl::of(home.clone()) }
+    /// Prepares to speak to a home under the rules of the account that asks, which `http` keeps: an account on the open
+    /// network does not dial a `localhost` home, whoever names one.
+    pub(crate) fn new(home: &Home, http: Http) -> Self {
+        Self { http, url: HomeUrl::of(home.clone()) }
     }
 
     /// Asks the home about itself, and refuses one that goes by another name than it was asked for.
@@ -114,6 +127,25 @@ impl HomeClient {
                 "KeyTaken" => self.handle_of(&primary).await.map(RegisterOutcome::OursIs),
                 _ => Err(error),
             },
+        }
+    }
+
+    /// Asks whether an account may log in, as far as the home tells everybody. Whoever was blocked counts as welcome.
+    pub(crate) async fn standing(&self, primary: &PrimaryKey, handle: &Handle) -> Result<Standing, NetError> {
+        let url = format!("{}/v1/p/{primary}", self.url.base());
+        match self.http.get::<Profile>(&url).await {
+            Ok(profile) if profile.primary == *primary => Ok(Standing::Registered),
+            Ok(_) => Err(bad_answer(&url, "a profile that was not asked for")),
+            Err(error) if error.is_gone() => Ok(Standing::Retired),
+            // A home's own word: a page that is missing for another reason carries no code.
+            Err(error) if error.is_not_found() && error.code() != "Refused" => match self.profile(handle).await {
+                Err(error) if error.is_gone() => Ok(Standing::Retired),
+                Ok(profile) if profile.primary == *primary => Ok(Standing::Registered),
+                Ok(_) => Ok(Standing::HandleOfAnother),
+                Err(error) if error.is_not_found() => Ok(Standing::Unknown),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
         }
     }
 

@@ -13,6 +13,7 @@ mod outbox;
 mod schema;
 #[cfg(feature = "files")]
 mod shares;
+mod unsent;
 
 use std::{
     path::Path,

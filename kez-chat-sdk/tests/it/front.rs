@@ -49,18 +49,17 @@ struct Service {
 impl Front {
     /// Moves the home to another address and hands on what it says, its info altered.
     pub(crate) async fn before(testbed: &mut Testbed, alter: impl FnMut(usize, &mut Value) + Send + 'static) -> Self {
+        Self::before_another(testbed, |_| (), alter).await
+    }
+
+    /// Does so with a home that has other settings.
+    pub(crate) async fn before_another(
+        testbed: &mut Testbed,
+        change: impl FnOnce(&mut Settings),
+        alter: impl FnMut(usize, &mut Value) + Send + 'static,
+    ) -> Self {
         let address = address_of(testbed);
-        testbed.stop_chat_server().await;
-        let mut settings = Settings::new(
-            (Ipv4Addr::LOCALHOST, 0).into(),
-            testbed.nats_url(),
-            testbed.sig_url(),
-            testbed.folder().join("registry.db"),
-            testbed.secret().clone(),
-        );
-        settings.domain = Some(testbed.domain().clone());
-        settings.policy = Policy::Development;
-        let real = Server::bind(settings).await.unwrap();
+        let real = another_home(testbed, (Ipv4Addr::LOCALHOST, 0).into(), change).await;
         let source = Source::Home(real.local_addr());
         Self::start(address, source, Some(real), Box::new(alter)).await
     }
@@ -99,8 +98,10 @@ impl Front {
         tokio::time::timeout(PATIENCE, asked.wait_for(|asked| *asked >= times)).await.expect("nobody asked").unwrap();
     }
 
-    /// Stops the home that was moved, so that the testbed can end in order.
+    /// Stops the home that was moved, so that the testbed can end in order. The address is free again afterwards.
     pub(crate) async fn shutdown(mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
         if let Some(real) = self.real.take() {
             real.shutdown().await;
         }
@@ -160,6 +161,21 @@ async fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
             return None;
         }
     }
+}
+
+/// Stops the home and starts one with other settings, at its address.
+pub(crate) async fn home_with(testbed: &mut Testbed, change: impl FnOnce(&mut Settings)) -> Server {
+    another_home(testbed, address_of(testbed), change).await
+}
+
+async fn another_home(testbed: &mut Testbed, bind: SocketAddr, change: impl FnOnce(&mut Settings)) -> Server {
+    testbed.stop_chat_server().await;
+    let (registry, secret) = (testbed.folder().join("registry.db"), testbed.secret().clone());
+    let mut settings = Settings::new(bind, testbed.nats_url(), testbed.sig_url(), registry, secret);
+    settings.domain = Some(testbed.domain().clone());
+    settings.policy = Policy::Development;
+    change(&mut settings);
+    Server::bind(settings).await.unwrap()
 }
 
 fn address_of(testbed: &Testbed) -> SocketAddr {

@@ -7,8 +7,8 @@ use std::{
 };
 
 use kez_chat_sdk::{
-    Client, ConnectionState, Event, HomeUrl, KeyStore, KeyStoreError, NewAccount, PendingEvent, identity::SecretKey,
-    resolve_handle,
+    Client, ClientBuilder, ConnectionState, Event, HomeUrl, KeyStore, KeyStoreError, NewAccount, OfflineCause,
+    PendingEvent, identity::SecretKey, resolve_handle,
 };
 use kez_testbed::Testbed;
 use tempfile::TempDir;
@@ -71,7 +71,12 @@ impl Person {
     }
 
     pub(crate) async fn open(&self) -> Client {
-        Client::open(self.home(), self.key_store()).await.unwrap()
+        self.builder().open().await.unwrap()
+    }
+
+    /// Prepares to open the client with other settings.
+    pub(crate) fn builder(&self) -> ClientBuilder {
+        Client::builder(self.home(), self.key_store())
     }
 }
 
@@ -97,7 +102,17 @@ pub(crate) async fn pending(client: &Client) -> PendingEvent {
 
 pub(crate) async fn until(client: &Client, wanted: impl Fn(&ConnectionState) -> bool) {
     let mut connection = client.connection();
-    tokio::time::timeout(PATIENCE, connection.wait_for(wanted)).await.expect("the state in time").unwrap();
+    let state = tokio::time::timeout(PATIENCE, connection.until(wanted)).await;
+    state.unwrap_or_else(|_| panic!("still {}", connection.current())).expect("the client was closed");
+}
+
+/// Waits until the client is offline for the reason with this code, and returns the reason.
+pub(crate) async fn offline(client: &Client, code: &str) -> OfflineCause {
+    until(client, |state| matches!(state, ConnectionState::Offline { cause, .. } if cause.code() == code)).await;
+    match client.connection().current() {
+        ConnectionState::Offline { cause, .. } => cause,
+        other => panic!("no longer offline: {other}"),
+    }
 }
 
 pub(crate) async fn online(client: &Client) {
