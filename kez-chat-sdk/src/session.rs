@@ -109,10 +109,10 @@ async fn hold(
     if end.is_none() {
         // What is owed and what was acknowledged a moment ago still goes out.
         let _ = timeout(LAST_WORDS, outbox::last_words(shared, &session)).await;
+        drop((session, deliveries));
+        // The library's own tasks hold the other end of this.
+        let _ = timeout(LAST_WORDS, async { while ended.recv().await.is_some() {} }).await;
     }
-    drop((session, deliveries));
-    // The library's own tasks hold the other end.
-    let _ = timeout(LAST_WORDS, async { while ended.recv().await.is_some() {} }).await;
     end
 }
 

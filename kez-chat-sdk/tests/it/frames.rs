@@ -13,7 +13,7 @@ use kez_testbed::{Testbed, TestbedError};
 
 use crate::{
     front::now_ms,
-    people::{PATIENCE, Person, next, online, text_of, two_friends},
+    people::{PATIENCE, Person, next, offline, online, text_of, two_friends},
     raw::{Frame, Op, Raw},
 };
 
@@ -119,6 +119,25 @@ async fn headers_of_a_true_delivery_are_not_believed() {
         assert_eq!(text_of(&next(&a).await), text, "{headers}");
         acks.next().await;
     }
+    testbed.shutdown().await.unwrap();
+}
+
+/// The client's library hangs up on it, each time that it is delivered. The home clears it away after the next login.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_that_ends_the_connection_delays_others_and_stops_none() {
+    let testbed = Testbed::start().await.unwrap();
+    let ((_alice, a), (_bob, b)) = two_friends(&testbed).await;
+    let mallory = Person::new();
+    mallory.register(&testbed, "mallory").await.shutdown().await;
+    online(&a).await;
+    let mut raw = Raw::login(&testbed, &mallory.key()).await;
+    let inbox = subject::inbox_publish(&a.primary(), &route_of(&testbed, &mallory.key()));
+    raw.publish(&inbox, "", "NATS/1.0\r\nno colon\r\n", b"x").await;
+    assert!(raw.fence().await.is_empty());
+    offline(&a, "ConnectionLost").await;
+    b.conversation(a.primary()).send_text("behind it").await.unwrap();
+    assert_eq!(text_of(&next(&a).await), "behind it");
+    online(&a).await;
     testbed.shutdown().await.unwrap();
 }
 

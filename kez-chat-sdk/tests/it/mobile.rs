@@ -103,7 +103,7 @@ async fn a_visit_brings_all_that_waits_and_sends_all_that_waits() {
     assert_eq!(report.outcome, SyncOutcome::Complete);
     assert!(report.received >= 300, "{report:?}");
     assert!(report.sent >= 2, "the message and receipts: {report:?}");
-    assert_eq!(report.queued, 0);
+    assert_eq!(report.queued, 0, "{report:?}");
     assert_eq!(a.connection().current(), ConnectionState::Suspended);
     assert_eq!(scene.wire.carried().open, 0);
     for number in 0..WAITING {

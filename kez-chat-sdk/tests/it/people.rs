@@ -100,18 +100,19 @@ pub(crate) async fn pending(client: &Client) -> PendingEvent {
     tokio::time::timeout(PATIENCE, client.next_event()).await.expect("an event in time").unwrap()
 }
 
-pub(crate) async fn until(client: &Client, wanted: impl Fn(&ConnectionState) -> bool) {
+pub(crate) async fn until(client: &Client, wanted: impl Fn(&ConnectionState) -> bool) -> ConnectionState {
     let mut connection = client.connection();
     let state = tokio::time::timeout(PATIENCE, connection.until(wanted)).await;
-    state.unwrap_or_else(|_| panic!("still {}", connection.current())).expect("the client was closed");
+    state.unwrap_or_else(|_| panic!("still {}", connection.current())).expect("the client was closed")
 }
 
 /// Waits until the client is offline for the reason with this code, and returns the reason.
 pub(crate) async fn offline(client: &Client, code: &str) -> OfflineCause {
-    until(client, |state| matches!(state, ConnectionState::Offline { cause, .. } if cause.code() == code)).await;
-    match client.connection().current() {
+    let is_it =
+        |state: &ConnectionState| matches!(state, ConnectionState::Offline { cause, .. } if cause.code() == code);
+    match until(client, is_it).await {
         ConnectionState::Offline { cause, .. } => cause,
-        other => panic!("no longer offline: {other}"),
+        other => panic!("{other}"),
     }
 }
 

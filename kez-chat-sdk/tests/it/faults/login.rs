@@ -10,7 +10,7 @@ use serde_json::json;
 use super::recovers;
 use crate::{
     front::Front,
-    people::{Person, offline, online, two_friends},
+    people::{Person, offline, online, two_friends, until},
     wire::{Mode, Wire},
 };
 
@@ -34,8 +34,7 @@ async fn logins_that_nobody_answers_are_an_outage_and_no_refusal() {
     for mode in [Mode::Cut, Mode::Slow(Duration::from_secs(4))] {
         wire.set(mode);
         a.reconnect_now();
-        offline(&a, "LoginUnavailable").await;
-        assert!(retry_in(&a) < Duration::from_secs(60), "it is tried again soon");
+        assert!(retry_after(&a, "LoginUnavailable").await < Duration::from_secs(60), "it is tried again soon");
         wire.set(Mode::Open);
         recovers(&a, &b).await;
     }
@@ -66,8 +65,7 @@ async fn who_is_not_registered_is_refused_and_tried_again_rarely() {
     let other = testbed.folder().join("another-registry.db");
     let front = Front::before_another(&mut testbed, |settings| settings.db_path = other, |_, _| ()).await;
     a.reconnect_now();
-    offline(&a, "NotRegistered").await;
-    assert!(retry_in(&a) >= Duration::from_secs(600), "rarely");
+    assert!(retry_after(&a, "NotRegistered").await >= Duration::from_secs(600), "rarely");
 
     // Somebody else gets the handle there.
     let stranger = Person::new();
@@ -99,14 +97,16 @@ async fn who_has_retired_is_told_so() {
     let mut home = http::Connection::open(home.parse().unwrap()).await.unwrap();
     let request = http::post("/v1/retire", "application/json", body.to_string().as_bytes());
     assert_eq!(home.ask(&request).await.unwrap().status, 200);
-    offline(&a, "Retired").await;
-    assert!(retry_in(&a) >= Duration::from_secs(600), "rarely");
+    assert!(retry_after(&a, "Retired").await >= Duration::from_secs(600), "rarely");
     testbed.shutdown().await.unwrap();
 }
 
-fn retry_in(client: &Client) -> Duration {
-    match client.connection().current() {
+/// Waits until the client is offline for the reason with this code, and tells how long it waits then.
+async fn retry_after(client: &Client, code: &str) -> Duration {
+    let is_it =
+        |state: &ConnectionState| matches!(state, ConnectionState::Offline { cause, .. } if cause.code() == code);
+    match until(client, is_it).await {
         ConnectionState::Offline { retry_in, .. } => retry_in,
-        other => panic!("not offline: {other}"),
+        other => panic!("{other}"),
     }
 }
