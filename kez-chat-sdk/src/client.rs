@@ -12,12 +12,13 @@ use crate::{
     account,
     config::{ClientBuilder, Config},
     contacts::Contacts,
-    conversation::Conversation,
+    conversation::{Conversation, OutboxEntry},
     event::{EventId, MessageState, PendingEvent},
     home_dir::{HomeDir, HomeDirError},
     key_store::{KeyStore, KeyStoreError},
     link::{Connection, Link},
     net::{HomeClient, HomeUrl, Http, SigchainClient},
+    peers::Peers,
     session,
     shared::Shared,
     store::{Store, StoreError},
@@ -114,9 +115,13 @@ impl Client {
             return Err(ClientError::NotRegistered);
         };
         let policy = HomeUrl::of(handle.home().clone()).policy();
+        let chain = store.chain(key.primary(), policy).await?;
+        let own_handles = chain.state().past_handles().cloned().chain([handle.clone()]).collect();
         let stop = CancellationToken::new();
         let http = Http::new(policy, &config.roots);
         let shared = Arc::new(Shared {
+            own_handles,
+            peers: Peers::default(),
             sigchain_url: SigchainClient::chain_url(&base, &key.primary()),
             home: HomeClient::new(handle.home(), http.clone()),
             adding: tokio::sync::Mutex::default(),
@@ -252,6 +257,14 @@ impl Client {
         }
     }
 
+    /// Lists what was accepted for sending and is not known to have arrived, in its order.
+    ///
+    /// # Errors
+    /// [`ClientError::Store`].
+    pub async fn outbox(&self) -> Result<Vec<OutboxEntry>, ClientError> {
+        Ok(self.shared.store.undelivered(self.primary()).await?)
+    }
+
     /// Waits for the next event. An event comes again after a restart until it is [handled](Client::handled);
     /// while the client is open each is given out once.
     ///
@@ -260,14 +273,27 @@ impl Client {
     /// # Errors
     /// [`ClientError::Store`], also when the client was shut down meanwhile.
     pub async fn next_event(&self) -> Result<PendingEvent, ClientError> {
+        loop {
+            if let Some(event) = self.next_events(1).await?.pop() {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// Waits until there are events, and returns up to `max` of them in their order.
+    ///
+    /// # Errors
+    /// As [`next_event`](Client::next_event).
+    pub async fn next_events(&self, max: usize) -> Result<Vec<PendingEvent>, ClientError> {
         let mut changes = self.shared.store.changes();
         loop {
             changes.mark_unchanged();
             {
                 let mut given = self.shared.link.given().await;
-                if let Some(pending) = self.shared.store.event_after(*given).await? {
-                    *given = pending.id;
-                    return Ok(pending);
+                let events = self.shared.store.events_after(*given, max.max(1)).await?;
+                if let Some(last) = events.last() {
+                    *given = last.id;
+                    return Ok(events);
                 }
             }
             tokio::select! {
@@ -282,7 +308,15 @@ impl Client {
     /// # Errors
     /// [`ClientError::Store`]; the event comes again.
     pub async fn handled(&self, id: EventId) -> Result<(), ClientError> {
-        Ok(self.shared.store.forget_event(id).await?)
+        self.handled_all(&[id]).await
+    }
+
+    /// Says that the application is done with some events: all of them are forgotten, or none.
+    ///
+    /// # Errors
+    /// As [`handled`](Client::handled).
+    pub async fn handled_all(&self, ids: &[EventId]) -> Result<(), ClientError> {
+        Ok(self.shared.store.forget_events(ids.to_vec()).await?)
     }
 
     /// Leaves the broker, stops serving files and closes the account.

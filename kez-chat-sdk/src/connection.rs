@@ -111,7 +111,7 @@ impl SessionError {
 /// One connection, and what the home said when it was made.
 pub(crate) struct Session {
     pub(crate) nats: async_nats::Client,
-    /// The message that is being sent.
+    /// The messages that are being sent.
     pub(crate) under_way: Arc<UnderWay>,
     /// After how long without a frame there are no more, as far as can be known.
     pub(crate) quiet_after: Duration,
@@ -150,8 +150,6 @@ pub(crate) async fn connect(
     // A login takes several round trips, so this is longer than a frame that waits takes to come.
     let quiet_after = begun.elapsed().clamp(SHORTEST_QUIET, LONGEST_QUIET);
     let deliveries = nats.subscribe(subject::deliver(&shared.primary())).await?;
-    // What failed on an earlier connection has a fair chance on this one.
-    shared.store.try_all_now().await?;
     Ok((Session { nats, under_way, quiet_after, info }, deliveries))
 }
 

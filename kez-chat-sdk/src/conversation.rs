@@ -1,15 +1,16 @@
 //! Speaking with one contact.
 
 use kez_core::{
-    envelope::MAX_PADDED_BYTES,
+    handle::Home,
     identity::PrimaryKey,
-    payload::{Content, MessageId, Payload, PayloadError},
+    payload::{Content, MessageId, PayloadError},
 };
 use thiserror::Error;
 
 use crate::{
+    event::{MessageState, Peer},
     shared::Shared,
-    store::{ContactRow, Outgoing, StoreError},
+    store::{ContactRow, Draft, StoreError},
 };
 
 /// Says why a message was not accepted for sending.
@@ -47,6 +48,12 @@ pub enum SendError {
         /// The contact.
         to: String,
     },
+    /// The broker may have the message already.
+    #[error("message {0} can't be taken back: it is on its way, or was sent")]
+    TooLate(MessageId),
+    /// The message does not wait for a receipt.
+    #[error("message {0} needs no sending again: it is queued, has arrived, or is none of yours to them")]
+    NothingToResend(MessageId),
     /// The message can't be written.
     #[error(transparent)]
     Payload(#[from] PayloadError),
@@ -65,10 +72,26 @@ impl SendError {
             Self::Retired { .. } => "Retired",
             Self::ForeignHome { .. } => "ForeignHome",
             Self::NoInbox { .. } => "NoInbox",
+            Self::TooLate(_) => "TooLate",
+            Self::NothingToResend(_) => "NothingToResend",
             Self::Payload(error) => error.code().as_str(),
             Self::Store(error) => error.code(),
         }
     }
+}
+
+/// A message of ours that is not known to have arrived.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct OutboxEntry {
+    /// To whom.
+    pub to: Peer,
+    /// The message's name.
+    pub id: MessageId,
+    /// How far it came.
+    pub state: MessageState,
+    /// When it was accepted for sending, in milliseconds since 1970.
+    pub queued_at_ms: u64,
 }
 
 /// A handle on the conversation with one contact.
@@ -94,51 +117,70 @@ impl<'a> Conversation<'a> {
     }
 
     async fn send(&self, content: Content) -> Result<MessageId, SendError> {
-        let outgoing = self.compose(content).await?;
-        let id = outgoing.payload.id;
-        self.shared.store.queue_message(outgoing).await?;
+        let draft = self.draft(content);
+        let id = draft.id;
+        self.shared.store.queue_message(draft).await?;
         Ok(id)
     }
 
-    /// Writes a message that is ready to be queued.
-    pub(crate) async fn compose(&self, content: Content) -> Result<Outgoing, SendError> {
-        let contact = self.reachable_contact().await?;
-        let payload = Payload {
+    /// Writes down a message that is ready to be queued.
+    pub(crate) fn draft(&self, content: Content) -> Draft {
+        let shared = self.shared;
+        Draft {
+            recipient: self.peer,
+            own: shared.primary(),
+            own_handle: shared.handle.clone(),
+            install: shared.install,
             id: MessageId(rand::random()),
-            install: self.shared.install,
-            // A stand-in that shows whether the payload can be written; the store counts.
-            seq: 1,
-            sent_at_ms: self.shared.home_now_ms(),
-            from: Some(self.shared.handle.clone()),
-            to: contact.handle,
+            nats_msg_id: rand::random(),
+            sent_at_ms: shared.home_now_ms(),
             content,
-            own_head: None,
-            peer_head: None,
-            reply_to: None,
-        };
-        // The sequence number that the store gives may take a few bytes more than the stand-in.
-        if payload.encode()?.len() + 8 > MAX_PADDED_BYTES {
-            return Err(PayloadError::TooLarge { field: "message" }.into());
+            handed_over: shared.link.is_online(),
         }
-        Ok(Outgoing { recipient: self.peer, own: self.shared.primary(), payload, nats_msg_id: rand::random() })
     }
 
-    /// Finds the contact, and checks that what is sent to them can reach them and nobody else.
-    pub(crate) async fn reachable_contact(&self) -> Result<ContactRow, SendError> {
+    /// Takes back a message that was not sent yet.
+    ///
+    /// # Errors
+    /// [`SendError::TooLate`] if the broker may have it already: what was sent can't be unsent.
+    pub async fn cancel(&self, id: MessageId) -> Result<(), SendError> {
+        match self.shared.store.cancel(self.shared.primary(), self.peer, id).await? {
+            true => Ok(()),
+            false => Err(SendError::TooLate(id)),
+        }
+    }
+
+    /// Sends a message again that was sent and not confirmed. However often it arrives, it is shown once.
+    ///
+    /// # Errors
+    /// [`SendError::NothingToResend`] if it is queued, or has arrived.
+    pub async fn resend(&self, id: MessageId) -> Result<(), SendError> {
+        match self.shared.store.resend(self.shared.primary(), self.peer, id).await? {
+            true => Ok(()),
+            false => Err(SendError::NothingToResend(id)),
+        }
+    }
+
+    /// Checks that what is sent to the contact can reach them and nobody else.
+    #[cfg(feature = "files")]
+    pub(crate) async fn check_sendable(&self) -> Result<(), SendError> {
         let contact = self.shared.store.contact(self.peer).await?.ok_or(SendError::NotAContact(self.peer))?;
-        let to = contact.handle.as_ref().map_or_else(|| self.peer.to_string(), |handle| format!("@{handle}"));
-        if let Some(trouble) = contact.trouble {
-            return Err(SendError::Stopped { to, trouble });
-        }
-        if contact.retired {
-            return Err(SendError::Retired { to });
-        }
-        match &contact.inbox_home {
-            None => Err(SendError::NoInbox { to }),
-            Some(home) if home != self.shared.handle.home() => {
-                Err(SendError::ForeignHome { to, home: home.to_string() })
-            }
-            Some(_) => Ok(contact),
-        }
+        check_sendable(contact, self.shared.handle.home()).map(drop)
+    }
+}
+
+/// Checks that what is sent to a contact can reach them and nobody else.
+pub(crate) fn check_sendable(contact: ContactRow, own_home: &Home) -> Result<ContactRow, SendError> {
+    let to = || contact.handle.as_ref().map_or_else(|| contact.owner.to_string(), |handle| format!("@{handle}"));
+    if let Some(trouble) = contact.trouble.clone() {
+        return Err(SendError::Stopped { to: to(), trouble });
+    }
+    if contact.retired {
+        return Err(SendError::Retired { to: to() });
+    }
+    match &contact.inbox_home {
+        None => Err(SendError::NoInbox { to: to() }),
+        Some(home) if home != own_home => Err(SendError::ForeignHome { to: to(), home: home.to_string() }),
+        Some(_) => Ok(contact),
     }
 }

@@ -1,11 +1,14 @@
-//! What the broker denies, and the message that it was about.
+//! What the broker denies, and the messages that it was about.
 //!
-//! NATS answers neither a denied publish nor a denied subscription. It writes an error that names the subject, and a
-//! request just never ends: whoever waits for it has to be told by somebody who reads the errors.
+//! NATS answers neither a denied publish nor a denied subscription. It writes an error that names the subject, and no
+//! acknowledgement ever comes: whoever waits for it has to be told by somebody who reads the errors.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
-use tokio::sync::oneshot;
+use tokio::sync::Notify;
 
 /// Something that the broker did not let us do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,43 +42,50 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
     is_plain.then_some((inside, rest))
 }
 
-/// The broker denied the message that was being sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Denied;
-
-/// The message that is being handed to the broker; there is one at a time.
+/// The subjects of the messages that are on their way to the broker.
 #[derive(Debug, Default)]
-pub(crate) struct UnderWay(Mutex<Option<(String, oneshot::Sender<Denied>)>>);
+pub(crate) struct UnderWay {
+    subjects: Mutex<HashMap<String, usize>>,
+    denied: Notify,
+}
 
 impl UnderWay {
-    /// Waits for the broker's answer to a message on `subject`, or its denial.
-    pub(crate) async fn unless_denied<T>(&self, subject: &str, answer: impl Future<Output = T>) -> Result<T, Denied> {
-        let (tell, denial) = oneshot::channel();
-        *self.lock() = Some((subject.to_owned(), tell));
-        let outcome = tokio::select! {
-            Ok(denied) = denial => Err(denied),
-            answer = answer => Ok(answer),
-        };
-        *self.lock() = None;
-        outcome
+    pub(crate) fn begin(&self, subject: &str) {
+        *self.lock().entry(subject.to_owned()).or_default() += 1;
     }
 
-    /// Tells the message on `subject` that it was denied. `false` if it is another one that is under way, or none.
+    pub(crate) fn end(&self, subject: &str) {
+        let mut subjects = self.lock();
+        if let Some(count) = subjects.get_mut(subject) {
+            *count -= 1;
+            if *count == 0 {
+                subjects.remove(subject);
+            }
+        }
+    }
+
+    /// Tells whoever waits that the messages on `subject` were denied. `false` if none is under way there.
     pub(crate) fn deny(&self, subject: &str) -> bool {
-        let told = self.lock().take_if(|(sending, _)| sending == subject);
-        told.is_some_and(|(_, tell)| tell.send(Denied).is_ok())
+        let is_ours = self.lock().contains_key(subject);
+        if is_ours {
+            self.denied.notify_one();
+        }
+        is_ours
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<(String, oneshot::Sender<Denied>)>> {
+    /// Waits until a message is denied.
+    pub(crate) async fn denied(&self) {
+        self.denied.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, usize>> {
         // Nothing that holds it can panic half-way.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.subjects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future;
-
     use super::*;
 
     #[test]
@@ -120,19 +130,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_denial_ends_the_wait_for_its_own_subject_only() {
+    async fn a_denial_is_told_for_subjects_under_way_only() {
         let under_way = UnderWay::default();
         assert!(!under_way.deny("a"), "nothing is under way");
-        let denied = async {
-            assert!(!under_way.deny("$JS.ACK.KEZ_INBOX.aa.1"));
-            assert!(!under_way.deny("a.b"));
-            assert!(under_way.deny("a"));
-            assert!(!under_way.deny("a"), "it was told already");
-        };
-        let (outcome, ()) = tokio::join!(under_way.unless_denied("a", future::pending::<()>()), denied);
-        assert_eq!(outcome, Err(Denied));
-
-        assert_eq!(under_way.unless_denied("a", future::ready(7)).await, Ok(7));
+        under_way.begin("a");
+        under_way.begin("a");
+        assert!(!under_way.deny("$JS.ACK.KEZ_INBOX.aa.1"));
+        assert!(!under_way.deny("a.b"));
+        under_way.end("a");
+        assert!(under_way.deny("a"), "one of two is still under way");
+        under_way.denied().await;
+        under_way.end("a");
         assert!(!under_way.deny("a"), "a denial that comes late is nobody's");
     }
 }

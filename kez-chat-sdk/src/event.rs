@@ -77,32 +77,66 @@ impl SharedFile {
     }
 }
 
-/// How far a message of ours came; it only rises.
+/// How far a message of ours came (`docs/PROTOCOL.md` §8). It rises, but for a message that is
+/// [sent again](crate::Conversation::resend).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum MessageState {
     /// It is stored here, to be sent when the broker can be reached.
     Queued,
+    /// The recipient's inbox holds all that it may of our messages: it is tried again, ever more seldom.
+    InboxFull,
     /// The broker has it.
     Sent,
+    /// It was sent four times in as many days, and nobody said that it arrived. It is kept, and can be
+    /// [sent again](crate::Conversation::resend) by hand.
+    Unconfirmed,
     /// The recipient's device has it.
     Delivered,
     /// It was shown to the recipient.
     Read,
-    /// It was never sent: the recipient was removed from the contacts before.
+    /// It was never sent: it was [cancelled](crate::Conversation::cancel), or the recipient was removed from the
+    /// contacts before.
     Withdrawn,
 }
 
 impl MessageState {
-    const ALL: [Self; 5] = [Self::Queued, Self::Sent, Self::Delivered, Self::Read, Self::Withdrawn];
+    const STORED: [(Self, i64); 7] = [
+        (Self::Queued, 0),
+        (Self::InboxFull, 5),
+        (Self::Sent, 10),
+        (Self::Unconfirmed, 15),
+        (Self::Delivered, 20),
+        (Self::Read, 30),
+        (Self::Withdrawn, 40),
+    ];
 
-    pub(crate) fn to_stored(self) -> usize {
-        self as usize
+    /// Returns the number that stands for it in the database; they rise as the states do.
+    pub(crate) fn to_stored(self) -> i64 {
+        Self::STORED.iter().find(|(state, _)| *state == self).map_or(0, |(_, number)| *number)
     }
 
-    pub(crate) fn from_stored(number: usize) -> Self {
-        Self::ALL.get(number).copied().unwrap_or(Self::Queued)
+    pub(crate) fn from_stored(number: i64) -> Self {
+        Self::STORED.iter().find(|(_, stored)| *stored == number).map_or(Self::Queued, |(state, _)| *state)
     }
+}
+
+/// Where an event stands in the sequence of its sender's messages to us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Order {
+    /// It follows the one before.
+    #[default]
+    InOrder,
+    /// Messages before it have not arrived. It has waited for them.
+    AfterGap {
+        /// How many.
+        missing: u64,
+    },
+    /// It was missing, and others that follow it were given out meanwhile.
+    Late,
 }
 
 /// Something that happened. Texts in it are others' words: make them safe before they are shown.
@@ -120,6 +154,24 @@ pub enum Event {
         sent_at_ms: u64,
         /// What.
         text: String,
+        /// Whether messages before it are missing.
+        order: Order,
+        /// Whether it was written before this installation was made: it is history, and no reason to ring.
+        earlier: bool,
+    },
+    /// A contact wrote to a handle that is none of ours, now or ever. It is no part of the conversation with them.
+    Misaddressed {
+        /// Who.
+        from: Peer,
+        /// The message's name.
+        id: MessageId,
+        /// To whom they thought they wrote.
+        #[serde(with = "qualified")]
+        to: Option<Handle>,
+        /// When they say they sent it, in milliseconds since 1970.
+        sent_at_ms: u64,
+        /// What, if it is a text.
+        text: Option<String>,
     },
     /// A contact holds files ready. Nothing is downloaded until it is asked for.
     FileShared {
@@ -131,6 +183,10 @@ pub enum Event {
         sent_at_ms: u64,
         /// What.
         files: Vec<SharedFile>,
+        /// Whether messages before it are missing.
+        order: Order,
+        /// Whether it was written before this installation was made.
+        earlier: bool,
     },
     /// Somebody who is no contact wrote. Their message waits here until they are added.
     Request {
@@ -160,6 +216,10 @@ pub enum Event {
         kind: u64,
         /// When they say they sent it, in milliseconds since 1970.
         sent_at_ms: u64,
+        /// Whether messages before it are missing.
+        order: Order,
+        /// Whether it was written before this installation was made.
+        earlier: bool,
     },
     /// Something that a later version of the application kept here.
     Unreadable,

@@ -65,8 +65,10 @@ mod link;
 mod net;
 mod offline;
 mod outbox;
+mod peers;
 mod session;
 mod shared;
+mod sightings;
 mod store;
 mod sync;
 
@@ -75,8 +77,8 @@ pub use client::{Client, ClientError};
 pub use clock::Clock;
 pub use config::ClientBuilder;
 pub use contacts::{Agreement, Contact, ContactError, Contacts};
-pub use conversation::{Conversation, SendError};
-pub use event::{Event, EventId, MessageState, Peer, PendingEvent, ShareId, SharedFile};
+pub use conversation::{Conversation, OutboxEntry, SendError};
+pub use event::{Event, EventId, MessageState, Order, Peer, PendingEvent, ShareId, SharedFile};
 #[cfg(feature = "files")]
 pub use files::{Files, FilesError, Offer, Share, TransferError, TransferProgress};
 pub use home_dir::HomeDirError;

@@ -6,9 +6,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Mutex, MutexGuard, watch};
+use kez_core::identity::PrimaryKey;
+use tokio::{
+    sync::{Mutex, MutexGuard, watch},
+    time::Instant,
+};
 
-use crate::{event::EventId, offline::OfflineCause};
+use crate::{event::EventId, inbox::Gaps, offline::OfflineCause, sightings::Sightings};
 
 /// Whether the client is connected to its home's broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,9 +104,11 @@ impl Wish {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Traffic {
     /// Frames that were taken since the client was opened.
-    pub(crate) received: u64,
+    pub(crate) received: usize,
     /// Messages that the broker took since the client was opened.
-    pub(crate) sent: u64,
+    pub(crate) sent: usize,
+    /// Whether more is to be sent on this connection, other than what rests because the broker refused it.
+    pub(crate) is_sending: bool,
     /// How many the broker still had for us when it sent the last frame of this connection.
     pub(crate) behind: u64,
     /// After how long without a frame there are no more, as far as can be known.
@@ -120,6 +126,8 @@ pub(crate) struct Link {
     /// How many messages in a row the broker has denied.
     denials: AtomicU32,
     given: Mutex<EventId>,
+    gaps: Mutex<Gaps>,
+    sightings: Sightings,
 }
 
 impl Link {
@@ -133,6 +141,8 @@ impl Link {
             clock_offset_ms: AtomicI64::new(0),
             denials: AtomicU32::new(0),
             given: Mutex::new(EventId::default()),
+            gaps: Mutex::default(),
+            sightings: Sightings::default(),
         }
     }
 
@@ -190,6 +200,11 @@ impl Link {
         self.traffic.send_modify(note);
     }
 
+    /// Tells whether what is queued goes to the broker at once.
+    pub(crate) fn is_online(&self) -> bool {
+        *self.connection.borrow() == ConnectionState::Online
+    }
+
     /// Notes the home's clock, which it told when asked at `asked_at_ms` by ours; the answer took as long as `took`. It
     /// was read on the way there or back: halfway errs by half of it at most.
     pub(crate) fn set_home_time(&self, home_ms: u64, asked_at_ms: u64, took: Duration) {
@@ -209,6 +224,16 @@ impl Link {
 
     pub(crate) fn forget_denials(&self) {
         self.denials.store(0, Ordering::Relaxed);
+    }
+
+    /// Returns how long messages have waited for earlier ones; the session that receives holds it.
+    pub(crate) async fn gaps(&self) -> MutexGuard<'_, Gaps> {
+        self.gaps.lock().await
+    }
+
+    /// Notes that somebody is there. Tells whether they have been for so long that what they have not confirmed is lost.
+    pub(crate) fn saw(&self, who: &PrimaryKey, now: Instant) -> bool {
+        self.sightings.note(who, now)
     }
 
     /// Returns the last event that was given out since the client was opened; whoever holds it gives out the next.

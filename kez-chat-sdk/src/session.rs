@@ -2,9 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::{Message, Subscriber};
-use futures::StreamExt;
-use kez_core::broker::check_inbox_frame;
+use async_nats::Subscriber;
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
@@ -27,6 +25,9 @@ const SETTLED: Duration = Duration::from_secs(10);
 
 /// Keeps a session going whenever one is wanted until the client closes, then leaves nothing of it running.
 pub(crate) async fn run(shared: Arc<Shared>) {
+    if let Err(error) = inbox::retry_quarantined(&shared).await {
+        tracing::warn!(%error, "what was put aside was not tried again");
+    }
     let mut backoff = Backoff::default();
     while !shared.stop.is_cancelled() {
         let wish = shared.link.wish();
@@ -81,27 +82,18 @@ async fn hold(
     shared: &Arc<Shared>,
     wish: Wish,
     session: Session,
-    mut deliveries: Subscriber,
+    deliveries: Subscriber,
     ended: &mut mpsc::Receiver<SessionError>,
 ) -> Option<SessionError> {
-    shared.link.count(|traffic| (traffic.behind, traffic.quiet_after) = (0, session.quiet_after));
+    shared.link.count(|traffic| {
+        (traffic.behind, traffic.is_sending, traffic.quiet_after) = (0, true, session.quiet_after);
+    });
     shared.link.set_connection(ConnectionState::Online);
     tracing::info!("online");
-    let receiving = async {
-        while let Some(frame) = deliveries.next().await {
-            let behind = behind(shared, &session, &frame);
-            inbox::take(shared, &session, frame).await?;
-            shared.link.count(|traffic| {
-                traffic.received += 1;
-                traffic.behind = behind;
-            });
-        }
-        Err::<(), _>(SessionError::Lost)
-    };
     #[cfg(feature = "files")]
     crate::files::serve_in_background(shared);
     let end = tokio::select! {
-        Err(error) = receiving => Some(error),
+        Err(error) = inbox::run(shared, &session, deliveries) => Some(error),
         Err(error) = outbox::run(shared, &session) => Some(error),
         Some(error) = ended.recv() => Some(error),
         () = called_off(shared, wish) => None,
@@ -109,7 +101,7 @@ async fn hold(
     if end.is_none() {
         // What is owed and what was acknowledged a moment ago still goes out.
         let _ = timeout(LAST_WORDS, outbox::last_words(shared, &session)).await;
-        drop((session, deliveries));
+        drop(session);
         // The library's own tasks hold the other end of this.
         let _ = timeout(LAST_WORDS, async { while ended.recv().await.is_some() {} }).await;
     }
@@ -122,10 +114,4 @@ async fn called_off(shared: &Shared, wish: Wish) {
         () = shared.stop.cancelled() => {}
         () = shared.link.other_wish(wish) => {}
     }
-}
-
-/// Tells how many more messages the broker had for us when it sent a frame; what is no delivery says nothing.
-fn behind(shared: &Shared, session: &Session, frame: &Message) -> u64 {
-    let reply = frame.reply.as_ref().map(|reply| reply.as_str());
-    check_inbox_frame(&frame.subject, reply, &shared.primary(), session.streams()).map_or(0, |ack| ack.behind())
 }

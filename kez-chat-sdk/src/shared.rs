@@ -1,5 +1,6 @@
 //! What every part of an open account works with.
 
+use std::collections::HashSet;
 #[cfg(feature = "files")]
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ use crate::{
     home_dir::HomeDir,
     link::Link,
     net::{HomeClient, Http},
+    peers::Peers,
     store::Store,
 };
 
@@ -27,7 +29,11 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) key: SecretKey,
     pub(crate) handle: Handle,
+    /// Every handle that our own chain ever named.
+    pub(crate) own_handles: HashSet<Handle>,
     pub(crate) install: Install,
+    /// The secrets that we share with others.
+    pub(crate) peers: Peers,
     pub(crate) policy: Policy,
     pub(crate) sigchain_url: String,
     pub(crate) http: Http,

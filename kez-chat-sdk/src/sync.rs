@@ -9,19 +9,16 @@ use crate::{
     store::StoreError,
 };
 
-/// How often it is looked whether a message that waited for a later try has become due.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
 /// What a [visit](crate::Client::sync_once) did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SyncReport {
     /// How many frames came in: messages, receipts, and whatever else others send.
-    pub received: u64,
+    pub received: usize,
     /// How many messages and receipts the broker took.
-    pub sent: u64,
+    pub sent: usize,
     /// How many messages and receipts still wait here to be sent.
-    pub queued: u64,
+    pub queued: usize,
     /// How it ended.
     pub outcome: SyncOutcome,
 }
@@ -58,7 +55,7 @@ pub(crate) async fn once(shared: &Shared, within: Duration) -> Result<SyncReport
     Ok(SyncReport {
         received: after.received - before.received,
         sent: after.sent - before.sent,
-        queued: shared.store.unsent(shared.now_ms()).await?.all,
+        queued: shared.store.unsent().await?,
         outcome,
     })
 }
@@ -80,15 +77,13 @@ async fn until_quiet(shared: &Shared) -> Result<SyncOutcome, ClientError> {
                 continue;
             }
         }
-        changes.mark_unchanged();
         let flow = *traffic.borrow_and_update();
-        let is_done = flow.behind == 0 && shared.store.unsent(shared.now_ms()).await?.due == 0;
+        let is_done = flow.behind == 0 && !flow.is_sending;
         tokio::select! {
             _ = connection.changed() => {}
             _ = traffic.changed() => {}
             _ = changes.changed() => {}
             () = tokio::time::sleep(flow.quiet_after), if is_done => return Ok(SyncOutcome::Complete),
-            () = tokio::time::sleep(LOOK_AGAIN), if !is_done => {}
         }
     }
 }

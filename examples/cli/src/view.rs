@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use kez_chat_sdk::{
-    Agreement, Event, MessageState, Peer, ShareId, SharedFile,
+    Agreement, Event, MessageState, Order, Peer, ShareId, SharedFile,
     handle::{Handle, Home},
     identity::PrimaryKey,
     payload::MessageId,
@@ -166,7 +166,10 @@ impl View for Sent<'_> {
             }
             MessageState::Sent => format!("sent to {to}"),
             MessageState::Delivered | MessageState::Read => format!("delivered to {to}"),
+            MessageState::InboxFull => format!("kept: the inbox of {to} is full; it is sent when there is room"),
+            MessageState::Unconfirmed => format!("sent to {to}, but never confirmed"),
             MessageState::Withdrawn => format!("not sent: {to} is no contact any more"),
+            _ => format!("something became of the message to {to}"),
         }
     }
 }
@@ -184,12 +187,19 @@ impl View for Happened<'_> {
     fn text(&self) -> String {
         let who = |peer: &Peer| name(peer.handle.as_ref(), &peer.primary, self.own);
         match self.event {
-            Event::Message { from, sent_at_ms, text, .. } => {
-                format!("{} {}: {}", time(*sent_at_ms), who(from), safe::block(text, INDENT))
+            Event::Message { from, sent_at_ms, text, order, .. } => {
+                let (gap, time, text) = (gap(*order), time(*sent_at_ms), safe::block(text, INDENT));
+                format!("{gap}{time} {}: {text}", who(from))
             }
-            Event::FileShared { from, share_id, sent_at_ms, files } => {
-                let (time, who, files) = (time(*sent_at_ms), who(from), listed(files));
-                format!("{time} {who} shared {files}: kez-chat fetch {share_id}")
+            Event::FileShared { from, share_id, sent_at_ms, files, order, .. } => {
+                let (gap, time, files) = (gap(*order), time(*sent_at_ms), listed(files));
+                format!("{gap}{time} {} shared {files}: kez-chat fetch {share_id}", who(from))
+            }
+            Event::Misaddressed { from, to, sent_at_ms, text, .. } => {
+                let to =
+                    to.as_ref().map_or_else(|| "somebody else".to_owned(), |to| to.display_for(self.own).to_string());
+                let text = text.as_ref().map_or_else(|| "no text".to_owned(), |text| safe::block(text, INDENT));
+                format!("{} {} wrote, but to {to}: {text}", time(*sent_at_ms), who(from))
             }
             Event::Request { from, claimed_handle, sent_at_ms } => {
                 let time = time(*sent_at_ms);
@@ -206,13 +216,27 @@ impl View for Happened<'_> {
                 MessageState::Delivered => format!("      delivered to {}", who(to)),
                 MessageState::Sent => format!("      sent to {}", who(to)),
                 MessageState::Queued => format!("      kept for {}", who(to)),
+                MessageState::InboxFull => format!("      kept: the inbox of {} is full", who(to)),
+                MessageState::Unconfirmed => format!("      sent to {}, who has not confirmed it for days", who(to)),
                 MessageState::Withdrawn => format!("      not sent to {}", who(to)),
+                _ => format!("      something became of a message to {}", who(to)),
             },
-            Event::Unsupported { from, sent_at_ms, .. } => {
-                format!("{} {} sent something that this version can't show", time(*sent_at_ms), who(from))
+            Event::Unsupported { from, sent_at_ms, order, .. } => {
+                let (gap, time) = (gap(*order), time(*sent_at_ms));
+                format!("{gap}{time} {} sent something that this version can't show", who(from))
             }
             _ => "something happened that this version can't show".to_owned(),
         }
+    }
+}
+
+/// Says, on a line of its own, that something is missing before what comes next.
+fn gap(order: Order) -> String {
+    match order {
+        Order::AfterGap { missing: 1 } => "      one earlier message has not arrived\n".to_owned(),
+        Order::AfterGap { missing } => format!("      {missing} earlier messages have not arrived\n"),
+        Order::Late => "      late:\n".to_owned(),
+        _ => String::new(),
     }
 }
 
@@ -347,7 +371,8 @@ mod tests {
     }
 
     fn message(from: Peer, text: &str) -> Event {
-        Event::Message { from, id: MessageId([1; 16]), sent_at_ms: 0, text: text.to_owned() }
+        let (id, order) = (MessageId([1; 16]), Order::InOrder);
+        Event::Message { from, id, sent_at_ms: 0, text: text.to_owned(), order, earlier: false }
     }
 
     #[test]
@@ -371,10 +396,13 @@ mod tests {
                 .iter()
                 .map(|path| SharedFile { path: (*path).into(), media_type: String::new(), size_bytes: 600_000 })
                 .collect(),
+            order: Order::AfterGap { missing: 2 },
+            earlier: false,
         };
         let hostile = shown(&files(&["a\n\u{202e}gpj.exe"]));
         assert!(hostile.ends_with(" @bob shared a␊\u{fffd}gpj.exe (600.0 kB): kez-chat fetch 3"), "{hostile}");
         let several = shown(&files(&["a", "b/c"]));
+        assert!(several.starts_with("      2 earlier messages have not arrived\n"), "{several}");
         assert!(several.ends_with(" @bob shared 2 files (1.2 MB; a, b/c): kez-chat fetch 3"), "{several}");
     }
 

@@ -145,7 +145,7 @@ impl<'a> Files<'a> {
         let shared = self.shared;
         let readers: BTreeSet<PrimaryKey> = readers.iter().copied().collect();
         for &reader in &readers {
-            Conversation::new(shared, reader).reachable_contact().await?;
+            Conversation::new(shared, reader).check_sendable().await?;
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let share_path = SharePath::parse(&name)?;
@@ -193,9 +193,9 @@ impl<'a> Files<'a> {
         let mut announcements = Vec::with_capacity(readers.len());
         for &reader in readers {
             let content = Content::FileShare(share.clone());
-            announcements.push(Conversation::new(self.shared, reader).compose(content).await?);
+            announcements.push(Conversation::new(self.shared, reader).draft(content));
         }
-        let messages = announcements.iter().map(|announcement| announcement.payload.id).collect();
+        let messages = announcements.iter().map(|announcement| announcement.id).collect();
         // Readers may ask as soon as the announcement is out.
         for &reader in readers {
             node.allow(reader, file.blob_hash);

@@ -6,7 +6,7 @@ use kez_core::{
 };
 use rusqlite::OptionalExtension;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, outbox::resend_all};
 
 /// The account as this installation knows it.
 #[derive(Clone, Debug)]
@@ -74,7 +74,8 @@ impl Store {
             if before.is_none_or(|before| before == epoch) {
                 return Ok(false);
             }
-            Ok(tx.execute("UPDATE outbox SET sent = 0, next_try_ms = 0 WHERE sent = 1", [])? > 0)
+            tx.execute("DELETE FROM stream_positions", [])?;
+            resend_all(tx)
         })
         .await
     }

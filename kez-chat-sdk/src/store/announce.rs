@@ -3,12 +3,12 @@
 use kez_core::{
     handle::Policy,
     identity::PrimaryKey,
-    payload::{Channel, Content, Payload},
+    payload::{Channel, Content, MessageId, Payload},
 };
-use rusqlite::Transaction;
+use rusqlite::Connection;
 
-use super::{StoreError, events};
-use crate::event::{Event, Peer, ShareId, SharedFile};
+use super::{StoreError, events, sequence::arrive};
+use crate::event::{Event, Order, Peer, ShareId, SharedFile};
 
 /// How many messages a stranger may leave here; more are dropped.
 const MAX_FROM_STRANGER: u32 = 50;
@@ -17,43 +17,76 @@ const MAX_FROM_STRANGERS: u32 = 1_000;
 /// How long a stranger's message waits to be asked for.
 const STRANGERS_WAIT_MS: u64 = 30 * 24 * 3_600_000;
 
+/// A message that is stored here.
+pub(super) struct Received {
+    pub(super) payload: Payload,
+    /// Whether it is to a handle that never was ours.
+    pub(super) misaddressed: bool,
+}
+
+/// Reads a stored message.
+pub(super) fn received(db: &Connection, author: &[u8; 32], id: &MessageId) -> Result<Received, StoreError> {
+    let (bytes, misaddressed): (Vec<u8>, bool) = db
+        .prepare_cached("SELECT payload, misaddressed FROM messages WHERE author = ?1 AND id = ?2")?
+        .query_row((author, id.0), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(Received { payload: decode(&bytes)?, misaddressed })
+}
+
+/// Reads a payload that was stored; the rules for what may come in held then.
+pub(super) fn decode(bytes: &[u8]) -> Result<Payload, StoreError> {
+    Payload::decode(bytes, Channel::Inbox, Policy::Development).map_err(StoreError::damaged)
+}
+
 /// Tells the application of a message by somebody it knows.
-pub(super) fn announce(tx: &Transaction<'_>, from: Peer, payload: &Payload) -> Result<(), StoreError> {
-    let author = from.primary;
+pub(super) fn announce(db: &Connection, from: &Peer, message: &Received, order: Order) -> Result<(), StoreError> {
+    let from = from.clone();
+    let payload = &message.payload;
     let (id, sent_at_ms) = (payload.id, payload.sent_at_ms);
+    let born_at_ms: u64 =
+        db.prepare_cached("SELECT coalesce(max(born_at_ms), 0) FROM account")?.query_row([], |row| row.get(0))?;
+    let earlier = sent_at_ms < born_at_ms;
     let event = match &payload.content {
-        Content::Text(text) => Event::Message { from, id, sent_at_ms, text: text.clone() },
+        _ if message.misaddressed => {
+            let text = match &payload.content {
+                Content::Text(text) => Some(text.clone()),
+                _ => None,
+            };
+            Event::Misaddressed { from, id, to: payload.to.clone(), sent_at_ms, text }
+        }
+        Content::Text(text) => Event::Message { from, id, sent_at_ms, text: text.clone(), order, earlier },
         Content::FileShare(share) => {
-            let share_id = tx.query_row(
+            let share_id = db.query_row(
                 "INSERT INTO offers (author, message_id) VALUES (?1, ?2) RETURNING id",
-                (author.as_bytes(), id.0),
+                (from.primary.as_bytes(), id.0),
                 |row| row.get(0).map(ShareId),
             )?;
             let files = share.entries.iter().map(SharedFile::of).collect();
-            Event::FileShared { from, share_id, sent_at_ms, files }
+            Event::FileShared { from, share_id, sent_at_ms, files, order, earlier }
         }
         // Edits, deletions and reactions are kept with their conversation; this version does not render them.
-        _ => Event::Unsupported { from, kind: payload.content.kind(), sent_at_ms },
+        content => Event::Unsupported { from, kind: content.kind(), sent_at_ms, order, earlier },
     };
-    events::push(tx, &event)
+    events::push(db, &event)
 }
 
-/// Gives out, oldest first, what somebody sent before they were a contact.
-pub(super) fn release(tx: &Transaction<'_>, from: &Peer) -> Result<(), StoreError> {
-    let author = from.primary;
-    let mut statement = tx.prepare_cached(
-        "SELECT id, payload FROM messages WHERE author = ?1 AND peer = ?1 AND receipt_at_ms IS NULL ORDER BY row",
+/// Gives out, in their order, what somebody sent before they were a contact.
+pub(super) fn release(db: &Connection, from: &Peer) -> Result<(), StoreError> {
+    let author = from.primary.as_bytes();
+    let mut statement = db.prepare_cached(
+        "SELECT payload, misaddressed FROM messages WHERE author = ?1 AND peer = ?1 AND receipt_at_ms IS NULL",
     )?;
-    let rows = statement.query_map([author.as_bytes()], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))?;
-    for row in rows.collect::<Result<Vec<_>, _>>()? {
-        let (id, bytes): ([u8; 16], Vec<u8>) = row;
-        let payload = Payload::decode(&bytes, Channel::Inbox, Policy::Development).map_err(StoreError::damaged)?;
-        tx.execute("INSERT OR IGNORE INTO receipts_due (author, id) VALUES (?1, ?2)", (author.as_bytes(), id))?;
-        tx.execute(
-            "UPDATE messages SET receipt_at_ms = stored_at_ms WHERE author = ?1 AND id = ?2",
-            (author.as_bytes(), id),
-        )?;
-        announce(tx, from.clone(), &payload)?;
+    let rows = statement.query_map([author], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?)))?;
+    let mut waiting = Vec::new();
+    for row in rows {
+        let (bytes, misaddressed) = row?;
+        waiting.push(Received { payload: decode(&bytes)?, misaddressed });
+    }
+    waiting.sort_by_key(|message| (message.payload.install.to_bytes(), message.payload.seq));
+    for message in waiting {
+        let id = message.payload.id.0;
+        db.execute("INSERT OR IGNORE INTO receipts_due (author, id) VALUES (?1, ?2)", (author, id))?;
+        db.execute("UPDATE messages SET receipt_at_ms = stored_at_ms WHERE author = ?1 AND id = ?2", (author, id))?;
+        arrive(db, from, &message)?;
     }
     Ok(())
 }
@@ -63,25 +96,21 @@ const STRANGERS: &str = "FROM messages WHERE receipt_at_ms IS NULL AND author = 
     AND NOT EXISTS (SELECT 1 FROM contacts WHERE owner = author)";
 
 /// Keeps strangers from filling the disk, and from keeping other strangers out.
-pub(super) fn make_room_for_stranger(
-    tx: &Transaction<'_>,
-    author: &PrimaryKey,
-    now_ms: u64,
-) -> Result<Room, StoreError> {
+pub(super) fn make_room_for_stranger(db: &Connection, author: &PrimaryKey, now_ms: u64) -> Result<Room, StoreError> {
     let expired = now_ms.saturating_sub(STRANGERS_WAIT_MS);
-    tx.execute(
+    db.execute(
         &format!("DELETE FROM messages WHERE row IN (SELECT row {STRANGERS} AND stored_at_ms < ?1)"),
         [expired],
     )?;
     let count = format!("SELECT coalesce(sum(author = ?1), 0), count(*) {STRANGERS}");
-    let (theirs, all): (u32, u32) = tx.query_row(&count, [author.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (theirs, all): (u32, u32) = db.query_row(&count, [author.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
     if theirs >= MAX_FROM_STRANGER {
         return Ok(Room::None);
     }
     if all >= MAX_FROM_STRANGERS {
         let most = format!("SELECT author {STRANGERS} GROUP BY author ORDER BY count(*) DESC LIMIT 1");
         let oldest = format!("SELECT min(row) {STRANGERS} AND author = ({most})");
-        tx.execute(&format!("DELETE FROM messages WHERE row = ({oldest})"), [])?;
+        db.execute(&format!("DELETE FROM messages WHERE row = ({oldest})"), [])?;
     }
     Ok(if theirs == 0 { Room::First } else { Room::Further })
 }
@@ -99,12 +128,14 @@ pub(super) enum Room {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use kez_core::{identity::SecretKey, payload::MessageId, sigchain::Install};
 
     use super::*;
-    use crate::store::{Incoming, Store, Stored};
+    use crate::store::{Frame, Incoming, Store, Stored};
 
-    fn incoming(author: u64, now_ms: u64) -> Incoming {
+    /// Has a message of an author's come in, and tells what became of it.
+    async fn receive(store: &Store, author: u64, now_ms: u64) -> Stored {
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&author.to_le_bytes());
         let payload = Payload {
@@ -120,8 +151,10 @@ mod tests {
             reply_to: None,
         };
         let bytes = payload.encode().unwrap();
+        let author = SecretKey::from_seed(seed).primary();
+        let message = Incoming { author, payload, bytes, wire: Bytes::new(), misaddressed: false };
         let own = SecretKey::from_seed([0xff; 32]).primary();
-        Incoming { own, author: SecretKey::from_seed(seed).primary(), payload, bytes, now_ms }
+        store.receive(own, vec![Frame::Message(message)], now_ms).await.unwrap()[0]
     }
 
     async fn count(store: &Store, table: &'static str) -> u32 {
@@ -136,24 +169,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("kez.db"), &SecretKey::from_seed([0xff; 32])).await.unwrap();
         for number in 0..60 {
-            let kept = store.receive(incoming(1, 1)).await.unwrap();
+            let kept = receive(&store, 1, 1).await;
             assert_eq!(kept, if number < 50 { Stored::Kept } else { Stored::Dropped }, "{number}");
         }
         assert_eq!(count(&store, "events").await, 1, "one stranger is one request");
         for author in 2..=20 {
             for _ in 0..50 {
-                store.receive(incoming(author, 1)).await.unwrap();
+                receive(&store, author, 1).await;
             }
         }
         assert_eq!(count(&store, "messages").await, MAX_FROM_STRANGERS);
-        assert_eq!(
-            store.receive(incoming(1, 1)).await.unwrap(),
-            Stored::Dropped,
-            "who has enough takes no one's place"
-        );
-        assert_eq!(store.receive(incoming(99, 1)).await.unwrap(), Stored::Kept, "a new one still gets in");
+        assert_eq!(receive(&store, 1, 1).await, Stored::Dropped, "who has enough takes no one's place");
+        assert_eq!(receive(&store, 99, 1).await, Stored::Kept, "a new one still gets in");
         assert_eq!(count(&store, "messages").await, MAX_FROM_STRANGERS);
-        store.receive(incoming(100, STRANGERS_WAIT_MS + 2)).await.unwrap();
+        receive(&store, 100, STRANGERS_WAIT_MS + 2).await;
         assert_eq!(count(&store, "messages").await, 1, "what nobody asked for goes in the end");
     }
 }

@@ -5,7 +5,7 @@ use kez_core::{
     identity::PrimaryKey,
     sigchain::{Chain, Event},
 };
-use rusqlite::Transaction;
+use rusqlite::Connection;
 
 use super::{Store, StoreError};
 
@@ -75,7 +75,7 @@ impl Store {
     }
 }
 
-fn discard(tx: &Transaction<'_>, owner: &PrimaryKey, from_seq: u64) -> Result<(), StoreError> {
+fn discard(tx: &Connection, owner: &PrimaryKey, from_seq: u64) -> Result<(), StoreError> {
     tx.execute(
         "DELETE FROM chain_events WHERE owner = ?1 AND seq >= ?2 AND uploaded = 0",
         (owner.as_bytes(), from_seq),
@@ -83,7 +83,7 @@ fn discard(tx: &Transaction<'_>, owner: &PrimaryKey, from_seq: u64) -> Result<()
     Ok(())
 }
 
-pub(super) fn insert_events(tx: &Transaction<'_>, events: &[Event], uploaded: bool) -> Result<(), StoreError> {
+pub(super) fn insert_events(tx: &Connection, events: &[Event], uploaded: bool) -> Result<(), StoreError> {
     let mut statement =
         tx.prepare_cached("INSERT INTO chain_events (owner, seq, jws, uploaded) VALUES (?1, ?2, ?3, ?4)")?;
     for event in events {

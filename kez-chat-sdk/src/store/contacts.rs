@@ -5,7 +5,7 @@ use kez_core::{
     identity::PrimaryKey,
     sigchain::{Chain, Event, Head, Install},
 };
-use rusqlite::{OptionalExtension, Row, Transaction};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{Store, StoreError, announce::release, chains::insert_events};
 use crate::event::{MessageState, Peer};
@@ -179,15 +179,15 @@ impl Store {
             tx.execute("DELETE FROM pins WHERE owner = ?1", [owner])?;
             tx.execute("DELETE FROM contacts WHERE owner = ?1", [owner])?;
             tx.execute("DELETE FROM chain_events WHERE owner = ?1", [owner])?;
-            let mut unsent = tx.prepare_cached("DELETE FROM outbox WHERE recipient = ?1 RETURNING message_id, sent")?;
+            let mut unsent =
+                tx.prepare_cached("DELETE FROM outbox WHERE recipient = ?1 RETURNING message_id, handed_over")?;
             let unsent = unsent.query_map([owner], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, bool>(1)?)))?;
-            for row in unsent.collect::<Result<Vec<_>, _>>()? {
-                if let (id, false) = row {
-                    tx.execute(
-                        "UPDATE messages SET state = ?3 WHERE peer = ?1 AND id = ?2 AND author <> ?1",
-                        (owner, id, MessageState::Withdrawn.to_stored()),
-                    )?;
-                }
+            for (id, handed_over) in unsent.collect::<Result<Vec<_>, _>>()? {
+                let state = if handed_over { MessageState::Unconfirmed } else { MessageState::Withdrawn };
+                tx.execute(
+                    "UPDATE messages SET state = ?3 WHERE peer = ?1 AND id = ?2 AND author <> ?1",
+                    (owner, id, state.to_stored()),
+                )?;
             }
             tx.execute("DELETE FROM receipts_due WHERE author = ?1", [owner])?;
             let mut statement = tx.prepare_cached("DELETE FROM file_readers WHERE reader = ?1 RETURNING blob_hash")?;
@@ -220,7 +220,24 @@ impl Store {
     }
 }
 
-pub(super) fn find(tx: &Transaction<'_>, owner: &PrimaryKey) -> Result<Option<ContactRow>, StoreError> {
+/// Returns the handle of a contact, if they have one; `None` if they are no contact.
+pub(super) fn handle_of(db: &Connection, owner: &PrimaryKey) -> Result<Option<Option<Handle>>, StoreError> {
+    let handle = db
+        .prepare_cached("SELECT handle FROM contacts WHERE owner = ?1")?
+        .query_row([owner.as_bytes()], |row| row.get::<_, Option<String>>(0))
+        .optional()?;
+    let parse = |text: String| Handle::from_qualified(&text, Policy::Development).map_err(StoreError::damaged);
+    handle.map(|text| text.map(parse).transpose()).transpose()
+}
+
+/// Returns somebody as events name them.
+pub(super) fn peer(db: &Connection, owner: &[u8; 32]) -> Result<Peer, StoreError> {
+    let primary = PrimaryKey::from_bytes(owner).map_err(StoreError::damaged)?;
+    let handle = handle_of(db, &primary)?.flatten();
+    Ok(Peer { primary, handle })
+}
+
+pub(super) fn find(tx: &Connection, owner: &PrimaryKey) -> Result<Option<ContactRow>, StoreError> {
     let mut statement = tx.prepare_cached(&format!("SELECT {COLUMNS} FROM contacts WHERE owner = ?1"))?;
     statement.query_row([owner.as_bytes()], read).optional()?.transpose()
 }

@@ -1,7 +1,7 @@
 //! The account's database: one SQLCipher file, one writer thread (`docs/PROTOCOL.md` §12).
 //!
-//! Each call is one transaction on the store's own thread and is durable when it returns
-//! (`synchronous=FULL`). A call that was begun is finished even if its caller stops waiting.
+//! Each call is one transaction on the store's own thread and is durable when it returns (`synchronous=FULL`); what is
+//! asked for at the same time shares a commit.
 
 mod account;
 mod announce;
@@ -11,28 +11,29 @@ mod events;
 mod inbox;
 mod outbox;
 mod schema;
+mod sequence;
 #[cfg(feature = "files")]
 mod shares;
+mod thread;
 mod unsent;
 
-use std::{
-    path::Path,
-    sync::{Arc, mpsc},
-    thread,
-};
+use std::{path::Path, sync::Arc};
 
 use hkdf::Hkdf;
 use kez_core::identity::SecretKey;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 use sha2::Sha256;
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 use zeroize::Zeroizing;
 
+use thread::{Job, StoreThread};
+
 pub(crate) use account::AccountRow;
 pub(crate) use contacts::{ContactRow, Trouble};
-pub(crate) use inbox::{Incoming, Stored};
-pub(crate) use outbox::{OutboxRow, Outgoing};
+pub(crate) use inbox::{Frame, Incoming, Stored};
+pub(crate) use outbox::{Acknowledged, Draft, OutboxRow};
+pub(crate) use sequence::Gap;
 #[cfg(feature = "files")]
 pub(crate) use shares::{OfferRow, OwnFile};
 
@@ -59,12 +60,12 @@ pub enum StoreError {
     /// The database refused.
     #[error("the account's database refused ({0}); check the disk")]
     Sqlite(#[from] rusqlite::Error),
+    /// What was to be kept could not be written to the disk.
+    #[error("the account's database could not be written ({0}); check the disk, then try again")]
+    NotCommitted(#[source] Arc<rusqlite::Error>),
     /// The system gives us no thread.
     #[error("the account's database can't be opened: {0}; close something and try again")]
     NoThread(std::io::Error),
-    /// The recipient was removed while the message was on its way into the outbox.
-    #[error("{0} is not a contact any more; add them first")]
-    NotAContact(Box<kez_core::identity::PrimaryKey>),
     /// The store's thread has ended.
     #[error("the account was closed")]
     Closed,
@@ -78,8 +79,7 @@ impl StoreError {
             Self::NotOurs => "StoreNotOurs",
             Self::TooNew { .. } => "StoreTooNew",
             Self::Damaged(_) => "StoreDamaged",
-            Self::Sqlite(_) | Self::NoThread(_) => "StoreFailed",
-            Self::NotAContact(_) => "NotAContact",
+            Self::Sqlite(_) | Self::NotCommitted(_) | Self::NoThread(_) => "StoreFailed",
             Self::Closed => "Closed",
         }
     }
@@ -90,14 +90,6 @@ impl StoreError {
     }
 }
 
-type Work = Box<dyn FnOnce(&mut Connection) + Send>;
-
-enum Job {
-    Work(Work),
-    /// Ends the thread, and says so when the file is closed.
-    Close(oneshot::Sender<()>),
-}
-
 /// A handle on the store's thread. Clones share it; the last one that goes waits until the file is closed.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
@@ -106,59 +98,15 @@ pub(crate) struct Store {
     changes: watch::Sender<u64>,
 }
 
-#[derive(Debug)]
-struct StoreThread {
-    jobs: mpsc::Sender<Job>,
-    handle: Option<thread::JoinHandle<()>>,
-}
-
-impl Drop for StoreThread {
-    fn drop(&mut self) {
-        let (done, _) = oneshot::channel();
-        let _ = self.jobs.send(Job::Close(done));
-        // A process that ends while SQLCipher still closes its file would pull the library from under it.
-        if let Some(handle) = self.handle.take() {
-            let _ = handle.join();
-        }
-    }
-}
-
 impl Store {
     /// Opens the database of the account that `key` belongs to, making it where there is none.
     pub(crate) async fn open(path: &Path, key: &SecretKey) -> Result<Self, StoreError> {
-        let (jobs, queue) = mpsc::channel::<Job>();
-        let (opened, answer) = oneshot::channel();
-        let path = path.to_owned();
-        let database_key = database_key(key);
-        let handle = thread::Builder::new()
-            .name("kez-store".into())
-            .spawn(move || match open(&path, &database_key) {
-                Ok(mut connection) => {
-                    drop(database_key);
-                    let _ = opened.send(Ok(()));
-                    let mut closed = None;
-                    for job in queue {
-                        match job {
-                            Job::Work(work) => work(&mut connection),
-                            Job::Close(done) => {
-                                closed = Some(done);
-                                break;
-                            }
-                        }
-                    }
-                    drop(connection);
-                    if let Some(done) = closed {
-                        let _ = done.send(());
-                    }
-                }
-                Err(error) => {
-                    let _ = opened.send(Err(error));
-                }
-            })
-            .map_err(StoreError::NoThread)?;
-        let thread = StoreThread { jobs, handle: Some(handle) };
-        answer.await.map_err(|_| StoreError::Closed)??;
-        Ok(Self { thread: Arc::new(thread), changes: watch::Sender::new(0) })
+        let (path, database_key) = (path.to_owned(), database_key(key));
+        let changes = watch::Sender::new(0);
+        let changed = changes.clone();
+        let open = move || open(&path, &database_key);
+        let thread = StoreThread::start(open, move || changed.send_modify(|count| *count += 1)).await?;
+        Ok(Self { thread: Arc::new(thread), changes })
     }
 
     /// Watches for committed changes. Whoever waits for one marks it as seen *before* looking at the store.
@@ -166,49 +114,63 @@ impl Store {
         self.changes.subscribe()
     }
 
-    /// Runs one transaction; it is committed if `work` succeeds, and leaves no trace if it fails.
-    ///
-    /// Whoever watches for changes is woken from the store's own thread: a caller who stops waiting can't keep a
-    /// committed change from being noticed.
-    pub(crate) async fn transact<T: Send + 'static>(
+    /// Runs one transaction; it is committed if `work` succeeds, and leaves no trace if it fails. Once begun it is
+    /// finished, whoever stops waiting for it.
+    pub(crate) async fn transact<T: Send + 'static, E: From<StoreError> + Send + 'static>(
         &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let changes = self.changes.clone();
-        self.enqueue(move |connection| {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let result = work(&transaction)?;
-            transaction.commit()?;
-            changes.send_modify(|count| *count += 1);
-            Ok(result)
-        })
-        .await
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        self.write(Job::Write, work).await
     }
 
-    /// Looks at one consistent state of the store.
+    /// Runs a transaction that nobody waits for: it may keep a moment, for others to share its commit.
+    pub(crate) async fn transact_lazily<T: Send + 'static, E: From<StoreError> + Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        self.write(Job::LazyWrite, work).await
+    }
+
+    async fn write<T: Send + 'static, E: From<StoreError> + Send + 'static>(
+        &self,
+        job: impl FnOnce(thread::Write) -> Job,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        let (done, answer) = oneshot::channel();
+        let write: thread::Write = Box::new(move |transaction| {
+            let result = transaction.map_err(|error| StoreError::NotCommitted(error).into()).and_then(|transaction| {
+                let savepoint = transaction.savepoint().map_err(StoreError::from)?;
+                let result = work(&savepoint)?;
+                savepoint.commit().map_err(StoreError::from)?;
+                Ok(result)
+            });
+            Box::new(move |failure| {
+                let _ = done.send(match failure {
+                    Some(error) => result.and(Err(StoreError::NotCommitted(error).into())),
+                    None => result,
+                });
+            })
+        });
+        self.thread.ask(job(write))?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Looks at one committed state of the store.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.enqueue(move |connection| work(&connection.transaction()?)).await
-    }
-
-    async fn enqueue<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (done, answer) = oneshot::channel();
-        let work: Work = Box::new(move |connection| {
+        self.thread.ask(Job::Read(Box::new(move |connection| {
             let _ = done.send(work(connection));
-        });
-        self.thread.jobs.send(Job::Work(work)).map_err(|_| StoreError::Closed)?;
+        })))?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Finishes what was begun and closes the file; whoever still asks gets [`StoreError::Closed`].
     pub(crate) async fn close(&self) {
         let (done, closed) = oneshot::channel();
-        if self.thread.jobs.send(Job::Close(done)).is_ok() {
+        if self.thread.ask(Job::Close(done)).is_ok() {
             let _ = closed.await;
         }
     }
@@ -256,7 +218,7 @@ mod tests {
         let key = SecretKey::from_seed([1; 32]);
         let store = Store::open(&path, &key).await.unwrap();
         store
-            .transact(|tx| {
+            .transact::<_, StoreError>(|tx| {
                 Ok(tx.execute(
                     "INSERT INTO account (id, install, born_at_ms, handle) VALUES (1, x'00', 0, 'MARKER')",
                     [],
@@ -288,8 +250,10 @@ mod tests {
             })
             .await;
         assert!(failed.is_err());
-        let rows: u32 =
-            store.transact(|tx| Ok(tx.query_row("SELECT count(*) FROM account", [], |row| row.get(0))?)).await.unwrap();
+        let rows: u32 = store
+            .transact::<_, StoreError>(|tx| Ok(tx.query_row("SELECT count(*) FROM account", [], |row| row.get(0))?))
+            .await
+            .unwrap();
         assert_eq!(rows, 0);
     }
 }

@@ -1,112 +1,271 @@
-//! What is to be sent, and what was sent and is not yet known to have arrived.
+//! What is to be sent, and what was sent and is not yet known to have arrived (`docs/PROTOCOL.md` §8).
+
+use std::collections::BTreeMap;
 
 use kez_core::{
+    envelope::MAX_PADDED_BYTES,
+    handle::Handle,
     identity::PrimaryKey,
-    payload::{MessageId, Payload},
+    payload::{Content, MessageId, Payload, PayloadError},
+    sigchain::Install,
 };
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension, Row};
 use zeroize::Zeroizing;
 
-use super::{Store, StoreError, contacts};
-use crate::event::MessageState;
+use super::{Store, StoreError, contacts, events};
+use crate::{
+    conversation::{OutboxEntry, SendError, check_sendable},
+    event::{Event, MessageState},
+};
 
-/// A stored message on its way out: everything but its sequence number, which the transaction gives it.
-pub(crate) struct Outgoing {
+const DAY_MS: u64 = 86_400_000;
+/// How long a message waits for its receipt until the recipient's being there is reason to send it again.
+const RECEIPT_EXPECTED_MS: u64 = 120_000;
+/// How often a message is sent again for want of a receipt, a day apart, before it is given up.
+const MAX_RESENDS: u32 = 3;
+
+/// Rows that may be sent: to contacts who are sound and whose inbox is at our home.
+const SENDABLE: &str =
+    "EXISTS (SELECT 1 FROM contacts WHERE owner = outbox.recipient AND trouble IS NULL AND reachable = 1)";
+
+/// A message as the caller means it; the store gives it its place in the sequence.
+pub(crate) struct Draft {
     pub(crate) recipient: PrimaryKey,
     pub(crate) own: PrimaryKey,
-    pub(crate) payload: Payload,
+    pub(crate) own_handle: Handle,
+    pub(crate) install: Install,
+    pub(crate) id: MessageId,
     pub(crate) nats_msg_id: [u8; 16],
+    pub(crate) sent_at_ms: u64,
+    pub(crate) content: Content,
+    /// Whether it goes to the broker at once, and so can't be cancelled any more.
+    pub(crate) handed_over: bool,
 }
 
-/// The oldest unsent row to each recipient who may be sent to.
-const HEADS: &str = "SELECT * FROM outbox AS head
-    WHERE sent = 0
-    AND NOT EXISTS (SELECT 1 FROM outbox AS older WHERE older.sent = 0 AND older.recipient = head.recipient AND older.row < head.row)
-    AND EXISTS (SELECT 1 FROM contacts WHERE owner = head.recipient AND trouble IS NULL AND reachable = 1)";
-
-/// A row that is due.
+/// A row that waits to be sent.
 pub(crate) struct OutboxRow {
     pub(crate) row: i64,
-    pub(crate) recipient: PrimaryKey,
+    pub(crate) recipient: [u8; 32],
     pub(crate) message_id: MessageId,
     pub(crate) nats_msg_id: [u8; 16],
     pub(crate) payload: Zeroizing<Vec<u8>>,
+    pub(crate) awaits_receipt: bool,
+    pub(crate) handed_over: bool,
+}
+
+/// The broker's acknowledgement of a row.
+pub(crate) struct Acknowledged {
+    pub(crate) row: i64,
+    pub(crate) message_id: MessageId,
     pub(crate) awaits_receipt: bool,
 }
 
 impl Store {
     /// Keeps a message in its conversation and queues it, in one transaction.
-    pub(crate) async fn queue_message(&self, outgoing: Outgoing) -> Result<(), StoreError> {
-        self.transact(move |tx| queue(tx, outgoing)).await
+    pub(crate) async fn queue_message(&self, draft: Draft) -> Result<(), SendError> {
+        self.transact(move |db| queue(db, draft)).await
     }
 
-    /// Returns the oldest row that is due. Messages to one recipient go out in their order: a row waits while an
-    /// older one to the same recipient does. To a contact in trouble nothing goes at all.
-    pub(crate) async fn next_to_send(&self, now_ms: u64) -> Result<Option<OutboxRow>, StoreError> {
-        self.read(move |tx| {
-            let mut statement = tx.prepare_cached(&format!(
-                "SELECT row, recipient, message_id, nats_msg_id, payload, awaits_receipt
-                 FROM ({HEADS}) WHERE next_try_ms <= ?1 ORDER BY row LIMIT 1"
+    /// Lists, oldest first, rows after `after` that wait for the broker. To a contact in trouble nothing goes at all.
+    pub(crate) async fn waiting(&self, after: i64, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
+        self.read(move |db| {
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT row, recipient, message_id, nats_msg_id, payload, awaits_receipt, handed_over
+                 FROM outbox WHERE sent = 0 AND row > ?1 AND {SENDABLE} ORDER BY row LIMIT ?2"
             ))?;
-            let found = statement
-                .query_row([now_ms], |row| {
-                    let recipient: [u8; 32] = row.get(1)?;
-                    Ok((row.get(0)?, recipient, row.get(2)?, row.get(3)?, row.get::<_, Vec<u8>>(4)?, row.get(5)?))
-                })
-                .optional()?;
-            let Some((row, recipient, message_id, nats_msg_id, payload, awaits_receipt)) = found else {
-                return Ok(None);
-            };
-            Ok(Some(OutboxRow {
-                row,
-                recipient: PrimaryKey::from_bytes(&recipient).map_err(StoreError::damaged)?,
-                message_id: MessageId(message_id),
-                nats_msg_id,
-                payload: Zeroizing::new(payload),
-                awaits_receipt,
-            }))
+            let rows = statement.query_map((after, limit), read)?;
+            Ok(rows.collect::<Result<Vec<_>, _>>()?)
         })
         .await
     }
 
-    /// Tells when the earliest row that waits for a later try is due.
-    pub(crate) async fn next_try_ms(&self) -> Result<Option<u64>, StoreError> {
-        let query = format!("SELECT min(next_try_ms) FROM ({HEADS})");
-        self.read(move |tx| Ok(tx.query_row(&query, [], |row| row.get(0))?)).await
+    /// Notes that rows are on their way to the broker from now on. Returns those that were not cancelled before.
+    pub(crate) async fn hand_over(&self, rows: Vec<i64>) -> Result<Vec<i64>, StoreError> {
+        self.transact(move |db| {
+            let mut statement = db.prepare_cached("UPDATE outbox SET handed_over = 1 WHERE row = ?1 AND sent = 0")?;
+            let mut kept = Vec::with_capacity(rows.len());
+            for row in rows {
+                if statement.execute([row])? > 0 {
+                    kept.push(row);
+                }
+            }
+            Ok(kept)
+        })
+        .await
     }
 
-    /// Notes that the broker has taken a row. What awaits no receipt is done with.
-    pub(crate) async fn set_sent(&self, row: &OutboxRow, own: PrimaryKey) -> Result<(), StoreError> {
-        let (number, id, awaits_receipt) = (row.row, row.message_id.0, row.awaits_receipt);
-        self.transact(move |tx| {
-            if awaits_receipt {
-                tx.execute("UPDATE outbox SET sent = 1 WHERE row = ?1", [number])?;
-                raise_state(tx, &own, &MessageId(id), MessageState::Sent)?;
-            } else {
-                tx.execute("DELETE FROM outbox WHERE row = ?1", [number])?;
+    /// Notes what the broker has taken, and how far its streams have come. What awaits no receipt is done with.
+    pub(crate) async fn set_sent(
+        &self,
+        own: PrimaryKey,
+        acknowledged: Vec<Acknowledged>,
+        positions: BTreeMap<String, u64>,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        self.transact_lazily(move |db| {
+            for Acknowledged { row, message_id, awaits_receipt } in acknowledged {
+                if awaits_receipt {
+                    db.prepare_cached("UPDATE outbox SET sent = 1, sent_at_ms = ?2 WHERE row = ?1")?
+                        .execute((row, now_ms))?;
+                    raise_state(db, &own, &message_id, MessageState::Sent)?;
+                } else {
+                    db.prepare_cached("DELETE FROM outbox WHERE row = ?1")?.execute([row])?;
+                }
+            }
+            let mut statement =
+                db.prepare_cached("INSERT OR REPLACE INTO stream_positions (stream, seq) VALUES (?1, ?2)")?;
+            for position in positions {
+                statement.execute(position)?;
             }
             Ok(())
         })
         .await
     }
 
-    pub(crate) async fn try_later(&self, row: i64, next_try_ms: u64) -> Result<(), StoreError> {
-        self.transact(move |tx| {
-            Ok(tx.execute("UPDATE outbox SET next_try_ms = ?2 WHERE row = ?1", (row, next_try_ms)).map(drop)?)
+    /// Returns how far each of the home's streams had come.
+    pub(crate) async fn stream_positions(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached("SELECT stream, seq FROM stream_positions")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
     }
 
-    pub(crate) async fn try_all_now(&self) -> Result<(), StoreError> {
-        self.transact(|tx| Ok(tx.execute("UPDATE outbox SET next_try_ms = 0 WHERE sent = 0", []).map(drop)?)).await
+    /// Queues every message without a receipt again, because the broker has lost what it had. Tells whether there was any.
+    pub(crate) async fn resend_all(&self) -> Result<bool, StoreError> {
+        self.transact(|db| resend_all(db)).await
+    }
+
+    /// Queues again what went to somebody who is there now, and who should have confirmed it long ago; once for each
+    /// message.
+    pub(crate) async fn resend_to(&self, recipient: PrimaryKey, now_ms: u64) -> Result<(), StoreError> {
+        self.transact(move |db| {
+            db.execute(
+                "UPDATE outbox SET sent = 0, nudged = 1
+                 WHERE recipient = ?1 AND sent = 1 AND nudged = 0 AND sent_at_ms <= ?2",
+                (recipient.as_bytes(), now_ms.saturating_sub(RECEIPT_EXPECTED_MS)),
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Queues again what has had no receipt for a day, and gives up what was sent four times.
+    pub(crate) async fn resend_overdue(&self, own: PrimaryKey, now_ms: u64) -> Result<(), StoreError> {
+        self.transact(move |db| {
+            let overdue = now_ms.saturating_sub(DAY_MS);
+            let given_up = db
+                .prepare_cached(
+                    "UPDATE outbox SET sent = 2 WHERE sent = 1 AND sent_at_ms <= ?1 AND resends >= ?2
+                     RETURNING recipient, message_id",
+                )?
+                .query_map((overdue, MAX_RESENDS), |row| Ok((row.get(0)?, MessageId(row.get(1)?))))?
+                .collect::<Result<Vec<([u8; 32], MessageId)>, _>>()?;
+            for (recipient, id) in given_up {
+                if raise_state(db, &own, &id, MessageState::Unconfirmed)? {
+                    let to = contacts::peer(db, &recipient)?;
+                    events::push(db, &Event::MessageState { to, id, state: MessageState::Unconfirmed })?;
+                }
+            }
+            db.execute(
+                "UPDATE outbox SET sent = 0, resends = resends + 1 WHERE sent = 1 AND sent_at_ms <= ?1",
+                [overdue],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Tells when, by the home's clock, the next message will have had no receipt for a day.
+    pub(crate) async fn next_overdue_ms(&self) -> Result<Option<u64>, StoreError> {
+        let query = "SELECT min(sent_at_ms) FROM outbox WHERE sent = 1";
+        let oldest: Option<u64> = self.read(|db| Ok(db.query_row(query, [], |row| row.get(0))?)).await?;
+        Ok(oldest.map(|sent_at_ms| sent_at_ms.saturating_add(DAY_MS)))
+    }
+
+    /// Notes that the broker refused a row because the recipient's inbox is full: it certainly has not got it.
+    pub(crate) async fn set_inbox_full(&self, row: i64, own: PrimaryKey) -> Result<(), StoreError> {
+        self.transact(move |db| {
+            let refused: Option<([u8; 32], [u8; 16])> = db
+                .query_row(
+                    "UPDATE outbox SET handed_over = 0 WHERE row = ?1 AND sent = 0 RETURNING recipient, message_id",
+                    [row],
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
+                .optional()?;
+            if let Some((recipient, id)) = refused
+                && raise_state(db, &own, &MessageId(id), MessageState::InboxFull)?
+            {
+                let to = contacts::peer(db, &recipient)?;
+                events::push(db, &Event::MessageState { to, id: MessageId(id), state: MessageState::InboxFull })?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes back a message that the broker certainly has not got. Tells whether it was one.
+    pub(crate) async fn cancel(&self, own: PrimaryKey, peer: PrimaryKey, id: MessageId) -> Result<bool, StoreError> {
+        self.transact(move |db| {
+            let cancelled = db.execute(
+                "DELETE FROM outbox WHERE message_id = ?1 AND recipient = ?2 AND sent = 0 AND handed_over = 0
+                    AND awaits_receipt",
+                (id.0, peer.as_bytes()),
+            )? > 0;
+            if cancelled {
+                raise_state(db, &own, &id, MessageState::Withdrawn)?;
+            }
+            Ok(cancelled)
+        })
+        .await
+    }
+
+    /// Queues a message again that was sent and not confirmed. Tells whether it was one.
+    pub(crate) async fn resend(&self, own: PrimaryKey, peer: PrimaryKey, id: MessageId) -> Result<bool, StoreError> {
+        self.transact(move |db| {
+            let queued = db.execute(
+                "UPDATE outbox SET sent = 0, resends = 0 WHERE message_id = ?1 AND recipient = ?2 AND sent > 0",
+                (id.0, peer.as_bytes()),
+            )? > 0;
+            db.execute(
+                "UPDATE messages SET state = ?3 WHERE author = ?1 AND id = ?2 AND state = ?4",
+                (own.as_bytes(), id.0, MessageState::Queued.to_stored(), MessageState::Unconfirmed.to_stored()),
+            )?;
+            Ok(queued)
+        })
+        .await
+    }
+
+    /// Lists the messages that are not known to have arrived, in the order in which they were queued.
+    pub(crate) async fn undelivered(&self, own: PrimaryKey) -> Result<Vec<OutboxEntry>, StoreError> {
+        self.read(move |db| {
+            let mut statement = db.prepare_cached(
+                "SELECT recipient, message_id, state, stored_at_ms FROM outbox
+                 JOIN messages ON author = ?1 AND id = message_id WHERE awaits_receipt ORDER BY outbox.row",
+            )?;
+            let rows = statement.query_map([own.as_bytes()], |row| {
+                Ok((row.get::<_, [u8; 32]>(0)?, MessageId(row.get(1)?), row.get(2)?, row.get(3)?))
+            })?;
+            rows.map(|row| {
+                let (recipient, id, state, queued_at_ms) = row?;
+                let to = contacts::peer(db, &recipient)?;
+                Ok(OutboxEntry { to, id, state: MessageState::from_stored(state), queued_at_ms })
+            })
+            .collect()
+        })
+        .await
     }
 
     /// Returns up to `limit` messages of one author that are owed a delivery receipt.
     pub(crate) async fn receipts_due(&self, limit: usize) -> Result<Option<(PrimaryKey, Vec<MessageId>)>, StoreError> {
-        self.read(move |tx| {
-            let author = tx.query_row("SELECT author FROM receipts_due LIMIT 1", [], |row| row.get::<_, [u8; 32]>(0));
-            let Some(author) = author.optional()? else { return Ok(None) };
-            let mut statement = tx.prepare_cached("SELECT id FROM receipts_due WHERE author = ?1 LIMIT ?2")?;
+        self.read(move |db| {
+            let author = db
+                .prepare_cached("SELECT author FROM receipts_due LIMIT 1")?
+                .query_row([], |row| row.get::<_, [u8; 32]>(0))
+                .optional()?;
+            let Some(author) = author else { return Ok(None) };
+            let mut statement = db.prepare_cached("SELECT id FROM receipts_due WHERE author = ?1 LIMIT ?2")?;
             let rows = statement.query_map((author, limit), |row| row.get(0).map(MessageId))?;
             let ids = rows.collect::<Result<Vec<_>, _>>()?;
             Ok(Some((PrimaryKey::from_bytes(&author).map_err(StoreError::damaged)?, ids)))
@@ -122,13 +281,13 @@ impl Store {
         payload: Payload,
         nats_msg_id: [u8; 16],
     ) -> Result<(), StoreError> {
-        self.transact(move |tx| {
-            let mut statement = tx.prepare_cached("DELETE FROM receipts_due WHERE author = ?1 AND id = ?2")?;
+        self.transact_lazily(move |db| {
+            let mut statement = db.prepare_cached("DELETE FROM receipts_due WHERE author = ?1 AND id = ?2")?;
             for id in ids {
                 statement.execute((to.as_bytes(), id.0))?;
             }
             let bytes = payload.encode().map_err(StoreError::damaged)?;
-            insert(tx, &to, payload.id.0, nats_msg_id, &bytes, false)
+            insert(db, &to, payload.id.0, nats_msg_id, &bytes, false, true)
         })
         .await
     }
@@ -139,112 +298,261 @@ impl Store {
         own: PrimaryKey,
         id: MessageId,
     ) -> Result<Option<MessageState>, StoreError> {
-        self.read(move |tx| {
-            let state = tx.query_row(
-                "SELECT state FROM messages WHERE author = ?1 AND id = ?2",
-                (own.as_bytes(), id.0),
-                |row| row.get(0),
-            );
+        self.read(move |db| {
+            let state = db
+                .prepare_cached("SELECT state FROM messages WHERE author = ?1 AND id = ?2")?
+                .query_row((own.as_bytes(), id.0), |row| row.get(0));
             Ok(state.optional()?.map(MessageState::from_stored))
         })
         .await
     }
 }
 
+/// Queues every message without a receipt again.
+pub(super) fn resend_all(db: &Connection) -> Result<bool, StoreError> {
+    Ok(db.execute("UPDATE outbox SET sent = 0 WHERE sent = 1", [])? > 0)
+}
+
 /// Keeps and queues a message; it gets the next number of our messages to this recipient.
-pub(super) fn queue(tx: &Transaction<'_>, mut outgoing: Outgoing) -> Result<(), StoreError> {
-    let recipient = outgoing.recipient.as_bytes();
-    if contacts::find(tx, &outgoing.recipient)?.is_none() {
-        return Err(StoreError::NotAContact(Box::new(outgoing.recipient)));
+pub(super) fn queue(db: &Connection, draft: Draft) -> Result<(), SendError> {
+    let Draft { recipient, own, .. } = draft;
+    let contact = contacts::find(db, &recipient)?;
+    let contact = check_sendable(contact.ok_or(SendError::NotAContact(recipient))?, draft.own_handle.home())?;
+    let seq = db
+        .prepare_cached(
+            "INSERT INTO sequences (recipient, last) VALUES (?1, 1)
+             ON CONFLICT (recipient) DO UPDATE SET last = last + 1 RETURNING last",
+        )
+        .and_then(|mut statement| statement.query_row([recipient.as_bytes()], |row| row.get(0)))
+        .map_err(StoreError::from)?;
+    let payload = Payload {
+        id: draft.id,
+        install: draft.install,
+        seq,
+        sent_at_ms: draft.sent_at_ms,
+        from: Some(draft.own_handle),
+        to: contact.handle,
+        content: draft.content,
+        own_head: None,
+        peer_head: None,
+        reply_to: None,
+    };
+    let bytes = payload.encode()?;
+    if bytes.len() >= MAX_PADDED_BYTES {
+        return Err(PayloadError::TooLarge { field: "message" }.into());
     }
-    outgoing.payload.seq = tx.query_row(
-        "INSERT INTO sequences (recipient, last) VALUES (?1, 1)
-         ON CONFLICT (recipient) DO UPDATE SET last = last + 1 RETURNING last",
-        [recipient],
-        |row| row.get(0),
-    )?;
-    let bytes = outgoing.payload.encode().map_err(StoreError::damaged)?;
-    let (id, kind, sent_at_ms) = (outgoing.payload.id.0, outgoing.payload.content.kind(), outgoing.payload.sent_at_ms);
-    tx.execute(
+    db.prepare_cached(
         "INSERT INTO messages (author, id, peer, kind, payload, sent_at_ms, stored_at_ms, state)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 0)",
-        (outgoing.own.as_bytes(), id, recipient, kind, &**bytes, sent_at_ms),
-    )?;
-    insert(tx, &outgoing.recipient, id, outgoing.nats_msg_id, &bytes, true)
+    )
+    .and_then(|mut statement| {
+        statement.execute((
+            own.as_bytes(),
+            draft.id.0,
+            recipient.as_bytes(),
+            payload.content.kind(),
+            &**bytes,
+            draft.sent_at_ms,
+        ))
+    })
+    .map_err(StoreError::from)?;
+    Ok(insert(db, &recipient, draft.id.0, draft.nats_msg_id, &bytes, true, draft.handed_over)?)
 }
 
 fn insert(
-    tx: &Transaction<'_>,
+    db: &Connection,
     recipient: &PrimaryKey,
     message_id: [u8; 16],
     nats_msg_id: [u8; 16],
     payload: &[u8],
     awaits_receipt: bool,
+    handed_over: bool,
 ) -> Result<(), StoreError> {
-    tx.execute(
-        "INSERT INTO outbox (recipient, message_id, nats_msg_id, payload, awaits_receipt) VALUES (?1, ?2, ?3, ?4, ?5)",
-        (recipient.as_bytes(), message_id, nats_msg_id, payload, awaits_receipt),
-    )?;
+    db.prepare_cached(
+        "INSERT INTO outbox (recipient, message_id, nats_msg_id, payload, awaits_receipt, handed_over)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute((recipient.as_bytes(), message_id, nats_msg_id, payload, awaits_receipt, handed_over))?;
     Ok(())
 }
 
-/// Raises the state of a message of our own; states only rise. Tells whether it did.
+fn read(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
+    Ok(OutboxRow {
+        row: row.get(0)?,
+        recipient: row.get(1)?,
+        message_id: MessageId(row.get(2)?),
+        nats_msg_id: row.get(3)?,
+        payload: Zeroizing::new(row.get(4)?),
+        awaits_receipt: row.get(5)?,
+        handed_over: row.get(6)?,
+    })
+}
+
+/// Raises the state of a message of our own. Tells whether it did.
 pub(super) fn raise_state(
-    tx: &Transaction<'_>,
+    db: &Connection,
     own: &PrimaryKey,
     id: &MessageId,
     state: MessageState,
 ) -> Result<bool, StoreError> {
-    let changed = tx.execute(
-        "UPDATE messages SET state = ?3 WHERE author = ?1 AND id = ?2 AND state < ?3",
-        (own.as_bytes(), id.0, state.to_stored()),
-    )?;
+    let changed = db
+        .prepare_cached("UPDATE messages SET state = ?3 WHERE author = ?1 AND id = ?2 AND state < ?3")?
+        .execute((own.as_bytes(), id.0, state.to_stored()))?;
     Ok(changed > 0)
 }
 
 #[cfg(test)]
 mod tests {
-    use kez_core::identity::SecretKey;
+    use kez_core::{handle::Policy, identity::SecretKey};
 
     use super::*;
+    use crate::event::PendingEvent;
 
-    async fn queued(trouble: Option<&'static str>) -> (tempfile::TempDir, Store) {
+    const HOUR_MS: u64 = 3_600_000;
+
+    fn own() -> PrimaryKey {
+        SecretKey::from_seed([1; 32]).primary()
+    }
+
+    fn bob() -> PrimaryKey {
+        SecretKey::from_seed([2; 32]).primary()
+    }
+
+    fn draft(text: &str, handed_over: bool) -> Draft {
+        Draft {
+            recipient: bob(),
+            own: own(),
+            own_handle: Handle::from_qualified("alice@kez.lat", Policy::Production).unwrap(),
+            install: Install::from_bytes([1; 8]),
+            id: MessageId(rand::random()),
+            nats_msg_id: rand::random(),
+            sent_at_ms: 1,
+            content: Content::Text(text.into()),
+            handed_over,
+        }
+    }
+
+    /// A store with one contact.
+    async fn store(trouble: Option<&'static str>) -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("kez.db"), &SecretKey::from_seed([1; 32])).await.unwrap();
-        let bob = SecretKey::from_seed([2; 32]).primary();
         store
-            .transact(move |tx| {
-                tx.execute(
+            .transact::<_, StoreError>(move |db| {
+                db.execute(
                     "INSERT INTO contacts (owner, agreed, sigchain_base, added_at_ms, chain_seq, chain_head, retired,
-                        reachable, trouble)
-                     VALUES (?1, 1, '', 0, 1, zeroblob(32), 0, 1, ?2)",
-                    (bob.as_bytes(), trouble),
+                        reachable, trouble, inbox_home)
+                     VALUES (?1, 1, '', 0, 1, zeroblob(32), 0, 1, ?2, 'kez.lat')",
+                    (bob().as_bytes(), trouble),
                 )?;
-                insert(tx, &bob, [1; 16], [1; 16], b"first", true)?;
-                insert(tx, &bob, [2; 16], [2; 16], b"second", true)
+                Ok(())
             })
             .await
             .unwrap();
         (dir, store)
     }
 
-    #[tokio::test]
-    async fn who_waits_behind_a_row_that_backs_off_is_not_due() {
-        let (_dir, store) = queued(None).await;
-        let first = store.next_to_send(10).await.unwrap().unwrap();
-        assert_eq!(&first.payload[..], b"first");
-        store.try_later(first.row, 500).await.unwrap();
-        assert!(store.next_to_send(10).await.unwrap().is_none());
-        assert_eq!(store.next_try_ms().await.unwrap(), Some(500), "nothing to do before");
-        assert_eq!(store.next_to_send(500).await.unwrap().map(|row| row.row), Some(first.row));
-        store.set_sent(&first, SecretKey::from_seed([1; 32]).primary()).await.unwrap();
-        assert_eq!(&store.next_to_send(10).await.unwrap().unwrap().payload[..], b"second");
+    async fn queue(store: &Store, text: &str, handed_over: bool) -> MessageId {
+        let draft = draft(text, handed_over);
+        let id = draft.id;
+        store.queue_message(draft).await.unwrap();
+        id
+    }
+
+    /// Has the broker take whatever waits.
+    async fn send_all(store: &Store, now_ms: u64) -> usize {
+        let rows = store.waiting(0, 100).await.unwrap();
+        let count = rows.len();
+        let taken = rows.into_iter().map(|row| Acknowledged {
+            row: row.row,
+            message_id: row.message_id,
+            awaits_receipt: row.awaits_receipt,
+        });
+        store.set_sent(own(), taken.collect(), BTreeMap::new(), now_ms).await.unwrap();
+        count
+    }
+
+    async fn state(store: &Store, id: MessageId) -> MessageState {
+        store.message_state(own(), id).await.unwrap().unwrap()
     }
 
     #[tokio::test]
-    async fn nothing_goes_to_a_contact_in_trouble() {
-        let (_dir, store) = queued(Some("another key")).await;
-        assert!(store.next_to_send(u32::MAX.into()).await.unwrap().is_none());
-        assert_eq!(store.next_try_ms().await.unwrap(), None);
+    async fn rows_wait_in_their_order_and_nothing_goes_to_a_contact_in_trouble() {
+        let (_dir, store) = store(None).await;
+        let first = queue(&store, "first", true).await;
+        let second = queue(&store, "second", true).await;
+        let rows = store.waiting(0, 100).await.unwrap();
+        assert_eq!(rows.iter().map(|row| row.message_id).collect::<Vec<_>>(), [first, second]);
+        assert_eq!(store.waiting(rows[0].row, 100).await.unwrap().len(), 1);
+        let trouble = "UPDATE contacts SET trouble = 'another key'";
+        store.transact::<_, StoreError>(|db| Ok(db.execute(trouble, [])?)).await.unwrap();
+        assert!(store.waiting(0, 100).await.unwrap().is_empty());
+        assert!(matches!(store.queue_message(draft("third", true)).await, Err(SendError::Stopped { .. })));
+        assert_eq!(store.undelivered(own()).await.unwrap().len(), 2, "it is kept and visible");
+    }
+
+    #[tokio::test]
+    async fn what_nobody_confirms_is_sent_four_times_in_as_many_days_and_then_given_up() {
+        let (_dir, store) = store(None).await;
+        let id = queue(&store, "are you there?", true).await;
+        let mut now_ms = 1_000_000;
+        assert_eq!(store.next_overdue_ms().await.unwrap(), None);
+        for _ in 0..4 {
+            assert_eq!(send_all(&store, now_ms).await, 1);
+            assert_eq!(store.next_overdue_ms().await.unwrap(), Some(now_ms + 24 * HOUR_MS));
+            store.resend_overdue(own(), now_ms + 23 * HOUR_MS).await.unwrap();
+            assert!(store.waiting(0, 1).await.unwrap().is_empty(), "before a day is over");
+            now_ms += 24 * HOUR_MS;
+            store.resend_overdue(own(), now_ms).await.unwrap();
+        }
+        assert!(store.waiting(0, 1).await.unwrap().is_empty());
+        assert_eq!(state(&store, id).await, MessageState::Unconfirmed);
+        let events = store.events_after(crate::event::EventId::default(), 9).await.unwrap();
+        let [PendingEvent { event: Event::MessageState { state: MessageState::Unconfirmed, .. }, .. }] = &events[..]
+        else {
+            panic!("{events:?}")
+        };
+
+        assert!(store.resend(own(), bob(), id).await.unwrap(), "by hand it goes again");
+        assert_eq!(state(&store, id).await, MessageState::Queued);
+        assert_eq!(send_all(&store, now_ms).await, 1);
+        assert_eq!(state(&store, id).await, MessageState::Sent);
+        let nothing = MessageId([9; 16]);
+        assert!(!store.resend(own(), bob(), nothing).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_recipient_who_is_there_is_reason_to_send_once_more() {
+        let (_dir, store) = store(None).await;
+        queue(&store, "did you get this?", true).await;
+        send_all(&store, 1_000_000).await;
+        store.resend_to(bob(), 1_000_000 + 119_999).await.unwrap();
+        assert_eq!(send_all(&store, 1_000_000).await, 0, "its receipt may still be on its way");
+        store.resend_to(bob(), 1_000_000 + 120_000).await.unwrap();
+        assert_eq!(send_all(&store, 1_120_000).await, 1);
+        store.resend_to(bob(), 9_000_000).await.unwrap();
+        assert_eq!(send_all(&store, 9_000_000).await, 0, "once is enough");
+        assert!(store.resend_all().await.unwrap(), "but for a broker that lost it");
+        assert_eq!(send_all(&store, 9_000_000).await, 1);
+    }
+
+    #[tokio::test]
+    async fn only_what_the_broker_has_not_got_can_be_taken_back() {
+        let (_dir, store) = store(None).await;
+        let online = queue(&store, "on its way", true).await;
+        let offline = queue(&store, "written in a tunnel", false).await;
+        let late = queue(&store, "handed over meanwhile", false).await;
+        assert!(!store.cancel(own(), bob(), online).await.unwrap());
+        assert!(store.cancel(own(), bob(), offline).await.unwrap());
+        assert!(!store.cancel(own(), bob(), offline).await.unwrap());
+        assert_eq!(state(&store, offline).await, MessageState::Withdrawn);
+        let rows: Vec<i64> = store.waiting(0, 9).await.unwrap().iter().map(|row| row.row).collect();
+        assert_eq!(rows.len(), 2);
+        assert_eq!(store.hand_over(vec![rows[1], 999]).await.unwrap(), [rows[1]], "a row that is gone does not go");
+        assert!(!store.cancel(own(), bob(), late).await.unwrap());
+
+        // The broker's own word that it has not got it makes it ours again.
+        store.set_inbox_full(rows[1], own()).await.unwrap();
+        assert_eq!(state(&store, late).await, MessageState::InboxFull);
+        assert!(store.cancel(own(), bob(), late).await.unwrap());
     }
 }

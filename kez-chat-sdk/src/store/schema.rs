@@ -125,6 +125,45 @@ const MIGRATIONS: &[&str] = &[
         reader BLOB NOT NULL,
         PRIMARY KEY (blob_hash, reader)
      ) STRICT, WITHOUT ROWID;",
+    // How a message is resent, cancelled and given up; how others' messages are put in order.
+    "ALTER TABLE account ADD COLUMN quarantine_tried_by TEXT; -- the version that last tried the quarantined frames
+
+     UPDATE messages SET state = state * 10; -- 0 queued, 5 inbox full, 10 sent, 15 unconfirmed, 20 delivered, 30 read, 40 withdrawn
+     ALTER TABLE messages ADD COLUMN misaddressed INTEGER NOT NULL DEFAULT 0; -- 1: to a handle that never was ours
+
+     DROP INDEX outbox_to_send;
+     ALTER TABLE outbox DROP COLUMN next_try_ms;
+     -- sent: 0 waits for the broker, 1 the broker has it, 2 given up: kept, and sent again by hand only.
+     ALTER TABLE outbox ADD COLUMN handed_over INTEGER NOT NULL DEFAULT 1; -- 0: the broker certainly has not got it
+     ALTER TABLE outbox ADD COLUMN sent_at_ms INTEGER NOT NULL DEFAULT 0;  -- by the home's clock
+     ALTER TABLE outbox ADD COLUMN resends INTEGER NOT NULL DEFAULT 0;     -- after a day without a receipt
+     ALTER TABLE outbox ADD COLUMN nudged INTEGER NOT NULL DEFAULT 0;      -- 1: sent again because the recipient was there
+     CREATE INDEX outbox_waiting ON outbox (row) WHERE sent = 0;
+     CREATE INDEX outbox_unconfirmed ON outbox (recipient, sent_at_ms) WHERE sent = 1;
+
+     -- How far each of the home's inbox streams had come, as the broker's acknowledgements told.
+     CREATE TABLE stream_positions (
+        stream TEXT PRIMARY KEY,
+        seq INTEGER NOT NULL
+     ) STRICT, WITHOUT ROWID;
+
+     -- The number of the message by somebody's installation that is given out next.
+     CREATE TABLE numbering (
+        author BLOB NOT NULL,
+        install BLOB NOT NULL,
+        next INTEGER NOT NULL,
+        PRIMARY KEY (author, install)
+     ) STRICT, WITHOUT ROWID;
+
+     -- Messages that wait for earlier ones of the same installation.
+     CREATE TABLE held (
+        author BLOB NOT NULL,
+        install BLOB NOT NULL,
+        seq INTEGER NOT NULL,
+        id BLOB NOT NULL,
+        given_out INTEGER NOT NULL,         -- 1: it only marks its number as taken
+        PRIMARY KEY (author, install, seq, id)
+     ) STRICT, WITHOUT ROWID;",
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

@@ -6,10 +6,13 @@ use kez_core::{
     identity::PrimaryKey,
     payload::{Channel, Content, FileShare, Payload},
 };
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension};
 
-use super::{Outgoing, Store, StoreError, contacts, outbox::queue};
-use crate::event::{Peer, ShareId};
+use super::{Draft, Store, StoreError, contacts, outbox::queue};
+use crate::{
+    conversation::SendError,
+    event::{Peer, ShareId},
+};
 
 /// A file of our own, sealed in the local blob store.
 #[derive(Clone, Debug)]
@@ -32,18 +35,12 @@ pub(crate) struct OfferRow {
 
 impl Store {
     /// Keeps a file of our own and who may fetch it, and queues the announcements to them: all or nothing.
-    pub(crate) async fn keep_own_file(&self, file: OwnFile, announcements: Vec<Outgoing>) -> Result<(), StoreError> {
-        self.transact(move |tx| {
-            tx.execute(
-                "INSERT INTO own_files (blob_hash, file_key, plain_hash, plain_len) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT DO NOTHING",
-                (file.blob_hash, file.key.expose_bytes(), file.plain_hash, file.plain_len),
-            )?;
-            let mut statement =
-                tx.prepare_cached("INSERT OR IGNORE INTO file_readers (blob_hash, reader) VALUES (?1, ?2)")?;
+    pub(crate) async fn keep_own_file(&self, file: OwnFile, announcements: Vec<Draft>) -> Result<(), SendError> {
+        self.transact(move |db| {
+            insert_own_file(db, &file)?;
             for announcement in announcements {
-                statement.execute((file.blob_hash, announcement.recipient.as_bytes()))?;
-                queue(tx, announcement)?;
+                allow_reader(db, &file.blob_hash, &announcement.recipient)?;
+                queue(db, announcement)?;
             }
             Ok(())
         })
@@ -90,7 +87,22 @@ impl Store {
     }
 }
 
-fn find_offer(tx: &Transaction<'_>, id: ShareId) -> Result<Option<OfferRow>, StoreError> {
+fn insert_own_file(db: &Connection, file: &OwnFile) -> Result<(), StoreError> {
+    db.execute(
+        "INSERT INTO own_files (blob_hash, file_key, plain_hash, plain_len) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO NOTHING",
+        (file.blob_hash, file.key.expose_bytes(), file.plain_hash, file.plain_len),
+    )?;
+    Ok(())
+}
+
+fn allow_reader(db: &Connection, blob_hash: &[u8; 32], reader: &PrimaryKey) -> Result<(), StoreError> {
+    db.prepare_cached("INSERT OR IGNORE INTO file_readers (blob_hash, reader) VALUES (?1, ?2)")?
+        .execute((blob_hash, reader.as_bytes()))?;
+    Ok(())
+}
+
+fn find_offer(tx: &Connection, id: ShareId) -> Result<Option<OfferRow>, StoreError> {
     let found = tx
         .query_row(
             "SELECT offers.author, offers.fetched, messages.payload FROM offers

@@ -70,7 +70,7 @@ async fn a_suspended_client_keeps_what_it_is_told_and_leaves_nothing_running() {
         });
     });
     let (a, id) = on_device.recv().await.unwrap();
-    assert_eq!((scene.wire.carried().dialled, scene.wire.carried().open), (1, 0));
+    scene.wire.until(|carried| carried.open == 0).await;
     scene.b.conversation(scene.to_alice).send_text("where are you?").await.unwrap();
     assert_eq!(a.wait_until(id, MessageState::Sent, Duration::ZERO).await.unwrap(), MessageState::Queued);
     assert_eq!(scene.wire.carried().dialled, 1);
@@ -105,7 +105,7 @@ async fn a_visit_brings_all_that_waits_and_sends_all_that_waits() {
     assert!(report.sent >= 2, "the message and receipts: {report:?}");
     assert_eq!(report.queued, 0, "{report:?}");
     assert_eq!(a.connection().current(), ConnectionState::Suspended);
-    assert_eq!(scene.wire.carried().open, 0);
+    scene.wire.until(|carried| carried.open == 0).await;
     for number in 0..WAITING {
         assert_eq!(text_of(&next(&a).await), number.to_string());
     }
