@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kez_testbed::http::Connection;
+use kez_testbed::{
+    http::Connection,
+    measure::{median, percentile},
+};
 use tokio::task::JoinSet;
 
 /// Connections that a side is asked on at the same time, one request at a time on each.
@@ -76,9 +79,9 @@ impl Side {
 
     fn show(&mut self) {
         let name = self.name;
-        println!("figure {name}_per_s {:.0}", median(self.rates.clone()));
+        println!("figure {name}_per_s {:.0}", median(self.rates.clone()).unwrap());
         for percent in [50, 99] {
-            println!("figure {name}_p{percent}_us {}", percentile(&mut self.took, percent).as_micros());
+            println!("figure {name}_p{percent}_us {}", percentile(&mut self.took, percent).unwrap().as_micros());
         }
     }
 }
@@ -118,19 +121,8 @@ impl Comparison<'_> {
         }
         ours.show();
         peer.show();
-        println!("ratio {name} {:.3}", median(ratios));
+        println!("ratio {name} {:.3}", median(ratios).unwrap());
         ours.forget();
         peer.forget();
     }
-}
-
-/// Returns what that many percent of the values are below of; there has to be one.
-pub(crate) fn percentile(took: &mut [Duration], percent: usize) -> Duration {
-    took.sort_unstable();
-    took[took.len() * percent / 100]
-}
-
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -12,12 +12,14 @@ mod broker;
 mod load;
 mod peer;
 mod requests;
-mod weight;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use kez_testbed::processes::{Processes, Programs};
+use kez_testbed::{
+    measure::resident_mb,
+    processes::{Processes, Programs},
+};
 use tokio::runtime::Runtime;
 
 use crate::{
@@ -101,19 +103,19 @@ async fn compare(programs: &Programs, parts: &[Part]) {
     stack.chat.start().await.unwrap();
 
     let process = stack.chat.id().unwrap();
-    weight::show("chat_server_rss_idle", process);
+    show_weight("chat_server_rss_idle", process);
     let peers = Peers::start(&stack).await;
     if parts.contains(&Part::Lookups) {
         look_ups(&stack, &peers, &handles).await;
-        weight::show("chat_server_rss_after_lookups", process);
+        show_weight("chat_server_rss_after_lookups", process);
     }
     if parts.contains(&Part::Registrations) {
         registrations(&stack, &peers).await;
-        weight::show("chat_server_rss_after_registrations", process);
+        show_weight("chat_server_rss_after_registrations", process);
     }
     if parts.contains(&Part::Appends) {
         appends(&stack, &peers).await;
-        weight::show("sig_server_rss_after_appends", stack.sig.id().unwrap());
+        show_weight("sig_server_rss_after_appends", stack.sig.id().unwrap());
     }
     drop(peers);
     stack.shutdown().await.unwrap();
@@ -178,4 +180,12 @@ async fn appends(stack: &Processes, peers: &Peers) {
     Comparison { ours: &mut ours, peer: &mut bare, status: 201 }
         .show("appends_vs_bare_axum", || Appends.make(20))
         .await;
+}
+
+/// Prints how much memory a process holds, where the system tells.
+fn show_weight(name: &str, process: u32) {
+    match resident_mb(process) {
+        Some(mb) => println!("figure {name}_mb {mb:.1}"),
+        None => println!("figure {name}_mb unknown: this system has no /proc/PID/status"),
+    }
 }

@@ -9,7 +9,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    account,
+    account::{
+        self, Account,
+        own_chain::{OwnStanding, Standing},
+    },
     config::{ClientBuilder, Config},
     contacts::Contacts,
     conversation::{Conversation, OutboxEntry},
@@ -86,7 +89,8 @@ impl Client {
     /// Opens the account in a home directory. It works offline and connects in the background.
     ///
     /// # Errors
-    /// [`ClientError`]; `NotRegistered` until [`NewAccount::register`](crate::NewAccount::register) has succeeded.
+    /// [`ClientError`]; `NotRegistered` until [`BackedUpAccount::register`](crate::BackedUpAccount::register) has
+    /// succeeded.
     pub async fn open(home_dir: impl Into<PathBuf>, key_store: Arc<dyn KeyStore>) -> Result<Self, ClientError> {
         Self::builder(home_dir, key_store).open().await
     }
@@ -110,13 +114,14 @@ impl Client {
             return Err(ClientError::NotRegistered);
         }
         let store = Store::open(&home_dir.database(), &key).await?;
-        let row = store.account(account::new_install(), config.clock.now_ms()).await?;
+        let row = store.account().await?.ok_or(ClientError::NotRegistered)?;
         let (Some(handle), Some(base), true) = (row.handle, row.sigchain_base, row.published) else {
             return Err(ClientError::NotRegistered);
         };
         let policy = HomeUrl::of(handle.home().clone()).policy();
-        let chain = store.chain(key.primary(), policy).await?;
-        let own_handles = chain.state().past_handles().cloned().chain([handle.clone()]).collect();
+        let own_chain = store.own_chain(key.primary(), policy).await?;
+        let own_handles = own_chain.state().past_handles().cloned().chain([handle.clone()]).collect();
+        let standing = Standing::of(own_chain.state(), row.install, row.leaving);
         let stop = CancellationToken::new();
         let http = Http::new(policy, &config.roots);
         let shared = Arc::new(Shared {
@@ -129,6 +134,8 @@ impl Client {
             link: Link::new(config.suspended),
             config,
             install: row.install,
+            born_at_ms: row.born_at_ms,
+            own: OwnStanding::new(standing),
             stop: stop.clone(),
             #[cfg(feature = "files")]
             node: crate::files::slot::NodeSlot::default(),
@@ -160,6 +167,12 @@ impl Client {
     #[must_use]
     pub fn sigchain_url(&self) -> &str {
         &self.shared.sigchain_url
+    }
+
+    /// Looks after the account itself: its backup, its sigchain, and leaving for good.
+    #[must_use]
+    pub fn account(&self) -> Account<'_> {
+        Account::new(&self.shared)
     }
 
     /// Looks at, and adds to, the people we know.

@@ -93,7 +93,8 @@ impl ClientBuilder {
     /// Opens the account. It works offline and connects in the background.
     ///
     /// # Errors
-    /// [`ClientError`]; `NotRegistered` until [`NewAccount::register`](crate::NewAccount::register) has succeeded.
+    /// [`ClientError`]; `NotRegistered` until [`BackedUpAccount::register`](crate::BackedUpAccount::register) has
+    /// succeeded.
     pub async fn open(self) -> Result<Client, ClientError> {
         Client::open_with(self.home_dir, self.key_store, self.config).await
     }

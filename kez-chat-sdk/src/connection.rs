@@ -26,8 +26,9 @@ use tokio::{
 };
 
 use crate::{
+    account::{AccountError, own_chain},
     denial::{Denial, UnderWay},
-    net::{Info, NetError, Standing, check_broker_url, host_of, is_about_tls},
+    net::{Info, Membership, NetError, check_broker_url, host_of, is_about_tls},
     offline::{OfflineCause, Refusal, with_sources},
     shared::Shared,
     store::StoreError,
@@ -62,6 +63,8 @@ pub(crate) enum SessionError {
     RouteDenied,
     #[error("the broker denied us what we listen to: {subject}")]
     SubscriptionDenied { subject: String },
+    #[error(transparent)]
+    Account(#[from] AccountError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -103,6 +106,7 @@ impl SessionError {
             Self::Subscribe(_) | Self::Lost => OfflineCause::ConnectionLost,
             Self::RouteDenied => OfflineCause::RouteDenied,
             Self::SubscriptionDenied { subject } => OfflineCause::SubscriptionDenied { subject: subject.clone() },
+            Self::Account(error) => OfflineCause::StillLeaving { detail: with_sources(error) },
             Self::Store(error) => OfflineCause::StoreFailed { detail: with_sources(error) },
         }
     }
@@ -124,6 +128,11 @@ impl Session {
         Some(inbox_subject(&shared.key, self.info.server_keys.first()?, recipient, shared.home_now_ms()))
     }
 
+    /// Returns the brokers that the home names.
+    pub(crate) fn brokers(&self) -> &[String] {
+        &self.info.nats.urls
+    }
+
     pub(crate) fn streams(&self) -> &[String] {
         &self.info.nats.streams
     }
@@ -143,6 +152,7 @@ pub(crate) async fn connect(
     if shared.store.note_epoch(&info.nats.epoch).await? {
         tracing::warn!("the home's inbox stream was made anew; unconfirmed messages are sent again");
     }
+    own_chain::before_session(shared, &info.nats.urls).await?;
 
     let under_way = Arc::new(UnderWay::default());
     let begun = Instant::now();
@@ -233,11 +243,11 @@ fn is_refusal(error: &(dyn StdError + 'static)) -> bool {
 
 /// Asks the home whether it was a refusal.
 async fn why_refused(shared: &Shared, error: Box<dyn StdError + Send + Sync>) -> SessionError {
-    let refusal = match shared.home.standing(&shared.primary(), &shared.handle).await {
-        Ok(Standing::Registered) => return SessionError::LoginUnavailable(error),
-        Ok(Standing::Retired) => Refusal::Retired,
-        Ok(Standing::HandleOfAnother) => Refusal::HandleOfAnother,
-        Ok(Standing::Unknown) => Refusal::NotRegistered,
+    let refusal = match shared.home.membership(&shared.primary(), &shared.handle).await {
+        Ok(Membership::Registered) => return SessionError::LoginUnavailable(error),
+        Ok(Membership::Retired) => Refusal::Retired,
+        Ok(Membership::HandleOfAnother) => Refusal::HandleOfAnother,
+        Ok(Membership::Unknown) => Refusal::NotRegistered,
         Err(unanswered) => return unanswered.into(),
     };
     SessionError::Refused(refusal)

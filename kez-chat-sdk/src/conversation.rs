@@ -54,6 +54,12 @@ pub enum SendError {
     /// The message does not wait for a receipt.
     #[error("message {0} needs no sending again: it is queued, has arrived, or is none of yours to them")]
     NothingToResend(MessageId),
+    /// A later installation has our account.
+    #[error("this account was signed in elsewhere; write from there")]
+    SignedInElsewhere,
+    /// We have left for good.
+    #[error("you have left this account for good; write from another one")]
+    YouRetired,
     /// The message can't be written.
     #[error(transparent)]
     Payload(#[from] PayloadError),
@@ -74,6 +80,8 @@ impl SendError {
             Self::NoInbox { .. } => "NoInbox",
             Self::TooLate(_) => "TooLate",
             Self::NothingToResend(_) => "NothingToResend",
+            Self::SignedInElsewhere => "SignedInElsewhere",
+            Self::YouRetired => "YouRetired",
             Self::Payload(error) => error.code().as_str(),
             Self::Store(error) => error.code(),
         }
@@ -117,10 +125,16 @@ impl<'a> Conversation<'a> {
     }
 
     async fn send(&self, content: Content) -> Result<MessageId, SendError> {
+        self.check_own_standing()?;
         let draft = self.draft(content);
         let id = draft.id;
         self.shared.store.queue_message(draft).await?;
         Ok(id)
+    }
+
+    /// Checks that this installation may still write.
+    fn check_own_standing(&self) -> Result<(), SendError> {
+        self.shared.own.now().refusal().map_or(Ok(()), Err)
     }
 
     /// Writes down a message that is ready to be queued.
@@ -135,7 +149,7 @@ impl<'a> Conversation<'a> {
             nats_msg_id: rand::random(),
             sent_at_ms: shared.home_now_ms(),
             content,
-            handed_over: shared.link.is_online(),
+            at_once: shared.link.is_online(),
         }
     }
 
@@ -164,6 +178,7 @@ impl<'a> Conversation<'a> {
     /// Checks that what is sent to the contact can reach them and nobody else.
     #[cfg(feature = "files")]
     pub(crate) async fn check_sendable(&self) -> Result<(), SendError> {
+        self.check_own_standing()?;
         let contact = self.shared.store.contact(self.peer).await?.ok_or(SendError::NotAContact(self.peer))?;
         check_sendable(contact, self.shared.handle.home()).map(drop)
     }

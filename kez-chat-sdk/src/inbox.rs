@@ -191,7 +191,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let [own, stranger] = [1, 2].map(|byte| SecretKey::from_seed([byte; 32]));
         let store = Store::open(&dir.path().join("kez.db"), &own).await.unwrap();
-        store.account(Install::from_bytes([1; 8]), 0).await.unwrap();
+        store.begin_account(Install::from_bytes([1; 8])).await.unwrap();
         let payload = Payload {
             id: MessageId([7; 16]),
             install: Install::from_bytes([2; 8]),

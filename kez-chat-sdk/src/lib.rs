@@ -1,6 +1,7 @@
 //! The kez-chat client: accounts, contacts, end-to-end encrypted messages, and files on demand.
 //!
-//! An application makes an account once ([`NewAccount`]), then opens a [`Client`] on the same home directory. Whatever
+//! An application makes an account once ([`NewAccount`]), or gets it back from its words ([`recover_account`]), then opens a
+//! [`Client`] on the same home directory. Whatever
 //! the client promises is on disk before the call returns: a message that was accepted for sending is sent, now or when
 //! the network is back, and an event is given out until the application says that it handled it.
 //!
@@ -72,7 +73,10 @@ mod sightings;
 mod store;
 mod sync;
 
-pub use account::{AccountError, NewAccount, Registered, RegistrationStep, resolve_handle};
+pub use account::{
+    Account, AccountError, BackedUpAccount, BegunAccount, NewAccount, Registered, RegistrationStep, Unconfirmed,
+    recover_account, resolve_handle,
+};
 pub use client::{Client, ClientError};
 pub use clock::Clock;
 pub use config::ClientBuilder;

@@ -31,6 +31,10 @@ pub enum ConnectionState {
     },
     /// The application has [suspended](crate::Client::suspend) the client; what is sent waits.
     Suspended,
+    /// A later installation has the account. This one makes no more connections; what it has can be read.
+    SignedInElsewhere,
+    /// The person has left for good. No more connections are made; what is here can be read.
+    Retired,
     /// The client was shut down.
     Closed,
 }
@@ -41,6 +45,8 @@ impl fmt::Display for ConnectionState {
             Self::Connecting => f.write_str("connecting"),
             Self::Online => f.write_str("online"),
             Self::Suspended => f.write_str("suspended"),
+            Self::SignedInElsewhere => f.write_str("signed in elsewhere"),
+            Self::Retired => f.write_str("retired"),
             Self::Closed => f.write_str("closed"),
             Self::Offline { cause, retry_in } => {
                 write!(f, "offline ({cause}); next try in {} s", retry_in.as_secs().max(1))
@@ -164,7 +170,9 @@ impl Link {
 
     /// Waits until nothing of a connection is left, or it is wanted again after all.
     pub(crate) async fn until_suspended(&self) {
-        let left = |state: &ConnectionState| matches!(state, ConnectionState::Suspended | ConnectionState::Closed);
+        let left = |state: &ConnectionState| {
+            !matches!(state, ConnectionState::Connecting | ConnectionState::Online | ConnectionState::Offline { .. })
+        };
         let (mut connection, mut wish) = (self.connection(), self.wish.subscribe());
         tokio::select! {
             _ = connection.until(left) => {}

@@ -81,6 +81,14 @@ pub enum OfflineCause {
     /// The broker denied a message under the route of today; the home is asked anew.
     #[error("the broker refused to take a message under today's route: your home is asked anew")]
     RouteDenied,
+    /// The person has decided to leave for good, and a server that has to know can't be told yet.
+    #[error(
+        "you are leaving for good, and not everybody who has to know can be told yet ({detail}): it is tried again"
+    )]
+    StillLeaving {
+        /// What happened.
+        detail: String,
+    },
     /// The account's database can't be used.
     #[error("{detail}")]
     StoreFailed {
@@ -105,6 +113,7 @@ impl OfflineCause {
             Self::ConnectionLost => "ConnectionLost",
             Self::SubscriptionDenied { .. } => "SubscriptionDenied",
             Self::RouteDenied => "RouteDenied",
+            Self::StillLeaving { .. } => "StillLeaving",
             Self::StoreFailed { .. } => "StoreFailed",
         }
     }

@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use crate::{
+    account::own_chain,
     backoff::Backoff,
     connection::{Session, SessionError, connect},
     inbox,
@@ -28,22 +29,29 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     if let Err(error) = inbox::retry_quarantined(&shared).await {
         tracing::warn!(%error, "what was put aside was not tried again");
     }
+    tokio::select! {
+        () = keep_connected(&shared) => {}
+        () = shared.own.until_over() => {}
+    }
+    #[cfg(feature = "files")]
+    shared.node.shutdown().await;
+    shared.link.set_connection(shared.own.now().end().unwrap_or(ConnectionState::Closed));
+}
+
+async fn keep_connected(shared: &Arc<Shared>) {
     let mut backoff = Backoff::default();
     while !shared.stop.is_cancelled() {
         let wish = shared.link.wish();
         if wish.is_connection() {
-            connect_once(&shared, wish, &mut backoff).await;
+            connect_once(shared, wish, &mut backoff).await;
         } else {
             #[cfg(feature = "files")]
             shared.node.shutdown().await;
             shared.link.set_connection(ConnectionState::Suspended);
-            called_off(&shared, wish).await;
+            called_off(shared, wish).await;
             backoff.reset();
         }
     }
-    #[cfg(feature = "files")]
-    shared.node.shutdown().await;
-    shared.link.set_connection(ConnectionState::Closed);
 }
 
 /// Has one session, and waits until it is time for the next.
@@ -95,6 +103,7 @@ async fn hold(
     let end = tokio::select! {
         Err(error) = inbox::run(shared, &session, deliveries) => Some(error),
         Err(error) = outbox::run(shared, &session) => Some(error),
+        () = own_chain::watch(shared, session.brokers()) => Some(SessionError::Lost),
         Some(error) = ended.recv() => Some(error),
         () = called_off(shared, wish) => None,
     };

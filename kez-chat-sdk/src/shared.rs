@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 #[cfg(feature = "files")]
 use crate::files::slot::NodeSlot;
 use crate::{
+    account::own_chain::OwnStanding,
     config::Config,
     home_dir::HomeDir,
     link::Link,
@@ -34,6 +35,10 @@ pub(crate) struct Shared {
     pub(crate) install: Install,
     /// The secrets that we share with others.
     pub(crate) peers: Peers,
+    /// When this installation came to be, by the home's clock: what was sent before was meant for an earlier one.
+    pub(crate) born_at_ms: u64,
+    /// What our own sigchain says about this installation.
+    pub(crate) own: OwnStanding,
     pub(crate) policy: Policy,
     pub(crate) sigchain_url: String,
     pub(crate) http: Http,

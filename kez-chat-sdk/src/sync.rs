@@ -33,6 +33,8 @@ pub enum SyncOutcome {
     OutOfTime,
     /// There was no connection at the end, and so nobody knows.
     Offline(OfflineCause),
+    /// There is to be no connection any more: the account lives in another installation, or has retired.
+    NotHere,
 }
 
 /// Connects, receives and sends what there is, and leaves within the time given.
@@ -71,6 +73,7 @@ async fn until_quiet(shared: &Shared) -> Result<SyncOutcome, ClientError> {
             Some(ConnectionState::Offline { cause: cause @ OfflineCause::Refused(_), .. }) => {
                 return Ok(SyncOutcome::Offline(cause));
             }
+            Some(ConnectionState::SignedInElsewhere | ConnectionState::Retired) => return Ok(SyncOutcome::NotHere),
             Some(ConnectionState::Closed) | None => return Err(StoreError::Closed.into()),
             Some(_) => {
                 connection.changed().await;

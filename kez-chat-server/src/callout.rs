@@ -8,6 +8,7 @@ use kez_core::handle::Home;
 use kez_core::identity::PrimaryKey;
 
 use crate::broker::jetstream::{JetStream, JsError};
+use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::nats_conf::{USER_ACCOUNT, ack_scope};
 use crate::registry::{Registry, RegistryError, Standing};
@@ -70,17 +71,19 @@ pub(crate) struct Callout {
     probe: String,
     domain: Home,
     registry: Registry,
+    clock: Clock,
     metrics: Metrics,
 }
 
 impl Callout {
-    pub(crate) fn new(secret: &ServerSecret, domain: Home, registry: Registry, metrics: Metrics) -> Self {
+    pub(crate) fn new(secret: &ServerSecret, domain: Home, registry: Registry, clock: Clock, metrics: Metrics) -> Self {
         Self {
             issuer: secret.issuer(),
             routes: Routes::new(secret.server_keys()),
             probe: secret.check_probe(),
             domain,
             registry,
+            clock,
             metrics,
         }
     }
@@ -103,7 +106,8 @@ impl Callout {
     }
 
     /// Answers a request. Who asks is the caller's to know: a request is signed by whatever server key it names.
-    pub(crate) async fn answer(&self, request: &CalloutRequest, js: &JetStream, now_ms: u64) -> Answer {
+    pub(crate) async fn answer(&self, request: &CalloutRequest, js: &JetStream) -> Answer {
+        let now_ms = self.clock.now_ms();
         let admitted = match self.admit(request, js, now_ms).await {
             Ok(admitted) => {
                 self.metrics.login("Admitted");

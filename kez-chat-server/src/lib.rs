@@ -21,6 +21,7 @@ pub mod secret;
 mod server;
 mod settings;
 
+pub use clock::Clock;
 pub use endpoints::SigchainClientError;
 pub use secret::ServerSecret;
 pub use server::{Server, StartError};

@@ -16,7 +16,7 @@ use kez_core::identity::PrimaryKey;
 use kez_service::database::{BackupError, OpenError};
 use kez_service::process::WrongSetting;
 
-use crate::clock::now_ms;
+use crate::clock::Clock;
 use crate::registry::{Change, Registry};
 
 pub use crate::registry::{Entry, RegistryError, Standing, StoredKey};
@@ -148,7 +148,7 @@ impl Operator {
     /// # Errors
     /// If nobody has the handle, or they have retired.
     pub async fn set_blocked(&self, handle: &Handle, blocked: bool) -> Result<Outcome, OperatorError> {
-        outcome(handle, self.registry.set_blocked(handle, blocked, now_ms()).await?)
+        outcome(handle, self.registry.set_blocked(handle, blocked, Clock::system().now_ms()).await?)
     }
 
     /// Takes a registration away: the handle is free for anybody, the key for another handle, and the inbox goes.
@@ -156,7 +156,7 @@ impl Operator {
     /// # Errors
     /// If nobody has the handle, or they have retired.
     pub async fn remove(&self, handle: &Handle) -> Result<(), OperatorError> {
-        outcome(handle, self.registry.remove(handle, now_ms()).await?).map(drop)
+        outcome(handle, self.registry.remove(handle, Clock::system().now_ms()).await?).map(drop)
     }
 
     /// Keeps a name from being registered, from now on. Who has it already keeps it.
@@ -165,7 +165,7 @@ impl Operator {
     /// If the name is reserved at every home anyway, or the registry can't be written.
     pub async fn reserve(&self, handle: &Handle) -> Result<Reserved, OperatorError> {
         not_built_in(handle)?;
-        let outcome = match self.registry.reserve(handle.name(), now_ms()).await? {
+        let outcome = match self.registry.reserve(handle.name(), Clock::system().now_ms()).await? {
             Change::Done => Outcome::Changed,
             _ => Outcome::Unchanged,
         };

@@ -79,7 +79,9 @@ impl Server {
             return Err(WrongSetting { name: "KEZ_DOMAIN", value: domain.to_string(), expected }.into());
         }
         let metrics = Metrics::new();
-        let callout = Arc::new(Callout::new(&settings.secret, domain.clone(), registry.clone(), metrics.clone()));
+        let clock = settings.clock;
+        let callout = Callout::new(&settings.secret, domain.clone(), registry.clone(), clock.clone(), metrics.clone());
+        let callout = Arc::new(callout);
         let departed = Arc::new(Notify::new());
         let server_keys = settings.secret.server_keys().iter().map(SecretKey::primary).collect();
         let (broker, link) = Broker::start(broker::Config {
@@ -92,6 +94,7 @@ impl Server {
             flood_limit_bytes: settings.flood_limit_bytes,
             sweep_every: settings.sweep_every,
             leftovers_stay: settings.leftovers_stay,
+            clock: clock.clone(),
             meters: metrics.broker.clone(),
         })
         .await;
@@ -100,6 +103,7 @@ impl Server {
         let app = Arc::new(App {
             domain: domain.clone(),
             policy: settings.policy,
+            clock,
             registry: registry.clone(),
             callout,
             link,

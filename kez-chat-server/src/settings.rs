@@ -12,6 +12,7 @@ use kez_service::process::WrongSetting;
 use kez_service::rate::Rate;
 use url::Url;
 
+use crate::clock::Clock;
 use crate::secret::ServerSecret;
 
 /// The settings of a [`Server`](crate::Server).
@@ -63,6 +64,8 @@ pub struct Settings {
     /// For how long an inbox stays whose owner is not in the registry: a day by default, in which an operator can notice
     /// that it is an older copy.
     pub leftovers_stay: Duration,
+    /// Where the time comes from. The machine's clock unless set.
+    pub clock: Clock,
 }
 
 /// The settings after they were checked, in the form that the rest of the server uses.
@@ -104,6 +107,7 @@ impl Settings {
             flood_limit_bytes: 64 << 20,
             sweep_every: Duration::from_secs(10),
             leftovers_stay: Duration::from_hours(24),
+            clock: Clock::system(),
         }
     }
 

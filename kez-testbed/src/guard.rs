@@ -210,6 +210,17 @@ impl GuardedFolder {
             Err(io::Error::other(format!("{} could not be removed", path.display())))
         }
     }
+
+    /// Moves the folder to a place where it stays; nothing may use it any more.
+    ///
+    /// # Errors
+    /// When it can't be moved, such as to another file system; then it is removed.
+    pub async fn keep(self, place: &Path) -> io::Result<()> {
+        let moved = tokio::fs::rename(&self.path, place).await;
+        // There is nothing left for the guard to remove, unless it could not be moved.
+        self.remove().await?;
+        moved
+    }
 }
 
 // `/proc` is where these tests see who is alive.
@@ -343,6 +354,23 @@ mod tests {
         std::fs::create_dir_all(&late).unwrap();
         group_ends(guard).await;
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_kept_stays_elsewhere() {
+        let around = GuardedFolder::create("kez-guard-test").await.unwrap();
+        let folder = GuardedFolder::create("kez-guard-test").await.unwrap();
+        let (path, place) = (folder.path().to_owned(), around.path().join("kept"));
+        std::fs::write(path.join("log"), "text").unwrap();
+        folder.keep(&place).await.unwrap();
+        assert!(!path.exists());
+        assert_eq!(std::fs::read_to_string(place.join("log")).unwrap(), "text");
+
+        let folder = GuardedFolder::create("kez-guard-test").await.unwrap();
+        let path = folder.path().to_owned();
+        assert!(folder.keep(&place.join("log/none")).await.is_err());
+        assert!(!path.exists());
+        around.remove().await.unwrap();
     }
 
     #[tokio::test]

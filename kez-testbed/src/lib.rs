@@ -12,11 +12,14 @@
 //! Nothing outlives whoever started it: see [`guard`].
 
 mod broker;
+mod cache;
 pub mod guard;
 pub mod hostile;
 pub mod http;
+pub mod measure;
 pub mod nats_server;
 pub mod processes;
+pub mod secret_service;
 mod testbed;
 
 pub use testbed::{Testbed, TestbedBuilder, TestbedError};

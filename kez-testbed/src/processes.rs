@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs::{self, File},
-    io,
+    io::{self, Read as _, Seek as _, SeekFrom},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
@@ -50,7 +50,7 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// The home's name.
+    /// The home's name, unless another is chosen.
     pub const HOME: &str = "kez.example";
 
     /// Starts the stack.
@@ -58,6 +58,18 @@ impl Processes {
     /// # Errors
     /// When there is no nats-server to be had, or a part does not start.
     pub async fn start(programs: &Programs) -> Result<Self, TestbedError> {
+        Self::start_with(programs, |chat| chat.set("KEZ_DOMAIN", Self::HOME)).await
+    }
+
+    /// Starts the stack with a home server whose environment was changed before its first start. Unless that names the
+    /// home, it is `localhost:<port>`, where clients find it.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_with(
+        programs: &Programs,
+        change_chat: impl FnOnce(&mut ServerProcess),
+    ) -> Result<Self, TestbedError> {
         let nats_server = nats_server::find().await?;
         let unusable = |path: &Path| {
             let path = path.to_owned();
@@ -78,11 +90,11 @@ impl Processes {
         sig.start().await?;
         let mut chat = ServerProcess::new(&programs.chat_server, "the home server is up", part("chat")?, "DB_PATH");
         chat.arguments = &["serve"];
-        chat.set("KEZ_DOMAIN", Self::HOME);
         chat.set("NATS_URL", format!("nats://{}", broker.address()));
         chat.set("SIG_SERVER_URL", format!("http://{}", sig.address()));
         chat.set("AUTH_CALLOUT_NKEY_PATH", &secret_file);
         chat.set("INTERNAL_BIND", "127.0.0.1:0");
+        change_chat(&mut chat);
         chat.start().await?;
         Ok(Self { chat, sig, broker, folder, secret })
     }
@@ -146,11 +158,25 @@ impl Processes {
     /// # Errors
     /// When something is left behind; the guards still do what they can.
     pub async fn shutdown(mut self) -> Result<(), TestbedError> {
-        self.chat.stop().await?;
-        self.sig.stop().await?;
-        self.broker.stop().await?;
+        self.stop().await?;
         let path = self.folder().to_owned();
         self.folder.remove().await.map_err(|source| TestbedError::Folder { path, source })
+    }
+
+    /// Stops everything in order and leaves what was in the temporary folder in `place`, which must not exist yet and lie
+    /// on the same file system.
+    ///
+    /// # Errors
+    /// When something does not stop, or the folder can't be moved.
+    pub async fn shutdown_and_keep(mut self, place: &Path) -> Result<(), TestbedError> {
+        self.stop().await?;
+        self.folder.keep(place).await.map_err(|source| TestbedError::Folder { path: place.to_owned(), source })
+    }
+
+    async fn stop(&mut self) -> Result<(), TestbedError> {
+        self.chat.stop().await?;
+        self.sig.stop().await?;
+        self.broker.stop().await
     }
 }
 
@@ -193,7 +219,7 @@ impl ServerProcess {
     }
 
     /// Sets a variable of the environment, from the next start on.
-    fn set(&mut self, name: &'static str, value: impl Into<OsString>) {
+    pub fn set(&mut self, name: &'static str, value: impl Into<OsString>) {
         self.environment.push((name, value.into()));
     }
 
@@ -316,7 +342,10 @@ impl ServerProcess {
 
     async fn attempt(&mut self, deadline: Instant) -> Result<(), TestbedError> {
         let log_file = self.folder.join("log");
-        let log = File::create(&log_file).map_err(|source| self.unusable(source))?;
+        let mut log =
+            File::options().create(true).append(true).open(&log_file).map_err(|source| self.unusable(source))?;
+        // What earlier processes said stays, for whoever looks for what went wrong.
+        let begins = log.seek(SeekFrom::End(0)).map_err(|source| self.unusable(source))?;
         let mut process = Guarded::spawn(&self.program, |command| {
             command.args(self.arguments).env("BIND", self.address.to_string());
             command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -326,7 +355,7 @@ impl ServerProcess {
         loop {
             // Looked at before the log is: nothing is written after the end.
             let ended = process.try_wait().map_err(|source| self.unusable(source))?.is_some();
-            let log = fs::read_to_string(&log_file).map_err(|source| self.unusable(source))?;
+            let log = read_from(&log_file, begins).map_err(|source| self.unusable(source))?;
             if let Some((address, internal)) = log.lines().find_map(|line| self.announced(line)) {
                 (self.address, self.internal) = (address, internal);
                 self.process = Some(process);
@@ -356,6 +385,15 @@ impl ServerProcess {
     fn unusable(&self, source: io::Error) -> TestbedError {
         TestbedError::Folder { path: self.folder.clone(), source }
     }
+}
+
+/// Reads a file from a place on.
+fn read_from(file: &Path, begins: u64) -> io::Result<String> {
+    let mut file = File::open(file)?;
+    file.seek(SeekFrom::Start(begins))?;
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Tells where the database lies in a server's folder: alone, but for SQLite's own files.

@@ -13,18 +13,20 @@ use crate::cargo::{Workspace, build_servers};
 Examples:
   cargo xtask bench servers lookups
   cargo xtask bench broker                      all parts, in about ten minutes
-  cargo xtask bench broker purge --seconds 60   inbox keeping for a minute with and a minute without")]
+  cargo xtask bench broker purge --seconds 60   inbox keeping for a minute with and a minute without
+  cargo xtask bench messaging                   all parts, in about ten minutes")]
 pub(crate) struct Options {
     /// The suite.
     suite: Suite,
     /// Builds kez-core with its feature `aws-lc-rs`; for `core`.
     #[arg(long)]
     aws_lc_rs: bool,
-    /// How long each load lasts, 30 if not given; for `broker`.
+    /// How long each load lasts, 30 if not given, for `broker`; how long each comparison takes, 60 if not given, for
+    /// `messaging`.
     #[arg(long)]
     seconds: Option<u64>,
     /// The parts to measure, all if none is named: of `servers` `lookups`, `registrations`, `appends`, of `broker`
-    /// `logins`, `purge`, `consumers`.
+    /// `logins`, `purge`, `consumers`, of `messaging` `throughput`, `latency`, `client`.
     parts: Vec<String>,
 }
 
@@ -36,13 +38,16 @@ enum Suite {
     Servers,
     /// Logins through the auth callout, inbox keeping under load, and what idle inboxes cost.
     Broker,
+    /// Durable messages a second and how long they take, beside a harness over raw async-nats, and an idle client.
+    Messaging,
 }
 
 /// Runs a suite in an optimised build.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     ensure!(options.suite == Suite::Core || !options.aws_lc_rs, "--aws-lc-rs goes with `core`");
-    ensure!(options.suite == Suite::Broker || options.seconds.is_none(), "--seconds goes with `broker`");
-    ensure!(options.suite != Suite::Core || options.parts.is_empty(), "parts go with `servers` and `broker`");
+    let is_timed = matches!(options.suite, Suite::Broker | Suite::Messaging);
+    ensure!(is_timed || options.seconds.is_none(), "--seconds goes with `broker` and `messaging`");
+    ensure!(options.suite != Suite::Core || options.parts.is_empty(), "`core` has no parts");
     match options.suite {
         Suite::Core => workspace.run_cargo(|command| {
             command.args(["bench", "--package", "kez-benches", "--bench", "core"]);
@@ -53,13 +58,19 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         Suite::Servers => servers(workspace, "compare", |command| {
             command.args(&options.parts);
         }),
-        Suite::Broker => servers(workspace, "broker", |command| {
-            if let Some(seconds) = options.seconds {
-                command.args(["--seconds", &seconds.to_string()]);
-            }
-            command.args(&options.parts);
+        Suite::Broker => servers(workspace, "broker", |command| add_timed_parts(command, options)),
+        Suite::Messaging => workspace.run_cargo(|command| {
+            command.args(["bench", "--package", "kez-messaging-benches", "--bench", "messaging", "--", "compare"]);
+            add_timed_parts(command, options);
         }),
     }
+}
+
+fn add_timed_parts(command: &mut Command, options: &Options) {
+    if let Some(seconds) = options.seconds {
+        command.args(["--seconds", &seconds.to_string()]);
+    }
+    command.args(&options.parts);
 }
 
 fn servers(workspace: &Workspace, task: &str, configure: impl FnOnce(&mut Command)) -> Result<()> {

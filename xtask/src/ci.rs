@@ -34,6 +34,7 @@ const CORE_AWS_LC: Caps = Caps { cold: 5, warm: 2 };
 const EXAMPLES: Caps = Caps { cold: 4, warm: 4 };
 const READER: Caps = Caps { cold: 2, warm: 2 };
 const HTTP: Caps = Caps { cold: 2, warm: 2 };
+const TORTURE: Caps = Caps { cold: 2, warm: 2 };
 const FUZZ: Caps = Caps { cold: 6, warm: 5 };
 
 /// Tests that run as one stage.
@@ -51,7 +52,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "core", cap: 3, packages: &["kez-core"], filter: &[] },
     Suite { name: "servers", cap: 5, packages: &["kez-service", "kez-sig-server", "kez-chat-server"], filter: &[] },
     // One binary, told apart by the module: what is about files says so in its name.
-    Suite { name: "messaging", cap: 6, packages: &["kez-chat-sdk"], filter: &["--skip", "files"] },
+    Suite { name: "messaging", cap: 4, packages: &["kez-chat-sdk", "torture"], filter: &["--skip", "files"] },
     Suite { name: "files", cap: 7, packages: &["kez-chat-sdk"], filter: &["files"] },
     Suite { name: "people and CLI", cap: 12, packages: &[], filter: &[] },
 ];
@@ -88,6 +89,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
             match suite.name {
                 "core" => ci.own("python reader", READER, &["vectors", "--reader"])?,
                 "servers" => ci.own("http", HTTP, &["http"])?,
+                "messaging" => ci.own("torture", TORTURE, &["torture", "--seconds", "60"])?,
                 _ => {}
             }
         }
@@ -359,7 +361,7 @@ mod tests {
 
     #[test]
     fn all_stages_at_their_caps_leave_time_for_the_bindings() {
-        let stages = [FORMAT, CLIPPY, DOCS, BUILD, EXAMPLES, READER, HTTP, FUZZ, CORE_AWS_LC];
+        let stages = [FORMAT, CLIPPY, DOCS, BUILD, EXAMPLES, READER, HTTP, TORTURE, FUZZ, CORE_AWS_LC];
         let cold: u64 = stages.iter().map(|caps| caps.cold).sum();
         let suites: u64 = SUITES.iter().map(|suite| suite.cap).sum();
         assert!(cold + suites <= 90 - 8, "{cold} + {suites} minutes");
@@ -376,6 +378,7 @@ mod tests {
         assert_eq!(suites("kez-core"), ["core"]);
         assert_eq!(suites("kez-chat-server"), ["servers"]);
         assert_eq!(suites("kez-chat-sdk"), ["messaging", "files"]);
+        assert_eq!(suites("torture"), ["messaging"]);
         assert_eq!(suites("examples/cli"), ["people and CLI"]);
         assert_eq!(suites("a-crate-of-tomorrow"), ["people and CLI"]);
     }

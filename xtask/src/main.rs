@@ -1,4 +1,4 @@
-//! The one way in: `cargo xtask demo | up | test | ci | vectors | http | fuzz | soak | bench`.
+//! The one way in: `cargo xtask demo | up | test | ci | vectors | http | fuzz | torture | soak | bench`.
 //!
 //! Depends on no other crate of the workspace, so that it is there in seconds; what needs them is built and started
 //! as a process of its own.
@@ -14,6 +14,7 @@ mod interop;
 mod python;
 mod soak;
 mod tally;
+mod torture;
 mod vectors;
 
 use std::{
@@ -43,10 +44,13 @@ Examples:
   cargo xtask vectors --check  checks them, with kez-core and with the Python reader in docs/interop
   cargo xtask http             holds both servers against their OpenAPI descriptions
   cargo xtask fuzz --seconds 60 envelope_open
+  cargo xtask torture          kills clients, servers and broker for a minute while messages flow
   cargo xtask soak servers     kills both servers 1,000 times while people write
+  cargo xtask soak torture     the same torture for ten minutes, with 5,000 messages
   cargo xtask bench core       compares the core with its peers
   cargo xtask bench servers    compares the servers with bare handlers
-  cargo xtask bench broker     logins, inbox keeping and idle inboxes on a real broker"
+  cargo xtask bench broker     logins, inbox keeping and idle inboxes on a real broker
+  cargo xtask bench messaging  compares two clients with a harness over raw async-nats"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -80,6 +84,8 @@ enum Task {
     Http(http::Options),
     /// Fuzzes the parsers of foreign bytes, all of them or those named.
     Fuzz(fuzz::Options),
+    /// Kills clients, servers and broker at random while messages flow, and counts what is lost, doubled or out of order.
+    Torture(torture::Options),
     /// Runs what takes too long for each change.
     Soak(soak::Options),
     /// Measures against peers in the same run, and prints `ratio NAME VALUE` lines.
@@ -104,6 +110,7 @@ fn main() -> Result<ExitCode> {
         }
         Task::Http(options) => http::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
         Task::Fuzz(options) => fuzz::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
+        Task::Torture(options) => torture::run(&workspace, &options).map(|never| match never {}),
         Task::Soak(options) => soak::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
         Task::Bench(options) => bench::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
     }

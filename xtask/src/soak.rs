@@ -5,7 +5,10 @@ use std::{os::unix::process::CommandExt as _, process::Command};
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 
-use crate::cargo::{Workspace, build_servers};
+use crate::{
+    cargo::{Workspace, build_servers},
+    torture,
+};
 
 /// What is soaked.
 #[derive(Args)]
@@ -15,7 +18,7 @@ pub(crate) struct Options {
     /// How often the servers are killed; for `servers`.
     #[arg(long, default_value_t = 1000)]
     kills: u32,
-    /// Draws the same moments and keys as the run that printed it; for `servers`.
+    /// Draws the same moments and keys as the run that printed it; for `servers` and `torture`.
     #[arg(long)]
     seed: Option<u64>,
 }
@@ -27,12 +30,19 @@ enum Subject {
     /// Floods of large and of small messages under the settings that a home has by default: how much is stored before who
     /// floods is cut off, and how others fare meanwhile.
     Flood,
+    /// Clients, servers and broker, killed for ten minutes while 5,000 messages flow: nothing may be lost, doubled or out of
+    /// order.
+    Torture,
 }
 
 /// Runs a subject to its end.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     match options.subject {
         Subject::Servers => servers(workspace, options),
+        Subject::Torture => {
+            let options = torture::Options { messages: 5_000, seconds: 600, seed: options.seed };
+            torture::run(workspace, &options).map(|never| match never {})
+        }
         // These are tests that CI has no time for.
         Subject::Flood => workspace.run_cargo(|command| {
             command.args(["test", "--package", "kez-chat-server", "--test", "it", "--", "flood::", "--ignored"]);

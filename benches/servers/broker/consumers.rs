@@ -6,16 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kez_testbed::processes::Processes;
+use kez_testbed::{
+    measure::{Usage, percentile, resident_mb},
+    processes::Processes,
+};
 
 use super::{
     people::{self, Person},
     progress,
     stream::Stream,
-};
-use crate::{
-    load::percentile,
-    weight::{Usage, resident_mb},
 };
 
 const COUNT: usize = 20_000;
@@ -49,7 +48,7 @@ async fn purge_time(stack: &Processes) -> Duration {
     for _ in 0..PURGES {
         took.push(stream.time_purge(&inbox).await);
     }
-    percentile(&mut took, 50)
+    percentile(&mut took, 50).unwrap()
 }
 
 /// Both servers when nobody does anything.
@@ -70,13 +69,13 @@ impl Idle {
     async fn measure(stack: &Processes, length: Duration) -> Self {
         tokio::time::sleep(SETTLE).await;
         let ids = [stack.broker_id().unwrap(), stack.chat.id().unwrap()];
-        let usage = ids.map(Usage::of);
+        let usage = ids.map(|process| Usage::of(process).unwrap());
         let start = Instant::now();
         tokio::time::sleep(length).await;
         let seconds = start.elapsed().as_secs_f64();
         let process = |place: usize| Process {
             resident_mb: resident_mb(ids[place]).unwrap(),
-            cpu_ms: usage[place].so_far().as_secs_f64() * 1000.0 / seconds,
+            cpu_ms: usage[place].so_far().unwrap().as_secs_f64() * 1000.0 / seconds,
         };
         let (broker, chat) = (process(0), process(1));
         let (files, bytes) = files(&stack.broker_store());

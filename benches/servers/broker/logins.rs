@@ -13,7 +13,12 @@ use std::{
 };
 
 use kez_core::handle::Home;
-use kez_testbed::{guard::Guarded, nats_server, processes::Processes};
+use kez_testbed::{
+    guard::Guarded,
+    measure::{Usage, median, percentile},
+    nats_server,
+    processes::Processes,
+};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -23,10 +28,7 @@ use super::{
     people::{self, Person, Proof},
     progress, until,
 };
-use crate::{
-    load::{CONNECTIONS, MIN_ROUNDS, median, percentile},
-    weight::Usage,
-};
+use crate::load::{CONNECTIONS, MIN_ROUNDS};
 
 /// How often each of the connections at a time is made anew in a round. That takes ours a second or more: as long as it
 /// waits until it looks at the inbox of who has come, so that this mostly falls into its own rounds.
@@ -77,7 +79,7 @@ async fn compare(people: &[Arc<Person>], ours: &mut Side, other: &mut Side, name
     }
     ours.show();
     other.show();
-    println!("ratio {name} {:.3}", median(ratios));
+    println!("ratio {name} {:.3}", median(ratios).unwrap());
 }
 
 /// A broker, and how long logins there took so far.
@@ -133,17 +135,17 @@ impl Side {
     fn forget(&mut self) {
         self.took.clear();
         self.rates.clear();
-        self.usage = self.processes.iter().map(|(_, process)| Usage::of(*process)).collect();
+        self.usage = self.processes.iter().map(|(_, process)| Usage::of(*process).unwrap()).collect();
     }
 
     fn show(&mut self) {
         let name = self.name;
-        println!("figure {name}_per_s {:.0}", median(self.rates.clone()));
+        println!("figure {name}_per_s {:.0}", median(self.rates.clone()).unwrap());
         for percent in [50, 99] {
-            println!("figure {name}_p{percent}_us {}", percentile(&mut self.took, percent).as_micros());
+            println!("figure {name}_p{percent}_us {}", percentile(&mut self.took, percent).unwrap().as_micros());
         }
         for ((process, _), usage) in self.processes.iter().zip(&self.usage) {
-            let each = usage.so_far().as_micros() as f64 / self.took.len() as f64;
+            let each = usage.so_far().unwrap().as_micros() as f64 / self.took.len() as f64;
             println!("figure {name}_{process}_cpu_us {each:.0}");
         }
     }

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kez_testbed::processes::Processes;
+use kez_testbed::{
+    measure::{Usage, median, percentile},
+    processes::Processes,
+};
 use serde_json::json;
 
 use super::{
@@ -15,10 +18,6 @@ use super::{
     stream::Stream,
     traffic::{Traffic, Watched},
     until,
-};
-use crate::{
-    load::{median, percentile},
-    weight::Usage,
 };
 
 /// Messages a second, over all inboxes.
@@ -98,19 +97,19 @@ impl Keeping {
             all.backlog.extend(&kept.backlog);
             all.gone.extend(&kept.gone);
         }
-        let of = |seen: &[Seen], part: fn(&Seen) -> f64| median(seen.iter().map(part).collect());
+        let of = |seen: &[Seen], part: fn(&Seen) -> f64| median(seen.iter().map(part).collect()).unwrap();
         println!("figure {name}_sent_per_s {:.0}", of(&kept, |seen| seen.sent_per_s));
         println!("figure {name}_backlog_mean {:.0}", all.backlog.iter().sum::<f64>() / all.backlog.len() as f64);
         println!("figure {name}_backlog_max {:.0}", all.backlog.iter().copied().fold(0.0, f64::max));
         for percent in [50, 99] {
-            println!("figure {name}_gone_p{percent}_ms {}", percentile(&mut all.gone, percent).as_millis());
+            println!("figure {name}_gone_p{percent}_ms {}", percentile(&mut all.gone, percent).unwrap().as_millis());
         }
         println!("figure {name}_gone_last_ms {}", all.gone.iter().max().unwrap().as_millis());
         println!("figure {name}_nats_server_cpu_ms_per_s {:.0}", of(&kept, |seen| seen.broker_ms));
         println!("figure {name}_chat_server_cpu_ms_per_s {:.0}", of(&kept, |seen| seen.chat_ms));
         println!("figure {name}_unkept_sent_per_s {:.0}", of(&unkept, |seen| seen.sent_per_s));
         println!("figure {name}_unkept_nats_server_cpu_ms_per_s {:.0}", of(&unkept, |seen| seen.broker_ms));
-        println!("ratio {name}_broker_cpu_vs_unkept {:.3}", median(ratios));
+        println!("ratio {name}_broker_cpu_vs_unkept {:.3}", median(ratios).unwrap());
     }
 
     /// Raises the pace until messages stay too long, or no more of them can be sent.
@@ -118,7 +117,7 @@ impl Keeping {
         let (mut highest, mut ended_by) = (0.0_f64, "nothing");
         for pace in PACES {
             let mut seen = self.pass(stack, pace, STEP).await;
-            let gone = percentile(&mut seen.gone, 99);
+            let gone = percentile(&mut seen.gone, 99).unwrap();
             let name = &self.name;
             progress(&format!("{name}: {:.0} messages a second, gone within {gone:.1?} (p99)", seen.sent_per_s));
             if gone > LATEST {
@@ -152,7 +151,7 @@ impl Keeping {
                 if start.elapsed() >= WARM_UP {
                     // Before the first of these looks.
                     usage.get_or_insert_with(|| {
-                        (Instant::now(), Usage::of(stack.broker_id().unwrap()), chat.map(Usage::of))
+                        (Instant::now(), Usage::of(stack.broker_id().unwrap()).unwrap(), chat.and_then(Usage::of))
                     });
                     let backlog = stream.messages().await as f64 - counts.unread() as f64;
                     seen.backlog.push(backlog.max(0.0));
@@ -160,7 +159,8 @@ impl Keeping {
                 tokio::time::sleep(EVERY).await;
             }
             let (since, broker, chat) = usage.unwrap();
-            let ms_per_s = |usage: Usage| usage.so_far().as_secs_f64() * 1000.0 / since.elapsed().as_secs_f64();
+            let ms_per_s =
+                |usage: Usage| usage.so_far().unwrap().as_secs_f64() * 1000.0 / since.elapsed().as_secs_f64();
             (ms_per_s(broker), chat.map_or(0.0, ms_per_s))
         };
         let (sent, (broker_ms, chat_ms)) = tokio::join!(sending, looking);

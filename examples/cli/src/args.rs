@@ -57,6 +57,15 @@ Examples:
   kez-chat register @alice@kez.lat
   kez-chat register alice --server http://localhost:8080 --backup-file alice.words   (without a terminal)")]
     Register(Register),
+    /// Gets an account back from its 24 words
+    ///
+    /// Asks for the words, or reads them from standard input, and takes the account over from wherever it was: an older
+    /// installation stops. Messages that were not read yet arrive here; contacts and conversations were on the other device.
+    #[command(after_help = "\
+Examples:
+  kez-chat recover --server https://kez.lat
+  cat alice.words | kez-chat recover --server https://kez.lat")]
+    Recover(Recover),
     /// Adds a person to the contacts: looks the handle up and walks the sigchain
     #[command(after_help = "\
 Examples:
@@ -153,6 +162,13 @@ pub(crate) struct Register {
     /// Writes the words to this new file too; required without a terminal
     #[arg(long, value_name = "PATH")]
     pub(crate) backup_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Recover {
+    /// The home server of the account; plain http only for localhost
+    #[arg(long, value_name = "URL", env = "KEZ_SERVER", hide_env_values = true)]
+    pub(crate) server: String,
 }
 
 #[derive(Debug, Args)]

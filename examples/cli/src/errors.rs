@@ -1,7 +1,8 @@
 //! Which kind of failure each of the SDK's errors is.
 
 use kez_chat_sdk::{
-    AccountError, ClientError, ContactError, FilesError, HomeDirError, HomeUrlError, NetError, SendError, TransferError,
+    AccountError, ClientError, ContactError, FilesError, HomeDirError, HomeUrlError, NetError, SendError,
+    TransferError, Unconfirmed,
 };
 
 use crate::failure::{Failure, Kind};
@@ -22,6 +23,12 @@ impl From<AccountError> for Failure {
             _ => Kind::Account,
         };
         Self::from_error(kind, error.code(), &error)
+    }
+}
+
+impl From<Unconfirmed> for Failure {
+    fn from(error: Unconfirmed) -> Self {
+        AccountError::from(error).into()
     }
 }
 
@@ -69,7 +76,7 @@ impl From<FilesError> for Failure {
 fn of_send(error: &SendError) -> Kind {
     match error {
         SendError::Payload(_) => Kind::Usage,
-        SendError::Store(_) => Kind::Account,
+        SendError::Store(_) | SendError::SignedInElsewhere | SendError::YouRetired => Kind::Account,
         _ => Kind::Peer,
     }
 }

@@ -1,6 +1,6 @@
 //! The paper backup at a terminal: the words are shown, and some of them asked back.
 
-use kez_chat_sdk::{NewAccount, mnemonic::Quiz};
+use kez_chat_sdk::{BackedUpAccount, NewAccount, mnemonic::Quiz};
 use zeroize::Zeroizing;
 
 use crate::{failure::Failure, terminal::Terminal};
@@ -17,7 +17,7 @@ const READY: &str = "\nPress Enter when they are on the paper: ";
 const ASK: &str = "Now type some of them, as they stand on the paper.\n";
 
 /// Shows the words, hides them, and asks some back; shows them again until the answers are right.
-pub(crate) async fn hold(account: &mut NewAccount, terminal: &Terminal) -> Result<(), Failure> {
+pub(crate) async fn hold(account: NewAccount, terminal: &Terminal) -> Result<BackedUpAccount, Failure> {
     let words = account.mnemonic();
     let grid = grid(&words.expose_words());
     let screen = terminal.private_screen()?;

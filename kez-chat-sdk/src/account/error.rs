@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 use kez_core::{
     handle::{Handle, HandleError},
+    identity::PrimaryKey,
     sigchain::ChainError,
 };
 use thiserror::Error;
@@ -26,9 +27,6 @@ pub enum AccountError {
         /// The handle that the home server has registered for this key.
         handle: Handle,
     },
-    /// The words were not shown to be written down.
-    #[error("the backup was not confirmed; write the 24 words down and answer the questions")]
-    NotBackedUp,
     /// An answer is not the word at its place.
     #[error("those are not the words; look at what you wrote down and try again")]
     WrongWords,
@@ -63,6 +61,38 @@ pub enum AccountError {
         /// The handle.
         handle: Handle,
     },
+    /// The home server knows no account of this key.
+    #[error("nobody is registered with {primary} at {server}; check the words and the home, or register")]
+    NobodyHere {
+        /// The key that the words give.
+        primary: Box<PrimaryKey>,
+        /// The home server.
+        server: String,
+    },
+    /// The key's account has left for good.
+    #[error("the account of {primary} has left for good and does not come back; register a new one in another home")]
+    Retired {
+        /// The key.
+        primary: Box<PrimaryKey>,
+    },
+    /// Home and sigchain name different handles for the key.
+    #[error(
+        "the home says that this key is {home}, its sigchain says {chain}; recover at the home where the account is, or ask its operator"
+    )]
+    OtherHandle {
+        /// What the home says.
+        home: Handle,
+        /// What the person last said on the sigchain.
+        chain: Handle,
+    },
+    /// The sigchain server shows less than the home has seen.
+    #[error(
+        "the sigchain server shows an older history of this key than its home knows of; nothing was signed: try again later, or ask the operator"
+    )]
+    ChainBehind,
+    /// A later installation has the account.
+    #[error("this account was signed in elsewhere; go on there, or recover it from its words into another home")]
+    SignedInElsewhere,
     /// The sigchain server has another history than this device.
     #[error(
         "the sigchain server has another event of this key in that place; try again, or go on where else you use the key"
@@ -92,13 +122,17 @@ impl AccountError {
         match self {
             Self::AlreadyRegistered { .. } => "AlreadyRegistered",
             Self::RegisteredAs { .. } => "RegisteredAs",
-            Self::NotBackedUp => "NotBackedUp",
             Self::WrongWords => "WrongWords",
             Self::BackupFile { .. } => "BackupFile",
             Self::BadHandle(error) => error.code().as_str(),
             Self::TwoHomes { .. } => "TwoHomes",
             Self::HandleTaken { .. } => "HandleTaken",
             Self::ReservedHandle { .. } => "ReservedHandle",
+            Self::NobodyHere { .. } => "NobodyHere",
+            Self::Retired { .. } => "Retired",
+            Self::OtherHandle { .. } => "OtherHandle",
+            Self::ChainBehind => "ChainBehind",
+            Self::SignedInElsewhere => "SignedInElsewhere",
             Self::ChainConflict => "ChainConflict",
             Self::Chain(error) => error.code().as_str(),
             Self::HomeDir(error) => error.code(),

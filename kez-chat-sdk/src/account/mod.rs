@@ -1,9 +1,13 @@
-//! From nothing to a registered account.
+//! From nothing, or from 24 words, to an account; and what becomes of it.
 
 mod backup;
 mod chain;
 mod error;
 mod new_account;
+mod open_account;
+pub(crate) mod own_chain;
+mod recover;
+mod register;
 
 use std::sync::Arc;
 
@@ -19,7 +23,10 @@ use crate::{
 };
 
 pub use error::AccountError;
-pub use new_account::{NewAccount, Registered, RegistrationStep};
+pub use new_account::{BackedUpAccount, BegunAccount, NewAccount, Unconfirmed};
+pub use open_account::Account;
+pub use recover::recover_account;
+pub use register::{Registered, RegistrationStep};
 
 /// Completes what a person typed into a handle. A bare name gets the home of `server`; where both name a home, they
 /// must agree.
@@ -41,7 +48,7 @@ pub(crate) async fn load_key(key_store: Arc<dyn KeyStore>) -> Result<Option<Secr
     blocking(move || key_store.load()).await
 }
 
-pub(crate) fn new_install() -> Install {
+fn new_install() -> Install {
     Install::from_bytes(rand::random())
 }
 

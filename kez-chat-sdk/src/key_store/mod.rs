@@ -15,6 +15,39 @@ pub use passphrase_file::{Passphrase, PassphraseFile};
 /// Keeps one seed, never in plain text. Mobile applications bring their own (Keychain, Android Keystore).
 ///
 /// Both calls may block; the SDK makes them off its async threads.
+///
+/// ```
+/// use std::sync::Mutex;
+/// use kez_chat_sdk::{KeyStore, KeyStoreError, identity::SecretKey};
+///
+/// /// A key that lasts as long as the process: for tests, and for bots that get it anew at each start.
+/// #[derive(Default)]
+/// struct InMemory(Mutex<Option<SecretKey>>);
+///
+/// impl KeyStore for InMemory {
+///     fn load(&self) -> Result<Option<SecretKey>, KeyStoreError> {
+///         let key = self.0.lock().map_err(|_| KeyStoreError::Unavailable("a thread panicked".into()))?;
+///         Ok(key.clone())
+///     }
+///
+///     fn save(&self, key: &SecretKey) -> Result<(), KeyStoreError> {
+///         let mut kept = self.0.lock().map_err(|_| KeyStoreError::Unavailable("a thread panicked".into()))?;
+///         if kept.is_some() {
+///             return Err(KeyStoreError::Occupied);
+///         }
+///         *kept = Some(key.clone());
+///         Ok(())
+///     }
+/// }
+///
+/// let store = InMemory::default();
+/// assert!(store.load()?.is_none());
+/// let key = SecretKey::from_seed([7; 32]);
+/// store.save(&key)?;
+/// assert_eq!(store.load()?.map(|kept| kept.primary()), Some(key.primary()));
+/// assert!(matches!(store.save(&key), Err(KeyStoreError::Occupied)));
+/// # Ok::<(), KeyStoreError>(())
+/// ```
 pub trait KeyStore: Send + Sync + 'static {
     /// Gives back the key, or `None` if none was saved.
     ///

@@ -3,6 +3,7 @@
 use kez_core::{
     handle::{Handle, Home},
     identity::{PrimaryKey, SecretKey, Statement},
+    sigchain::Install,
 };
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -42,12 +43,23 @@ pub(crate) struct NatsInfo {
     pub(crate) jwt: Option<String>,
 }
 
-/// Whose handle it is. Its `endpoints` are a hint that nobody believes, so they are not read.
+/// Whose handle it is.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Profile {
     pub(crate) handle: String,
     pub(crate) primary: PrimaryKey,
     pub(crate) sigchain_url: String,
+    /// A hint that nobody believes: whatever it is, the rest of the profile counts.
+    #[serde(default)]
+    endpoints: serde_json::Value,
+}
+
+/// An endpoint that a home has seen on somebody's chain, or so it says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "protocol", rename_all = "lowercase")]
+pub(crate) enum EndpointHint {
+    Nats { url: String },
+    Iroh { install: Install },
 }
 
 /// How a registration ended.
@@ -65,7 +77,7 @@ pub(crate) enum RegisterOutcome {
 
 /// What a home knows of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum Membership {
     /// The key is registered.
     Registered,
     /// The key left for good.
@@ -81,6 +93,13 @@ struct Registration<'a> {
     handle: String,
     primary: &'a PrimaryKey,
     registration_sig: String,
+}
+
+#[derive(Serialize)]
+struct Retirement<'a> {
+    handle: String,
+    primary: &'a PrimaryKey,
+    retire_sig: String,
 }
 
 impl HomeClient {
@@ -124,39 +143,54 @@ impl HomeClient {
             Err(error) => match error.code() {
                 "HandleTaken" => Ok(RegisterOutcome::Taken),
                 "ReservedHandle" => Ok(RegisterOutcome::Reserved),
-                "KeyTaken" => self.handle_of(&primary).await.map(RegisterOutcome::OursIs),
+                "KeyTaken" => self.person(&primary).await.map(|(handle, _)| RegisterOutcome::OursIs(handle)),
                 _ => Err(error),
             },
         }
     }
 
     /// Asks whether an account may log in, as far as the home tells everybody. Whoever was blocked counts as welcome.
-    pub(crate) async fn standing(&self, primary: &PrimaryKey, handle: &Handle) -> Result<Standing, NetError> {
+    pub(crate) async fn membership(&self, primary: &PrimaryKey, handle: &Handle) -> Result<Membership, NetError> {
         let url = format!("{}/v1/p/{primary}", self.url.base());
         match self.http.get::<Profile>(&url).await {
-            Ok(profile) if profile.primary == *primary => Ok(Standing::Registered),
+            Ok(profile) if profile.primary == *primary => Ok(Membership::Registered),
             Ok(_) => Err(bad_answer(&url, "a profile that was not asked for")),
-            Err(error) if error.is_gone() => Ok(Standing::Retired),
+            Err(error) if error.is_gone() => Ok(Membership::Retired),
             // A home's own word: a page that is missing for another reason carries no code.
             Err(error) if error.is_not_found() && error.code() != "Refused" => match self.profile(handle).await {
-                Err(error) if error.is_gone() => Ok(Standing::Retired),
-                Ok(profile) if profile.primary == *primary => Ok(Standing::Registered),
-                Ok(_) => Ok(Standing::HandleOfAnother),
-                Err(error) if error.is_not_found() => Ok(Standing::Unknown),
+                Err(error) if error.is_gone() => Ok(Membership::Retired),
+                Ok(profile) if profile.primary == *primary => Ok(Membership::Registered),
+                Ok(_) => Ok(Membership::HandleOfAnother),
+                Err(error) if error.is_not_found() => Ok(Membership::Unknown),
                 Err(error) => Err(error),
             },
             Err(error) => Err(error),
         }
     }
 
-    /// Asks which handle a key has here.
-    async fn handle_of(&self, primary: &PrimaryKey) -> Result<Handle, NetError> {
+    /// Gives the handle up for good. It is given up as well where nobody has it, or somebody else.
+    pub(crate) async fn retire(&self, key: &SecretKey, handle: &Handle) -> Result<(), NetError> {
+        let primary = key.primary();
+        let signature = key.sign(&Statement::Retire { handle, primary: &primary });
+        let body = Retirement { handle: handle.to_string(), primary: &primary, retire_sig: signature.to_base64() };
+        match self.http.post_json(&format!("{}/v1/retire", self.url.base()), &body).await {
+            Err(error) if error.is_not_found() || error.code() == "HandleTaken" => {
+                tracing::warn!(%error, "the home does not know us by this handle");
+                Ok(())
+            }
+            answered => answered.map(drop),
+        }
+    }
+
+    /// Asks which handle a key has here, and where the home has seen it listen.
+    pub(crate) async fn person(&self, primary: &PrimaryKey) -> Result<(Handle, Vec<EndpointHint>), NetError> {
         let url = format!("{}/v1/p/{primary}", self.url.base());
         let profile: Profile = self.http.get(&url).await?;
         let handle =
             Handle::from_qualified(&profile.handle, self.url.policy()).map_err(|error| bad_answer(&url, error))?;
         if profile.primary == *primary && handle.home() == self.url.home() {
-            Ok(handle)
+            let hints = profile.endpoints.as_array().into_iter().flatten();
+            Ok((handle, hints.filter_map(|hint| EndpointHint::deserialize(hint).ok()).collect()))
         } else {
             Err(bad_answer(&url, "a profile that was not asked for"))
         }

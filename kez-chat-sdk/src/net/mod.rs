@@ -12,7 +12,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 pub(crate) use guard::{Http, check_broker_url, host_of};
-pub(crate) use home::{HomeClient, Info, RegisterOutcome, Standing};
+pub(crate) use home::{EndpointHint, HomeClient, Info, Membership, RegisterOutcome};
 pub use home_url::{HomeUrl, HomeUrlError};
 pub(crate) use roots::is_about_tls;
 pub use roots::{Roots, RootsError};

@@ -193,11 +193,16 @@ impl<'a> Sender<'a> {
     }
 
     /// Notes which rows the broker may have from now on; what was cancelled meanwhile does not go.
-    async fn hand_over(&mut self, mut rows: Vec<OutboxRow>) -> Result<Vec<OutboxRow>, SessionError> {
-        let new: Vec<i64> = rows.iter().filter(|row| !row.handed_over).map(|row| row.row).collect();
+    async fn hand_over(&mut self, rows: Vec<OutboxRow>) -> Result<Vec<OutboxRow>, SessionError> {
+        let (mut rows, new): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.handed_over);
         if !new.is_empty() {
-            let kept: HashSet<i64> = self.shared.store.hand_over(new).await?.into_iter().collect();
-            rows.retain(|row| row.handed_over || kept.contains(&row.row) || !self.rows_in_flight.remove(&row.row));
+            for row in &new {
+                self.rows_in_flight.remove(&row.row);
+            }
+            let kept = self.shared.store.hand_over(self.shared.primary(), new).await?;
+            self.rows_in_flight.extend(kept.iter().map(|row| row.row));
+            rows.extend(kept);
+            rows.sort_by_key(|row| row.row);
         }
         Ok(rows)
     }

@@ -63,10 +63,18 @@ pub(super) fn announce(db: &Connection, from: &Peer, message: &Received, order: 
             let files = share.entries.iter().map(SharedFile::of).collect();
             Event::FileShared { from, share_id, sent_at_ms, files, order, earlier }
         }
+        // As what takes the number of a message that was never sent.
+        Content::Delete { id } if !is_kept(db, &from.primary, id)? => return Ok(()),
         // Edits, deletions and reactions are kept with their conversation; this version does not render them.
         content => Event::Unsupported { from, kind: content.kind(), sent_at_ms, order, earlier },
     };
     events::push(db, &event)
+}
+
+fn is_kept(db: &Connection, author: &PrimaryKey, id: &MessageId) -> Result<bool, StoreError> {
+    Ok(db
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM messages WHERE author = ?1 AND id = ?2)")?
+        .query_row((author.as_bytes(), id.0), |row| row.get(0))?)
 }
 
 /// Gives out, in their order, what somebody sent before they were a contact.

@@ -3,9 +3,9 @@
 use kez_core::{
     handle::Policy,
     identity::PrimaryKey,
-    sigchain::{Chain, Event},
+    sigchain::{Chain, Event, Pin},
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::{Store, StoreError};
 
@@ -31,27 +31,41 @@ impl Store {
         tokio::task::spawn_blocking(walk).await.unwrap_or(Err(StoreError::Closed))
     }
 
+    /// Returns the published part of one's own chain, going on from where it was left: only its last event is checked
+    /// again. After an update that knows more operations it is walked anew.
+    pub(crate) async fn own_chain(&self, owner: PrimaryKey, policy: Policy) -> Result<Chain, StoreError> {
+        let pin = self
+            .read(|tx| {
+                let pin = tx.query_row("SELECT chain_pin FROM account", [], |row| row.get::<_, Option<Vec<u8>>>(0));
+                Ok(pin.optional()?.flatten())
+            })
+            .await?;
+        match pin.map(|pin| Pin::from_bytes(&pin, policy)) {
+            Some(Ok(pin)) if pin.event().primary() == &owner => Ok(Chain::resume(pin)),
+            _ => self.chain(owner, policy).await,
+        }
+    }
+
     /// Keeps an event of one's own before anybody else sees it.
     pub(crate) async fn keep_own_event(&self, event: &Event) -> Result<(), StoreError> {
         let event = event.clone();
         self.transact(move |tx| insert_events(tx, &[event], false)).await
     }
 
-    /// Keeps events of one's own chain that came from the sigchain server. An event of our own that waited for one of
-    /// these places is discarded for good: two events at one place would be a fork.
-    pub(crate) async fn adopt_own_events(&self, events: Vec<Event>) -> Result<(), StoreError> {
+    /// Keeps events of one's own chain that came from the sigchain server; it ends at `pin` now. An event of our own that
+    /// waited for one of these places is discarded for good: two events at one place would be a fork.
+    pub(crate) async fn adopt_own_events(&self, events: Vec<Event>, pin: Option<Pin>) -> Result<(), StoreError> {
+        let (Some(first), Some(pin)) = (events.first(), pin) else { return Ok(()) };
+        let (owner, from_seq) = (*first.primary(), first.seq());
         self.transact(move |tx| {
-            if let Some(first) = events.first() {
-                discard(tx, first.primary(), first.seq())?;
-            }
-            insert_events(tx, &events, true)
+            tx.execute(
+                "DELETE FROM chain_events WHERE owner = ?1 AND seq >= ?2 AND uploaded = 0",
+                (owner.as_bytes(), from_seq),
+            )?;
+            insert_events(tx, &events, true)?;
+            set_pin(tx, &pin)
         })
         .await
-    }
-
-    /// Discards, for good, one's own events from a place on that the sigchain server did not take.
-    pub(crate) async fn discard_own_events(&self, owner: PrimaryKey, from_seq: u64) -> Result<(), StoreError> {
-        self.transact(move |tx| discard(tx, &owner, from_seq)).await
     }
 
     /// Lists one's own events that the sigchain server is not known to have, oldest first.
@@ -65,22 +79,31 @@ impl Store {
         .await
     }
 
-    pub(crate) async fn set_uploaded(&self, owner: PrimaryKey, seq: u64) -> Result<(), StoreError> {
+    /// Lists one's own events after a place that the sigchain server had once, oldest first.
+    pub(crate) async fn own_events_after(&self, owner: PrimaryKey, seq: u64) -> Result<Vec<String>, StoreError> {
+        self.read(move |tx| {
+            let mut statement = tx.prepare_cached(
+                "SELECT jws FROM chain_events WHERE owner = ?1 AND seq > ?2 AND uploaded = 1 ORDER BY seq",
+            )?;
+            let rows = statement.query_map((owner.as_bytes(), seq), |row| row.get(0))?;
+            Ok(rows.collect::<Result<Vec<_>, _>>()?)
+        })
+        .await
+    }
+
+    /// Notes that the sigchain server has the event at `pin`, where the published chain ends now.
+    pub(crate) async fn set_uploaded(&self, pin: Pin) -> Result<(), StoreError> {
         self.transact(move |tx| {
-            let changed = tx
-                .execute("UPDATE chain_events SET uploaded = 1 WHERE owner = ?1 AND seq = ?2", (owner.as_bytes(), seq));
-            Ok(changed.map(drop)?)
+            let (owner, seq) = (pin.event().primary().as_bytes(), pin.event().seq());
+            tx.execute("UPDATE chain_events SET uploaded = 1 WHERE owner = ?1 AND seq = ?2", (owner, seq))?;
+            set_pin(tx, &pin)
         })
         .await
     }
 }
 
-fn discard(tx: &Connection, owner: &PrimaryKey, from_seq: u64) -> Result<(), StoreError> {
-    tx.execute(
-        "DELETE FROM chain_events WHERE owner = ?1 AND seq >= ?2 AND uploaded = 0",
-        (owner.as_bytes(), from_seq),
-    )?;
-    Ok(())
+fn set_pin(tx: &Connection, pin: &Pin) -> Result<(), StoreError> {
+    Ok(tx.execute("UPDATE account SET chain_pin = ?1", [pin.to_bytes()]).map(drop)?)
 }
 
 pub(super) fn insert_events(tx: &Connection, events: &[Event], uploaded: bool) -> Result<(), StoreError> {
@@ -90,4 +113,42 @@ pub(super) fn insert_events(tx: &Connection, events: &[Event], uploaded: bool) -
         statement.execute((event.primary().as_bytes(), event.seq(), event.jws(), uploaded))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use kez_core::{
+        identity::SecretKey,
+        sigchain::{Install, Op, Timestamp},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_own_chain_goes_on_from_its_pin_and_is_walked_anew_without_a_good_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = SecretKey::from_seed([1; 32]);
+        let store = Store::open(&dir.path().join("kez.db"), &key).await.unwrap();
+        store.begin_account(Install::from_bytes([1; 8])).await.unwrap();
+        let mut chain = Chain::new(key.primary(), Policy::Production);
+        let sign = |chain: &mut Chain| {
+            chain.sign_next(&key, Op::SetHandle(None), &Timestamp::from_unix_ms(0)).unwrap().clone()
+        };
+        let published = vec![sign(&mut chain), sign(&mut chain)];
+        let (tip, pin) = (chain.tip().clone(), chain.pin());
+        // Nobody else sees what waits here, and it gives way to what was published in its place.
+        store.keep_own_event(&sign(&mut Chain::new(key.primary(), Policy::Production))).await.unwrap();
+        assert_eq!(store.own_chain(key.primary(), Policy::Production).await.unwrap().tip().seq(), 0);
+        store.adopt_own_events(published, pin).await.unwrap();
+        assert!(store.own_events_to_upload(key.primary()).await.unwrap().is_empty());
+
+        for (pin, walked) in [(None, 1), (Some("NULL"), 2), (Some("x'00'"), 2)] {
+            if let Some(pin) = pin {
+                let set = format!("UPDATE account SET chain_pin = {pin}");
+                store.transact::<_, StoreError>(move |tx| Ok(tx.execute(&set, [])?)).await.unwrap();
+            }
+            let chain = store.own_chain(key.primary(), Policy::Production).await.unwrap();
+            assert_eq!((chain.tip(), chain.events().len()), (&tip, walked), "{pin:?}");
+        }
+    }
 }

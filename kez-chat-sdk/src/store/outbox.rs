@@ -12,7 +12,11 @@ use kez_core::{
 use rusqlite::{Connection, OptionalExtension, Row};
 use zeroize::Zeroizing;
 
-use super::{Store, StoreError, contacts, events};
+use super::{
+    Store, StoreError,
+    announce::{decode, received},
+    contacts, events,
+};
 use crate::{
     conversation::{OutboxEntry, SendError, check_sendable},
     event::{Event, MessageState},
@@ -28,7 +32,8 @@ const MAX_RESENDS: u32 = 3;
 const SENDABLE: &str =
     "EXISTS (SELECT 1 FROM contacts WHERE owner = outbox.recipient AND trouble IS NULL AND reachable = 1)";
 
-/// A message as the caller means it; the store gives it its place in the sequence.
+/// A message as the caller means it; the store gives it its place in the sequence, at the latest when it is handed to the
+/// broker: a number that is never sent would keep the recipient waiting.
 pub(crate) struct Draft {
     pub(crate) recipient: PrimaryKey,
     pub(crate) own: PrimaryKey,
@@ -38,8 +43,8 @@ pub(crate) struct Draft {
     pub(crate) nats_msg_id: [u8; 16],
     pub(crate) sent_at_ms: u64,
     pub(crate) content: Content,
-    /// Whether it goes to the broker at once, and so can't be cancelled any more.
-    pub(crate) handed_over: bool,
+    /// Whether it goes to the broker at once, unless others to the same recipient wait.
+    pub(crate) at_once: bool,
 }
 
 /// A row that waits to be sent.
@@ -79,15 +84,22 @@ impl Store {
         .await
     }
 
-    /// Notes that rows are on their way to the broker from now on. Returns those that were not cancelled before.
-    pub(crate) async fn hand_over(&self, rows: Vec<i64>) -> Result<Vec<i64>, StoreError> {
+    /// Notes that rows are on their way to the broker from now on. Returns those that were not cancelled before, each with
+    /// its number.
+    pub(crate) async fn hand_over(&self, own: PrimaryKey, rows: Vec<OutboxRow>) -> Result<Vec<OutboxRow>, StoreError> {
         self.transact(move |db| {
-            let mut statement = db.prepare_cached("UPDATE outbox SET handed_over = 1 WHERE row = ?1 AND sent = 0")?;
             let mut kept = Vec::with_capacity(rows.len());
-            for row in rows {
-                if statement.execute([row])? > 0 {
-                    kept.push(row);
+            for mut row in rows {
+                let numbered: Option<bool> = db
+                    .prepare_cached("UPDATE outbox SET handed_over = 1 WHERE row = ?1 AND sent = 0 RETURNING numbered")?
+                    .query_row([row.row], |row| row.get(0))
+                    .optional()?;
+                match numbered {
+                    None => continue,
+                    Some(true) => {}
+                    Some(false) => row.payload = number(db, &own, &row)?,
                 }
+                kept.push(row);
             }
             Ok(kept)
         })
@@ -208,15 +220,22 @@ impl Store {
     /// Takes back a message that the broker certainly has not got. Tells whether it was one.
     pub(crate) async fn cancel(&self, own: PrimaryKey, peer: PrimaryKey, id: MessageId) -> Result<bool, StoreError> {
         self.transact(move |db| {
-            let cancelled = db.execute(
-                "DELETE FROM outbox WHERE message_id = ?1 AND recipient = ?2 AND sent = 0 AND handed_over = 0
-                    AND awaits_receipt",
-                (id.0, peer.as_bytes()),
-            )? > 0;
-            if cancelled {
-                raise_state(db, &own, &id, MessageState::Withdrawn)?;
+            let waiting: Option<(i64, bool)> = db
+                .query_row(
+                    "SELECT row, numbered FROM outbox
+                     WHERE message_id = ?1 AND recipient = ?2 AND sent = 0 AND handed_over = 0 AND awaits_receipt",
+                    (id.0, peer.as_bytes()),
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
+                .optional()?;
+            let Some((row, numbered)) = waiting else { return Ok(false) };
+            if numbered {
+                say_nothing_instead(db, &own, row, &id)?;
+            } else {
+                db.execute("DELETE FROM outbox WHERE row = ?1", [row])?;
             }
-            Ok(cancelled)
+            raise_state(db, &own, &id, MessageState::Withdrawn)?;
+            Ok(true)
         })
         .await
     }
@@ -287,7 +306,7 @@ impl Store {
                 statement.execute((to.as_bytes(), id.0))?;
             }
             let bytes = payload.encode().map_err(StoreError::damaged)?;
-            insert(db, &to, payload.id.0, nats_msg_id, &bytes, false, true)
+            insert(db, &to, payload.id.0, nats_msg_id, &bytes, Kind::Receipt)
         })
         .await
     }
@@ -313,22 +332,17 @@ pub(super) fn resend_all(db: &Connection) -> Result<bool, StoreError> {
     Ok(db.execute("UPDATE outbox SET sent = 0 WHERE sent = 1", [])? > 0)
 }
 
-/// Keeps and queues a message; it gets the next number of our messages to this recipient.
+/// Keeps and queues a message.
 pub(super) fn queue(db: &Connection, draft: Draft) -> Result<(), SendError> {
     let Draft { recipient, own, .. } = draft;
     let contact = contacts::find(db, &recipient)?;
     let contact = check_sendable(contact.ok_or(SendError::NotAContact(recipient))?, draft.own_handle.home())?;
-    let seq = db
-        .prepare_cached(
-            "INSERT INTO sequences (recipient, last) VALUES (?1, 1)
-             ON CONFLICT (recipient) DO UPDATE SET last = last + 1 RETURNING last",
-        )
-        .and_then(|mut statement| statement.query_row([recipient.as_bytes()], |row| row.get(0)))
-        .map_err(StoreError::from)?;
+    // The order of numbers is that of the rows.
+    let at_once = draft.at_once && !has_unnumbered(db, &recipient)?;
     let payload = Payload {
         id: draft.id,
         install: draft.install,
-        seq,
+        seq: if at_once { next_number(db, recipient.as_bytes())? } else { STAND_IN },
         sent_at_ms: draft.sent_at_ms,
         from: Some(draft.own_handle),
         to: contact.handle,
@@ -338,25 +352,85 @@ pub(super) fn queue(db: &Connection, draft: Draft) -> Result<(), SendError> {
         reply_to: None,
     };
     let bytes = payload.encode()?;
-    if bytes.len() >= MAX_PADDED_BYTES {
+    if bytes.len() + NUMBER_BYTES > MAX_PADDED_BYTES {
         return Err(PayloadError::TooLarge { field: "message" }.into());
     }
+    keep(db, &own, &recipient, &payload, &bytes)?;
+    Ok(insert(db, &recipient, draft.id.0, draft.nats_msg_id, &bytes, Kind::Message { at_once })?)
+}
+
+/// The number in a payload that has none yet, and what a real one may take more.
+const STAND_IN: u64 = 1;
+const NUMBER_BYTES: usize = 8;
+
+fn has_unnumbered(db: &Connection, recipient: &PrimaryKey) -> Result<bool, StoreError> {
+    Ok(db
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE recipient = ?1 AND numbered = 0)")?
+        .query_row([recipient.as_bytes()], |row| row.get(0))?)
+}
+
+fn next_number(db: &Connection, recipient: &[u8; 32]) -> Result<u64, StoreError> {
+    Ok(db
+        .prepare_cached(
+            "INSERT INTO sequences (recipient, last) VALUES (?1, 1)
+             ON CONFLICT (recipient) DO UPDATE SET last = last + 1 RETURNING last",
+        )?
+        .query_row([recipient], |row| row.get(0))?)
+}
+
+/// Gives a message its place in our sequence to its recipient.
+fn number(db: &Connection, own: &PrimaryKey, row: &OutboxRow) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    let mut payload = decode(&row.payload)?;
+    payload.seq = next_number(db, &row.recipient)?;
+    let bytes = payload.encode().map_err(StoreError::damaged)?;
+    db.execute("UPDATE outbox SET numbered = 1, payload = ?2 WHERE row = ?1", (row.row, &**bytes))?;
+    db.execute(
+        "UPDATE messages SET payload = ?3 WHERE author = ?1 AND id = ?2",
+        (own.as_bytes(), row.message_id.0, &**bytes),
+    )?;
+    Ok(bytes)
+}
+
+/// Lets a message's number be taken by one that says nothing: it deletes what the recipient never had.
+fn say_nothing_instead(db: &Connection, own: &PrimaryKey, row: i64, id: &MessageId) -> Result<(), StoreError> {
+    let mut payload = received(db, own.as_bytes(), id)?.payload;
+    payload.id = MessageId(rand::random());
+    payload.content = Content::Delete { id: *id };
+    let bytes = payload.encode().map_err(StoreError::damaged)?;
+    db.execute(
+        "UPDATE outbox SET message_id = ?2, nats_msg_id = ?3, payload = ?4, awaits_receipt = 0 WHERE row = ?1",
+        (row, payload.id.0, rand::random::<[u8; 16]>(), &**bytes),
+    )?;
+    Ok(())
+}
+
+/// Keeps a message of our own in its conversation.
+fn keep(
+    db: &Connection,
+    own: &PrimaryKey,
+    peer: &PrimaryKey,
+    payload: &Payload,
+    bytes: &[u8],
+) -> Result<(), StoreError> {
+    let (id, kind, sent_at_ms) = (payload.id.0, payload.content.kind(), payload.sent_at_ms);
     db.prepare_cached(
         "INSERT INTO messages (author, id, peer, kind, payload, sent_at_ms, stored_at_ms, state)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 0)",
-    )
-    .and_then(|mut statement| {
-        statement.execute((
-            own.as_bytes(),
-            draft.id.0,
-            recipient.as_bytes(),
-            payload.content.kind(),
-            &**bytes,
-            draft.sent_at_ms,
-        ))
-    })
-    .map_err(StoreError::from)?;
-    Ok(insert(db, &recipient, draft.id.0, draft.nats_msg_id, &bytes, true, draft.handed_over)?)
+    )?
+    .execute((own.as_bytes(), id, peer.as_bytes(), kind, bytes, sent_at_ms))?;
+    Ok(())
+}
+
+/// What a row of the outbox is.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// It stays until its receipt comes.
+    Message {
+        /// Whether it is numbered, and on its way from now on.
+        at_once: bool,
+    },
+    /// It is done with when the broker has it.
+    Receipt,
 }
 
 fn insert(
@@ -365,14 +439,17 @@ fn insert(
     message_id: [u8; 16],
     nats_msg_id: [u8; 16],
     payload: &[u8],
-    awaits_receipt: bool,
-    handed_over: bool,
+    kind: Kind,
 ) -> Result<(), StoreError> {
+    let (awaits_receipt, on_its_way) = match kind {
+        Kind::Message { at_once } => (true, at_once),
+        Kind::Receipt => (false, true),
+    };
     db.prepare_cached(
-        "INSERT INTO outbox (recipient, message_id, nats_msg_id, payload, awaits_receipt, handed_over)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO outbox (recipient, message_id, nats_msg_id, payload, awaits_receipt, handed_over, numbered)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
     )?
-    .execute((recipient.as_bytes(), message_id, nats_msg_id, payload, awaits_receipt, handed_over))?;
+    .execute((recipient.as_bytes(), message_id, nats_msg_id, payload, awaits_receipt, on_its_way))?;
     Ok(())
 }
 
@@ -418,7 +495,7 @@ mod tests {
         SecretKey::from_seed([2; 32]).primary()
     }
 
-    fn draft(text: &str, handed_over: bool) -> Draft {
+    fn draft(text: &str, at_once: bool) -> Draft {
         Draft {
             recipient: bob(),
             own: own(),
@@ -428,7 +505,7 @@ mod tests {
             nats_msg_id: rand::random(),
             sent_at_ms: 1,
             content: Content::Text(text.into()),
-            handed_over,
+            at_once,
         }
     }
 
@@ -451,8 +528,8 @@ mod tests {
         (dir, store)
     }
 
-    async fn queue(store: &Store, text: &str, handed_over: bool) -> MessageId {
-        let draft = draft(text, handed_over);
+    async fn queue(store: &Store, text: &str, at_once: bool) -> MessageId {
+        let draft = draft(text, at_once);
         let id = draft.id;
         store.queue_message(draft).await.unwrap();
         id
@@ -545,14 +622,52 @@ mod tests {
         assert!(store.cancel(own(), bob(), offline).await.unwrap());
         assert!(!store.cancel(own(), bob(), offline).await.unwrap());
         assert_eq!(state(&store, offline).await, MessageState::Withdrawn);
-        let rows: Vec<i64> = store.waiting(0, 9).await.unwrap().iter().map(|row| row.row).collect();
+        let mut rows = store.waiting(0, 9).await.unwrap();
         assert_eq!(rows.len(), 2);
-        assert_eq!(store.hand_over(vec![rows[1], 999]).await.unwrap(), [rows[1]], "a row that is gone does not go");
+        let (last, row) = (rows[1].row, rows.remove(1));
+        let gone = OutboxRow { row: 999, ..rows.remove(0) };
+        let kept = store.hand_over(own(), vec![gone, row]).await.unwrap();
+        assert_eq!(kept.iter().map(|row| row.row).collect::<Vec<_>>(), [last], "a row that is gone does not go");
         assert!(!store.cancel(own(), bob(), late).await.unwrap());
 
         // The broker's own word that it has not got it makes it ours again.
-        store.set_inbox_full(rows[1], own()).await.unwrap();
+        store.set_inbox_full(last, own()).await.unwrap();
         assert_eq!(state(&store, late).await, MessageState::InboxFull);
         assert!(store.cancel(own(), bob(), late).await.unwrap());
+        assert_eq!(state(&store, late).await, MessageState::Withdrawn);
+    }
+
+    /// The numbers of what would be sent, with the texts.
+    async fn numbers(store: &Store) -> Vec<(u64, Option<String>)> {
+        let rows = store.waiting(0, 100).await.unwrap();
+        let rows = store.hand_over(own(), rows).await.unwrap();
+        let say = |content| match content {
+            Content::Text(text) => Some(text),
+            _ => None,
+        };
+        rows.iter()
+            .map(|row| {
+                let payload = decode(&row.payload).unwrap();
+                (payload.seq, say(payload.content))
+            })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn numbers_follow_the_rows_and_none_is_missing_whatever_is_taken_back() {
+        let (_dir, store) = store(None).await;
+        queue(&store, "a", false).await;
+        let cancelled = queue(&store, "b", false).await;
+        queue(&store, "c", true).await;
+        assert!(store.cancel(own(), bob(), cancelled).await.unwrap());
+        let sent = |number, text: &str| (number, Some(text.to_owned()));
+        assert_eq!(numbers(&store).await, [sent(1, "a"), sent(2, "c")], "what comes later waits for its turn");
+        let full = queue(&store, "d", true).await;
+        queue(&store, "e", true).await;
+        let row = store.waiting(0, 9).await.unwrap()[2].row;
+        store.set_inbox_full(row, own()).await.unwrap();
+        assert!(store.cancel(own(), bob(), full).await.unwrap());
+        let expected = [sent(1, "a"), sent(2, "c"), (3, None), sent(4, "e")];
+        assert_eq!(numbers(&store).await, expected, "its number is filled with nothing");
     }
 }

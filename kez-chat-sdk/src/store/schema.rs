@@ -135,6 +135,7 @@ const MIGRATIONS: &[&str] = &[
      ALTER TABLE outbox DROP COLUMN next_try_ms;
      -- sent: 0 waits for the broker, 1 the broker has it, 2 given up: kept, and sent again by hand only.
      ALTER TABLE outbox ADD COLUMN handed_over INTEGER NOT NULL DEFAULT 1; -- 0: the broker certainly has not got it
+     ALTER TABLE outbox ADD COLUMN numbered INTEGER NOT NULL DEFAULT 1;    -- 1: it has its place in our sequence to them
      ALTER TABLE outbox ADD COLUMN sent_at_ms INTEGER NOT NULL DEFAULT 0;  -- by the home's clock
      ALTER TABLE outbox ADD COLUMN resends INTEGER NOT NULL DEFAULT 0;     -- after a day without a receipt
      ALTER TABLE outbox ADD COLUMN nudged INTEGER NOT NULL DEFAULT 0;      -- 1: sent again because the recipient was there
@@ -164,6 +165,8 @@ const MIGRATIONS: &[&str] = &[
         given_out INTEGER NOT NULL,         -- 1: it only marks its number as taken
         PRIMARY KEY (author, install, seq, id)
      ) STRICT, WITHOUT ROWID;",
+    "ALTER TABLE account ADD COLUMN leaving INTEGER NOT NULL DEFAULT 0; -- 1: the person has decided to go for good
+     ALTER TABLE account ADD COLUMN chain_pin BLOB; -- where the published part of the own chain ends",
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

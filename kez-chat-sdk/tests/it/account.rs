@@ -1,38 +1,40 @@
 //! Making accounts: the backup can't be skipped, and every step can be interrupted.
 
-use kez_chat_sdk::{AccountError, Client, ClientError, HomeDirError, HomeUrl, NetError, NewAccount, resolve_handle};
+use kez_chat_sdk::{
+    AccountError, BegunAccount, Client, ClientError, HomeDirError, NetError, NewAccount, resolve_handle,
+};
 use kez_testbed::Testbed;
 
-use crate::people::Person;
-
-fn handle_at(testbed: &Testbed, name: &str) -> kez_chat_sdk::handle::Handle {
-    resolve_handle(name, Some(&HomeUrl::parse(&testbed.home_url()).unwrap())).unwrap()
-}
+use crate::people::{Person, handle_at};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_account_without_a_confirmed_backup() {
     let testbed = Testbed::start().await.unwrap();
     let person = Person::new();
-    let handle = handle_at(&testbed, "alice");
-    let refused = person.new_account().await.register(&handle, |_| {}).await;
-    assert!(matches!(refused, Err(AccountError::NotBackedUp)), "{refused:?}");
-
-    let mut account = person.new_account().await;
+    let account = person.new_account().await;
+    let key = account.primary();
     let words = account.mnemonic();
     let quiz = words.quiz(3, &mut rand::rng());
     let wrong = vec!["zoo".to_owned(); 3];
-    assert!(matches!(account.confirm_quiz(&quiz, &wrong).await, Err(AccountError::WrongWords)));
+    // Each failure gives the account back for another try.
+    let failed = account.confirm_quiz(&quiz, &wrong).await.unwrap_err();
+    assert!(matches!(failed.error, AccountError::WrongWords), "{failed:?}");
     let nothing_asked = words.quiz(0, &mut rand::rng());
-    assert!(account.confirm_quiz(&nothing_asked, &[]).await.is_err(), "an empty quiz proves nothing");
+    let failed = failed.account.confirm_quiz(&nothing_asked, &[]).await.expect_err("an empty quiz proves nothing");
     let others = Person::new().new_account().await.mnemonic();
     let foreign = others.quiz(1, &mut rand::rng());
     let answer = others.expose_words()[foreign.positions()[0] - 1].to_owned();
-    assert!(account.confirm_quiz(&foreign, &[answer]).await.is_err(), "a quiz on another key's words proves nothing");
+    let failed = failed.account.confirm_quiz(&foreign, &[answer]).await.expect_err("a quiz on another key's words");
+    // What was not confirmed is not backed up after a restart either.
+    drop(failed);
+    let account = person.new_account().await;
+    assert_eq!(account.primary(), key);
 
     let right: Vec<_> = quiz.positions().iter().map(|&place| words.expose_words()[place - 1].to_owned()).collect();
-    account.confirm_quiz(&quiz, &right).await.unwrap();
+    let account = account.confirm_quiz(&quiz, &right).await.unwrap();
+    let handle = handle_at(&testbed, "alice");
     let registered = account.register(&handle, |_| {}).await.unwrap();
-    assert_eq!(registered.handle, handle);
+    assert_eq!((registered.handle, registered.primary), (handle, key));
     testbed.shutdown().await.unwrap();
 }
 
@@ -41,31 +43,35 @@ async fn an_interrupted_registration_goes_on_with_the_same_key() {
     let mut testbed = Testbed::start().await.unwrap();
     let person = Person::new();
     let handle = handle_at(&testbed, "alice");
-    let key = {
-        let mut account = person.new_account().await;
-        account.confirm_backup_file(&person.folder.path().join("words.txt")).await.unwrap();
-        // An attempt that was cut off after the file was written finds its own words there, and takes them.
-        account.confirm_backup_file(&person.folder.path().join("words.txt")).await.unwrap();
-        let other = person.folder.path().join("other.txt");
-        std::fs::write(&other, "somebody else's notes").unwrap();
-        let refused = account.confirm_backup_file(&other).await;
-        assert!(matches!(refused, Err(AccountError::BackupFile { .. })), "another file is never overwritten");
-        assert_eq!(std::fs::read_to_string(&other).unwrap(), "somebody else's notes");
-        account.primary()
-    };
+    let other = person.folder.path().join("other.txt");
+    std::fs::write(&other, "somebody else's notes").unwrap();
+    let failed = person.new_account().await.confirm_backup_file(&other).await.expect_err("another file");
+    assert!(matches!(failed.error, AccountError::BackupFile { .. }), "{failed:?}");
+    assert_eq!(std::fs::read_to_string(&other).unwrap(), "somebody else's notes", "a file was overwritten");
+    let key = failed.account.primary();
+    drop(failed);
+    // An attempt that was cut off after the file was written finds its own words there, and takes them.
+    let words = person.new_account().await.mnemonic().expose_words().join(" ");
+    {
+        use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+        let mut file =
+            std::fs::File::options().write(true).create_new(true).mode(0o600).open(person.words_file()).unwrap();
+        file.write_all(words.as_bytes()).unwrap();
+    }
+    assert_eq!(person.backed_up().await.primary(), key);
+
     // The handle is registered, but the sigchain server is away: half an account.
     testbed.stop_sig_server().await;
-    let account = person.new_account().await;
-    assert!(account.is_backed_up() && account.primary() == key);
+    let BegunAccount::BackedUp(account) = person.begin().await else { panic!("the backup was forgotten") };
     let cut = account.register(&handle, |_| {}).await;
     assert!(matches!(cut, Err(AccountError::Net(NetError::Unreachable { .. }))), "{cut:?}");
     let half = Client::open(person.home(), person.key_store()).await;
     assert!(matches!(half, Err(ClientError::NotRegistered)));
 
     testbed.start_sig_server().await.unwrap();
-    let other = person.new_account().await.register(&handle_at(&testbed, "malice"), |_| {}).await;
+    let other = person.backed_up().await.register(&handle_at(&testbed, "malice"), |_| {}).await;
     assert!(matches!(other, Err(AccountError::RegisteredAs { .. })), "{other:?}");
-    let registered = person.new_account().await.register(&handle, |_| {}).await.unwrap();
+    let registered = person.backed_up().await.register(&handle, |_| {}).await.unwrap();
     assert_eq!(registered.primary, key);
     let complete = NewAccount::begin(person.home(), person.key_store()).await;
     assert!(matches!(complete, Err(AccountError::AlreadyRegistered { .. })));
@@ -77,13 +83,11 @@ async fn taken_and_reserved_names_are_told_apart_and_another_name_may_be_tried()
     let testbed = Testbed::start().await.unwrap();
     let (first, second) = (Person::new(), Person::new());
     first.register(&testbed, "alice").await.shutdown().await;
-    let mut account = second.new_account().await;
-    account.confirm_backup_file(&second.folder.path().join("words.txt")).await.unwrap();
-    let taken = account.register(&handle_at(&testbed, "alice"), |_| {}).await;
+    let taken = second.backed_up().await.register(&handle_at(&testbed, "alice"), |_| {}).await;
     assert!(matches!(taken, Err(AccountError::HandleTaken { .. })), "{taken:?}");
-    let reserved = second.new_account().await.register(&handle_at(&testbed, "admin"), |_| {}).await;
+    let reserved = second.backed_up().await.register(&handle_at(&testbed, "admin"), |_| {}).await;
     assert!(matches!(reserved, Err(AccountError::ReservedHandle { .. })), "{reserved:?}");
-    second.new_account().await.register(&handle_at(&testbed, "alicia"), |_| {}).await.unwrap();
+    second.backed_up().await.register(&handle_at(&testbed, "alicia"), |_| {}).await.unwrap();
     testbed.shutdown().await.unwrap();
 }
 
@@ -101,8 +105,7 @@ async fn a_home_by_another_name_is_refused() {
         }
     });
     let person = Person::new();
-    let mut account = person.new_account().await;
-    account.confirm_backup_file(&person.folder.path().join("words.txt")).await.unwrap();
+    let account = person.backed_up().await;
     let handle = resolve_handle(&format!("alice@localhost:{port}"), None).unwrap();
     match account.register(&handle, |_| {}).await {
         Err(AccountError::Net(NetError::WrongHome { asked, found })) => {

@@ -1,9 +1,9 @@
 //! Contacts: pins that nobody lifts, and sending that stops.
 
-use kez_chat_sdk::{ContactError, MessageState, identity::PrimaryKey};
+use kez_chat_sdk::{ConnectionState, ContactError, MessageState, identity::PrimaryKey};
 use kez_testbed::Testbed;
 
-use crate::people::{PATIENCE, Person, next, online, text_of, two_friends};
+use crate::people::{PATIENCE, Person, handle_at, next, online, text_of, two_friends, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn adding_somebody_again_and_at_the_same_time_changes_nothing() {
@@ -24,15 +24,14 @@ async fn somebody_who_has_published_nothing_is_no_contact_yet() {
     let mut testbed = Testbed::start().await.unwrap();
     let (alice, half) = (Person::new(), Person::new());
     let a = alice.register(&testbed, "alice").await;
-    let mut account = half.new_account().await;
-    account.confirm_backup_file(&half.folder.path().join("words.txt")).await.unwrap();
-    let handle = kez_chat_sdk::handle::Handle::parse("half", Some(a.handle().home()), Default::default()).unwrap();
+    let account = half.backed_up().await;
+    let handle = handle_at(&testbed, "half");
     testbed.stop_sig_server().await;
     account.register(&handle, |_| {}).await.unwrap_err();
     testbed.start_sig_server().await.unwrap();
     let fault = a.contacts().add("@half").await.unwrap_err();
     assert_eq!(fault.code(), "NoChain");
-    let registered = half.new_account().await.register(&handle, |_| {}).await.unwrap();
+    let registered = half.backed_up().await.register(&handle, |_| {}).await.unwrap();
     assert_eq!(a.contacts().add("@half").await.unwrap().primary, registered.primary);
     testbed.shutdown().await.unwrap();
 }
@@ -48,6 +47,7 @@ async fn a_handle_with_another_key_stops_sending_and_heals_by_itself_no_more() {
 
     // A message that waits while the broker is away must not go out once there is trouble.
     testbed.kill_nats().await.unwrap();
+    until(&a, |state| matches!(state, ConnectionState::Offline { .. })).await;
     let waiting = a.conversation(b.primary()).send_text("for bob only").await.unwrap();
     swap_keys(&mut testbed, "bob", "mallory").await;
     let fault = a.contacts().add("@bob").await.unwrap_err();

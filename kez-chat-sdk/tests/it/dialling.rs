@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_nats::ConnectOptions;
-use kez_chat_sdk::{ConnectionState, HomeUrl, MessageState, resolve_handle};
+use kez_chat_sdk::{ConnectionState, MessageState};
 use kez_testbed::Testbed;
 use serde_json::{Value, json};
 use tokio::{
@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{
     front::Front,
-    people::{PATIENCE, Person, next, online, text_of, two_friends, until},
+    people::{PATIENCE, Person, handle_at, next, online, text_of, two_friends, until},
 };
 
 /// A broker advertises others to its clients, as the nodes of a cluster do: here one that nobody should dial.
@@ -78,10 +78,7 @@ async fn a_broker_on_a_contacts_chain_is_never_dialled() {
     .await;
     // Bob publishes what his home said when he registered.
     let (alice, bob) = (Person::new(), Person::new());
-    let mut account = bob.new_account().await;
-    account.confirm_backup_file(&bob.folder.path().join("words.txt")).await.unwrap();
-    let server = HomeUrl::parse(&testbed.home_url()).unwrap();
-    account.register(&resolve_handle("bob", Some(&server)).unwrap(), |_| {}).await.unwrap();
+    bob.backed_up().await.register(&handle_at(&testbed, "bob"), |_| {}).await.unwrap();
     lying.store(false, Ordering::SeqCst);
 
     let a = alice.register(&testbed, "alice").await;
@@ -103,14 +100,14 @@ fn address_of(nats_url: &str) -> SocketAddr {
 }
 
 /// Counts who dials it, and hangs up.
-struct Trap {
+pub(crate) struct Trap {
     address: SocketAddr,
     dialled: watch::Receiver<usize>,
     task: JoinHandle<()>,
 }
 
 impl Trap {
-    async fn set() -> Self {
+    pub(crate) async fn set() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (count, dialled) = watch::channel(0);
@@ -122,11 +119,11 @@ impl Trap {
         Self { address, dialled, task }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("nats://{}", self.address)
     }
 
-    fn dialled(&self) -> usize {
+    pub(crate) fn dialled(&self) -> usize {
         *self.dialled.borrow()
     }
 

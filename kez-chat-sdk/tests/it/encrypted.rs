@@ -83,9 +83,7 @@ async fn a_home_with_an_authority_of_its_own_is_used_by_who_trusts_it_and_by_nob
 }
 
 async fn register(person: &Person, name: &str, roots: Roots) -> Result<(), String> {
-    let mut account = person.new_account().await;
-    account.set_roots(roots);
-    account.confirm_backup_file(&person.folder.path().join("words.txt")).await.unwrap();
+    let account = person.backed_up().await.with_roots(roots);
     let server = HomeUrl::parse(&format!("https://{}", HOME.0)).unwrap();
     let handle = resolve_handle(name, Some(&server)).unwrap();
     account.register(&handle, |_| {}).await.map(drop).map_err(|error| error.code().to_owned())

@@ -1,6 +1,6 @@
 //! Frames that others aim at somebody's delivery subject, and headers that they put on true ones.
 
-use async_nats::{ConnectOptions, Message};
+use async_nats::Message;
 use futures::{FutureExt, StreamExt, stream};
 use kez_chat_sdk::{
     broker::{Day, Route, subject},
@@ -13,6 +13,7 @@ use kez_testbed::{Testbed, TestbedError};
 
 use crate::{
     front::now_ms,
+    operator::operator,
     people::{PATIENCE, Person, next, offline, online, text_of, two_friends},
     raw::{Frame, Op, Raw},
 };
@@ -163,8 +164,7 @@ async fn deliveries_with_the_second_ack_shape_are_taken_and_acknowledged() {
 struct Acks(stream::SelectAll<async_nats::Subscriber>);
 
 async fn acks_of(testbed: &Testbed, reader: &Person) -> Acks {
-    let seed = testbed.secret().chat_server_seed().unwrap().to_string();
-    let nats = ConnectOptions::with_nkey(seed).connect(testbed.nats_url()).await.unwrap();
+    let nats = operator(testbed).await;
     let consumer = reader.key().primary().to_hex();
     let shapes = [format!("$JS.ACK.KEZ_INBOX.{consumer}.>"), format!("$JS.ACK.*.*.KEZ_INBOX.{consumer}.>")];
     let mut seen = stream::SelectAll::new();
@@ -183,7 +183,7 @@ impl Acks {
 }
 
 /// Derives somebody's route of today to this home.
-fn route_of(testbed: &Testbed, sender: &SecretKey) -> Route {
+pub(crate) fn route_of(testbed: &Testbed, sender: &SecretKey) -> Route {
     let server = testbed.secret().server_keys().remove(0).primary();
     Route::derive(&sender.agree(&server), Day::from_unix_ms(now_ms()), &sender.primary(), &server)
 }

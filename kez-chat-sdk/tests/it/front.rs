@@ -8,6 +8,7 @@ use std::{
 
 use kez_chat_sdk::handle::Policy;
 use kez_chat_server::{Server, Settings};
+use kez_service::rate::Rate;
 use kez_testbed::{Testbed, http};
 use serde_json::Value;
 use tokio::{
@@ -59,7 +60,7 @@ impl Front {
         alter: impl FnMut(usize, &mut Value) + Send + 'static,
     ) -> Self {
         let address = address_of(testbed);
-        let real = another_home(testbed, (Ipv4Addr::LOCALHOST, 0).into(), change).await;
+        let real = move_home(testbed, change).await;
         let source = Source::Home(real.local_addr());
         Self::start(address, source, Some(real), Box::new(alter)).await
     }
@@ -135,18 +136,41 @@ impl Service {
             alter(*self.asked.borrow(), &mut info);
             answer.body = info.to_string().into_bytes();
         }
-        let head = format!(
-            "HTTP/1.1 {} Told\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-            answer.status,
-            answer.body.len()
-        );
-        stream.write_all(&[head.as_bytes(), &answer.body].concat()).await.ok()?;
-        stream.shutdown().await.ok()
+        tell(stream, &answer).await
     }
 }
 
+/// Moves the home to another address, under its old name and with other settings.
+pub(crate) async fn move_home(testbed: &mut Testbed, change: impl FnOnce(&mut Settings)) -> Server {
+    testbed.stop_chat_server().await;
+    let mut settings = Settings::new(
+        (Ipv4Addr::LOCALHOST, 0).into(),
+        testbed.nats_url(),
+        testbed.sig_url(),
+        testbed.folder().join("registry.db"),
+        testbed.secret().clone(),
+    );
+    settings.domain = Some(testbed.domain().clone());
+    settings.policy = Policy::Development;
+    settings.register_rate = Rate::OFF;
+    settings.lookup_rate = Rate::OFF;
+    change(&mut settings);
+    Server::bind(settings).await.unwrap()
+}
+
+/// Gives an answer and closes the connection.
+pub(crate) async fn tell(mut stream: TcpStream, answer: &http::Answer) -> Option<()> {
+    let head = format!(
+        "HTTP/1.1 {} Told\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        answer.status,
+        answer.body.len()
+    );
+    stream.write_all(&[head.as_bytes(), &answer.body].concat()).await.ok()?;
+    stream.shutdown().await.ok()
+}
+
 /// Reads a request with all of its body.
-async fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
+pub(crate) async fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -165,20 +189,15 @@ async fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
 
 /// Stops the home and starts one with other settings, at its address.
 pub(crate) async fn home_with(testbed: &mut Testbed, change: impl FnOnce(&mut Settings)) -> Server {
-    another_home(testbed, address_of(testbed), change).await
+    let address = address_of(testbed);
+    move_home(testbed, |settings| {
+        settings.bind = address;
+        change(settings);
+    })
+    .await
 }
 
-async fn another_home(testbed: &mut Testbed, bind: SocketAddr, change: impl FnOnce(&mut Settings)) -> Server {
-    testbed.stop_chat_server().await;
-    let (registry, secret) = (testbed.folder().join("registry.db"), testbed.secret().clone());
-    let mut settings = Settings::new(bind, testbed.nats_url(), testbed.sig_url(), registry, secret);
-    settings.domain = Some(testbed.domain().clone());
-    settings.policy = Policy::Development;
-    change(&mut settings);
-    Server::bind(settings).await.unwrap()
-}
-
-fn address_of(testbed: &Testbed) -> SocketAddr {
+pub(crate) fn address_of(testbed: &Testbed) -> SocketAddr {
     let port = testbed.home_url().rsplit_once(':').unwrap().1.parse().unwrap();
     (Ipv4Addr::LOCALHOST, port).into()
 }

@@ -2,10 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
 
 mod account;
+#[cfg(feature = "files")]
+mod audit;
 mod authority;
 mod callout;
+mod chains;
 mod connection;
 mod contacts;
+mod database;
 mod dialling;
 #[cfg(target_os = "linux")]
 mod encrypted;
@@ -14,12 +18,21 @@ mod faults;
 mod files;
 mod frames;
 mod front;
+mod gate;
+#[cfg(all(target_os = "linux", feature = "keyring"))]
+mod keyring;
+mod kills;
 mod messages;
 mod mobile;
 #[cfg(target_os = "linux")]
 mod namespace;
+mod operator;
+mod own_chain;
 mod people;
+mod poison;
 mod privacy;
 mod raw;
+mod recover;
+mod retire;
 mod routes;
 mod wire;

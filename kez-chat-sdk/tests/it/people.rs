@@ -7,8 +7,9 @@ use std::{
 };
 
 use kez_chat_sdk::{
-    Client, ClientBuilder, ConnectionState, Event, HomeUrl, KeyStore, KeyStoreError, NewAccount, OfflineCause,
-    PendingEvent, identity::SecretKey, resolve_handle,
+    AccountError, BackedUpAccount, BegunAccount, Client, ClientBuilder, ConnectionState, Event, HomeUrl, KeyStore,
+    KeyStoreError, NewAccount, OfflineCause, PendingEvent, Registered, Roots, handle::Handle, identity::SecretKey,
+    mnemonic::Mnemonic, recover_account, resolve_handle,
 };
 use kez_testbed::Testbed;
 use tempfile::TempDir;
@@ -18,7 +19,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A key store as an application would bring it. A passphrase file takes a second each time, on purpose.
 #[derive(Default)]
-struct HeldKey(Mutex<Option<SecretKey>>);
+pub(crate) struct HeldKey(Mutex<Option<SecretKey>>);
 
 impl KeyStore for HeldKey {
     fn load(&self) -> Result<Option<SecretKey>, KeyStoreError> {
@@ -57,17 +58,38 @@ impl Person {
         self.key.load().unwrap().unwrap()
     }
 
-    pub(crate) async fn new_account(&self) -> NewAccount {
+    pub(crate) fn words_file(&self) -> PathBuf {
+        self.folder.path().join("words.txt")
+    }
+
+    pub(crate) async fn begin(&self) -> BegunAccount {
         NewAccount::begin(self.home(), self.key_store()).await.unwrap()
+    }
+
+    /// Begins, where nothing was begun yet.
+    pub(crate) async fn new_account(&self) -> NewAccount {
+        match self.begin().await {
+            BegunAccount::New(account) => account,
+            BegunAccount::BackedUp(_) => panic!("it is backed up already"),
+        }
+    }
+
+    /// Begins and makes a backup file, or goes on with what has one.
+    pub(crate) async fn backed_up(&self) -> BackedUpAccount {
+        self.begin().await.with_backup_file(&self.words_file()).await.unwrap()
     }
 
     /// Registers a name with a backup file, and opens the client.
     pub(crate) async fn register(&self, testbed: &Testbed, name: &str) -> Client {
-        let mut account = self.new_account().await;
-        account.confirm_backup_file(&self.folder.path().join("words.txt")).await.unwrap();
-        let server = HomeUrl::parse(&testbed.home_url()).unwrap();
-        account.register(&resolve_handle(name, Some(&server)).unwrap(), |_| {}).await.unwrap();
+        self.backed_up().await.register(&handle_at(testbed, name), |_| {}).await.unwrap();
         self.open().await
+    }
+
+    /// Gets somebody's account back on a device of its own, from the words that they wrote down.
+    pub(crate) async fn recover(&self, testbed: &Testbed, lost: &Person) -> Result<Registered, AccountError> {
+        let words = Mnemonic::parse(&std::fs::read_to_string(lost.words_file()).unwrap()).unwrap();
+        let server = HomeUrl::parse(&testbed.home_url()).unwrap();
+        recover_account(self.home(), self.key_store(), &words, &server, &Roots::system()).await
     }
 
     pub(crate) async fn open(&self) -> Client {
@@ -78,6 +100,10 @@ impl Person {
     pub(crate) fn builder(&self) -> ClientBuilder {
         Client::builder(self.home(), self.key_store())
     }
+}
+
+pub(crate) fn handle_at(testbed: &Testbed, name: &str) -> Handle {
+    resolve_handle(name, Some(&HomeUrl::parse(&testbed.home_url()).unwrap())).unwrap()
 }
 
 /// Registers two people who have added each other.

@@ -3,18 +3,17 @@
 use futures::StreamExt;
 use kez_testbed::Testbed;
 
-use crate::people::{next, online, text_of, two_friends};
+use crate::{
+    operator::operator,
+    people::{next, online, text_of, two_friends},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_broker_sees_neither_content_nor_sender() {
     let testbed = Testbed::start().await.unwrap();
     let ((_alice, a), (_bob, b)) = two_friends(&testbed).await;
     online(&b).await;
-    // The operator's own connection: it may read every subject of the account that holds the streams.
-    let operator = async_nats::ConnectOptions::with_nkey(testbed.secret().chat_server_seed().unwrap().to_string())
-        .connect(testbed.nats_url())
-        .await
-        .unwrap();
+    let operator = operator(&testbed).await;
     let mut frames = operator.subscribe("kez.>").await.unwrap();
     operator.flush().await.unwrap();
 

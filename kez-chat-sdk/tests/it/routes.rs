@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_nats::{
-    Client as Nats, ConnectOptions,
+    Client as Nats,
     jetstream::{self, consumer::push},
 };
 use futures::{FutureExt, StreamExt};
@@ -24,6 +24,7 @@ use serde_json::Value;
 use crate::{
     callout::{Callout, through},
     front::{Front, now_ms},
+    operator::operator,
     people::{PATIENCE, Person, next, offline, online, text_of, two_friends},
 };
 
@@ -305,12 +306,6 @@ fn subject_at(testbed: &Testbed, from: &Person, to: &Client, at_ms: u64) -> Stri
 fn denied_publishes(testbed: &Testbed) -> usize {
     let log = std::fs::read_to_string(testbed.folder().join("nats/nats.log")).unwrap();
     log.lines().filter(|line| line.contains("Publish Violation")).count()
-}
-
-/// Connects as the user that keeps the inboxes.
-async fn operator(testbed: &Testbed) -> Nats {
-    let seed = testbed.secret().chat_server_seed().unwrap().to_string();
-    ConnectOptions::with_nkey(seed).connect(testbed.nats_url()).await.unwrap()
 }
 
 /// Lets what is not acknowledged come again after a second instead of thirty.

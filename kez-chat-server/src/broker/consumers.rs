@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::jetstream::{JetStream, JsError};
 use super::meters::Meters;
 use super::trouble::{Trouble, WorkError};
-use crate::clock::now_ms;
+use crate::clock::Clock;
 use crate::registry::{Registry, RegistryError, StoredKey};
 
 /// How often the consumers are compared with the registry.
@@ -41,6 +41,7 @@ pub(crate) struct Consumers {
     pub(crate) may_clear: bool,
     /// For how long a consumer that is nobody's stays.
     pub(crate) leftovers_stay: Duration,
+    pub(crate) clock: Clock,
     /// Wakes who takes away what is left of people.
     pub(crate) departed: Arc<Notify>,
     pub(crate) meters: Meters,
@@ -180,7 +181,7 @@ impl Consumers {
         }
         for some in people.chunks(DEPARTURES) {
             // Who registered since the registry was read is left out.
-            let departed = self.registry.depart_unless_registered(some.to_vec(), now_ms()).await?;
+            let departed = self.registry.depart_unless_registered(some.to_vec(), self.clock.now_ms()).await?;
             if departed > 0 {
                 tracing::info!(departed, "people who are not registered have consumers, which are taken away");
             }

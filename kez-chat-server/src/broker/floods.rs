@@ -18,7 +18,7 @@ use super::meters::Meters;
 use super::sample::Places;
 use super::totals::{read_route, recipient_and_route};
 use super::trouble::WorkError;
-use crate::clock::now_ms;
+use crate::clock::Clock;
 use crate::registry::{Change, Entry, Registry, RegistryError, Standing};
 use crate::routes::Routes;
 
@@ -56,6 +56,7 @@ pub(crate) struct Floods {
     registry: Registry,
     kicker: Arc<Kicker>,
     routes: Routes,
+    clock: Clock,
     meters: Meters,
     limit: u64,
     stopped: Mutex<Vec<Stopped>>,
@@ -79,6 +80,7 @@ impl Floods {
             registry: config.registry.clone(),
             kicker,
             routes: config.callout.routes().clone(),
+            clock: config.clock.clone(),
             meters: config.meters.clone(),
             limit: config.flood_limit_bytes,
             stopped: Mutex::default(),
@@ -223,7 +225,7 @@ impl Floods {
 
     /// Shuts somebody out, durably and before all else, so that they do not come back.
     async fn stop(&self, who: Entry, mut routes: Vec<Route>, bytes: u64, offence: Offence) -> Result<(), WorkError> {
-        let now = now_ms();
+        let now = self.clock.now_ms();
         let primary = who.primary.to_primary().map_err(RegistryError::from)?;
         // An operator may have given the handle to somebody else since they were named.
         let change = match self.registry.by_primary(&primary).await? {
@@ -284,7 +286,7 @@ impl Floods {
 
     /// Finds out whose routes these are: among those first who have sent most, then among all.
     async fn name(&self, routes: HashSet<Route>) -> Result<HashMap<Route, Entry>, WorkError> {
-        let mut wanted = Wanted { routes, days: days_of_waiting(now_ms()), found: HashMap::new() };
+        let mut wanted = Wanted { routes, days: days_of_waiting(self.clock.now_ms()), found: HashMap::new() };
         let mut loud = Vec::new();
         // Without the SYS user it takes longer, no more.
         for user in self.kicker.loudest().await.unwrap_or_default() {

@@ -17,7 +17,6 @@ use tokio_util::task::TaskTracker;
 use super::SessionError;
 use super::jetstream::JetStream;
 use crate::callout::Callout;
-use crate::clock::now_ms;
 
 pub(crate) const SUBJECT: &str = "$SYS.REQ.USER.AUTH";
 const XKEY_HEADER: &str = "Nats-Server-Xkey";
@@ -199,7 +198,7 @@ async fn answer(
             return None;
         }
     };
-    let answer = callout.answer(&request, js, now_ms()).await;
+    let answer = callout.answer(&request, js).await;
     let sealed = match xkey.seal(answer.jwt.as_bytes(), &server) {
         Ok(sealed) => sealed,
         Err(error) => {

@@ -46,6 +46,7 @@ pub(crate) use self::meters::Meters;
 use self::sweep::Sweep;
 use self::unreadable::Unreadable;
 use crate::callout::Callout;
+use crate::clock::Clock;
 use crate::registry::{Registry, RegistryError};
 use crate::secret::ServerSecret;
 
@@ -84,6 +85,7 @@ pub(crate) struct Config {
     pub(crate) flood_limit_bytes: u64,
     pub(crate) sweep_every: Duration,
     pub(crate) leftovers_stay: Duration,
+    pub(crate) clock: Clock,
     pub(crate) meters: Meters,
 }
 
@@ -215,6 +217,7 @@ impl Session {
             registry: config.registry.clone(),
             may_clear: is_own,
             leftovers_stay: config.leftovers_stay,
+            clock: config.clock.clone(),
             departed: Arc::clone(&config.departed),
             meters: config.meters.clone(),
         };

@@ -17,7 +17,7 @@ use super::accounts::{self, Probe};
 use super::ask::{account_of, misplaced};
 use crate::broker::connect::CONNECT_TIMEOUT;
 use crate::broker::logins::{SUBJECT, fence, sealed_by};
-use crate::clock::now_ms;
+use crate::clock::Clock;
 use crate::nats_conf::USER_ACCOUNT;
 use crate::secret::ServerSecret;
 
@@ -201,7 +201,7 @@ impl Probing<'_> {
             return None;
         }
         let issuer = self.secret.issuer();
-        let now_s = now_ms() / 1000;
+        let now_s = Clock::system().now_ms() / 1000;
         let grant = UserGrant {
             account,
             user_nkey: &request.user_nkey,

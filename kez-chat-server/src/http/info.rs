@@ -14,7 +14,6 @@ use utoipa::ToSchema;
 
 use super::{App, broker_away, registry_failed};
 use crate::broker::{INBOX_PER_ROUTE, INBOX_TTL, MAX_MESSAGE_BYTES};
-use crate::clock::now_ms;
 
 /// How long the registry may take to say that it is there.
 const REGISTRY_TIME: Duration = Duration::from_secs(2);
@@ -71,7 +70,7 @@ pub(super) async fn info(
     };
     let info = Info {
         domain: app.domain.to_string(),
-        now_ms: now_ms(),
+        now_ms: app.clock.now_ms(),
         server_keys: app.server_keys.clone(),
         nats: Nats { urls: app.nats_urls.clone(), streams: [subject::INBOX_STREAM], epoch },
         sigchain_url: app.sig_url.clone(),
@@ -154,6 +153,7 @@ mod tests {
 
     use super::*;
     use crate::callout::Callout;
+    use crate::clock::Clock;
     use crate::endpoints::{Endpoints, Sigchains};
     use crate::metrics::Metrics;
     use crate::registry::Registry;
@@ -171,8 +171,9 @@ mod tests {
         let app = Arc::new(App {
             domain: domain.clone(),
             policy: Policy::Production,
+            clock: Clock::system(),
             registry: registry.clone(),
-            callout: Arc::new(Callout::new(&secret, domain, registry.clone(), metrics.clone())),
+            callout: Arc::new(Callout::new(&secret, domain, registry.clone(), Clock::system(), metrics.clone())),
             link: watch::channel(None).1,
             departed: Arc::new(Notify::new()),
             endpoints: Endpoints::new(Arc::clone(&sigchains), Policy::Production, fresh_for, metrics.endpoints.clone()),

@@ -11,7 +11,6 @@ use kez_service::extract::Checked;
 use kez_service::problem::Problem;
 
 use super::{App, malformed, registry_failed};
-use crate::clock::now_ms;
 
 /// Takes a request JWT and gives the response JWT, which may be a refusal.
 pub(super) async fn auth(
@@ -22,7 +21,7 @@ pub(super) async fn auth(
     let request = str::from_utf8(&request).unwrap_or_default().trim();
     let link = app.link()?;
     let request = CalloutRequest::parse(request).map_err(|error| malformed(error.code(), error))?;
-    let answer = app.callout.answer(&request, &link.js, now_ms()).await;
+    let answer = app.callout.answer(&request, &link.js).await;
     Ok(([(header::CONTENT_TYPE, "application/jwt")], answer.jwt))
 }
 

@@ -33,6 +33,7 @@ use utoipa_axum::routes;
 
 use crate::broker::Link;
 use crate::callout::Callout;
+use crate::clock::Clock;
 use crate::endpoints::{Endpoints, Sigchains};
 use crate::metrics::Metrics;
 use crate::registry::{Registry, RegistryError};
@@ -44,6 +45,7 @@ const RETRY_AFTER_S: u64 = 5;
 pub(crate) struct App {
     pub(crate) domain: Home,
     pub(crate) policy: Policy,
+    pub(crate) clock: Clock,
     pub(crate) registry: Registry,
     pub(crate) callout: Arc<Callout>,
     pub(crate) link: watch::Receiver<Option<Link>>,

@@ -15,7 +15,6 @@ use utoipa::ToSchema;
 use super::profile::Profile;
 use super::signed::Signed;
 use super::{App, broker_away, gone, handle_taken, registry_failed};
-use crate::clock::now_ms;
 use crate::registry::{Claim, Standing};
 
 /// A handle that a key asks for.
@@ -75,7 +74,7 @@ pub(super) async fn register(
                 );
                 broker_away()
             })?;
-            app.registry.claim(&handle, &primary, now_ms()).await.map_err(registry_failed)?
+            app.registry.claim(&handle, &primary, app.clock.now_ms()).await.map_err(registry_failed)?
         }
         decided => decided,
     };

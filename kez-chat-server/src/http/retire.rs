@@ -12,7 +12,6 @@ use utoipa::ToSchema;
 
 use super::signed::Signed;
 use super::{App, handle_taken, not_found, registry_failed};
-use crate::clock::now_ms;
 use crate::registry::Retirement;
 
 /// A handle that its key gives up.
@@ -64,7 +63,7 @@ pub(super) async fn retire(
     signed.verify(|handle, primary| Statement::Retire { handle, primary })?;
 
     let Signed { handle, primary, .. } = signed;
-    match app.registry.retire(&handle, &primary, now_ms()).await.map_err(registry_failed)? {
+    match app.registry.retire(&handle, &primary, app.clock.now_ms()).await.map_err(registry_failed)? {
         Retirement::Done => {
             tracing::info!(%handle, "retired");
             app.departed.notify_one();

@@ -1,6 +1,7 @@
 //! What somebody who is in may do on the broker.
 
 use async_nats::HeaderMap;
+use kez_chat_server::Clock;
 use kez_core::broker::{Day, Route, subject};
 use kez_testbed::{Testbed, TestbedError};
 
@@ -83,6 +84,30 @@ async fn publishing_is_for_the_own_routes_only() {
     }
     bob_on.send(&alice.primary, &bob_route, "allowed").await;
     assert_eq!(next(&mut inbox).await.payload, "allowed", "nothing denied was delivered before it");
+    testbed.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_day_is_one_by_the_homes_clock() {
+    const AHEAD_MS: u64 = 36 * 3_600_000;
+    let testbed = Testbed::builder()
+        .chat_settings(|settings| settings.clock = Clock::from_fn(|| Clock::system().now_ms() + AHEAD_MS))
+        .start()
+        .await
+        .unwrap();
+    let alice = Person::registered(&testbed, "alice").await;
+    let before_ms = Clock::system().now_ms();
+    let route = alice.route(&testbed).await;
+    let mut alice_on = alice.connect(&testbed).await;
+    let ack = alice_on.send(&alice.primary, &route, "today").await;
+    assert_eq!(ack["stream"], subject::INBOX_STREAM, "{ack}");
+
+    let server = testbed.secret().server_keys()[0].primary();
+    let by_ours = Route::derive(&alice.key.agree(&server), Day::from_unix_ms(before_ms), &alice.primary, &server);
+    let denied = subject::inbox_publish(&alice.primary, &by_ours);
+    alice_on.client.publish(denied.clone(), "the day before".into()).await.unwrap();
+    let denial = alice_on.denial().await;
+    assert!(denial.contains(&format!("Permissions Violation for Publish to \"{denied}\"")), "{denial}");
     testbed.shutdown().await.unwrap();
 }
 

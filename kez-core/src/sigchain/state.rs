@@ -71,10 +71,20 @@ impl State {
         self.nats.get()
     }
 
+    /// Lists the NATS endpoints that were added and not removed, the one in force last.
+    pub fn nats_endpoints(&self) -> impl Iterator<Item = &NatsEndpoint> {
+        self.nats.iter()
+    }
+
     /// Returns the Iroh endpoint in force: the last that was added and not removed.
     #[must_use]
     pub fn iroh(&self) -> Option<&IrohEndpoint> {
         self.iroh.get()
+    }
+
+    /// Lists the Iroh endpoints that were added and not removed, the one in force last.
+    pub fn iroh_endpoints(&self) -> impl Iterator<Item = &IrohEndpoint> {
+        self.iroh.iter()
     }
 
     /// Returns the handle that the owner names.

@@ -23,7 +23,11 @@ fn root() -> PathBuf {
 
 /// Returns the folder of a crate by its name.
 fn folder_of(krate: &str) -> PathBuf {
-    root().join(if krate == "kez-chat-cli" { "examples/cli" } else { krate })
+    root().join(match krate {
+        "kez-chat-cli" => "examples/cli",
+        "kez-torture" => "torture",
+        krate => krate,
+    })
 }
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {

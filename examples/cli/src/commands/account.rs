@@ -1,15 +1,23 @@
-//! `register` and `whoami`.
+//! `register`, `recover` and `whoami`.
 
-use kez_chat_sdk::{Client, HomeUrl, NewAccount, resolve_handle};
+use kez_chat_sdk::{
+    BegunAccount, Client, HomeUrl, NewAccount, Registered, Roots, mnemonic::Mnemonic, recover_account, resolve_handle,
+};
+use tokio::io::AsyncReadExt as _;
+use zeroize::Zeroizing;
 
 use crate::{
-    args::Register,
+    args::{Recover, Register},
     context::Context,
     failure::{Failure, Kind},
-    quiz, seed,
+    quiz, safe, seed,
     terminal::Terminal,
     view::{self, AccountKind},
 };
+
+/// Far more than 24 words take.
+const MOST_INPUT: u64 = 4096;
+const TYPE_THEM: &str = "Type the 24 words of your backup in their order, on one line.\n";
 
 /// Makes an account, backed up on paper or in a file, and registers it.
 pub(crate) async fn register(context: &Context, arguments: Register) -> Result<(), Failure> {
@@ -20,21 +28,62 @@ pub(crate) async fn register(context: &Context, arguments: Register) -> Result<(
         return Err(no_backup());
     }
     let key_store = seed::key_store(&context.home, true).await?;
-    let mut account = NewAccount::begin(&context.home, key_store).await?;
-    if let Some(terminal) = &terminal
-        && !account.is_backed_up()
-    {
-        quiz::hold(&mut account, terminal).await?;
-    }
+    let begun = NewAccount::begin(&context.home, key_store).await?;
+    let account = match (begun, &terminal, &arguments.backup_file) {
+        (BegunAccount::BackedUp(account), ..) => account,
+        (BegunAccount::New(account), Some(terminal), _) => quiz::hold(account, terminal).await?,
+        (BegunAccount::New(account), None, Some(path)) => account.confirm_backup_file(path).await?,
+        (BegunAccount::New(_), None, None) => return Err(no_backup()),
+    };
     if let Some(path) = &arguments.backup_file {
-        account.confirm_backup_file(path).await?;
+        account.write_backup_file(path)?;
     }
     let registered = account.register(&handle, |step| context.output.note(&step.to_string())).await?;
+    welcome(context, &registered)
+}
+
+/// Gets an account back from its words.
+pub(crate) async fn recover(context: &Context, arguments: Recover) -> Result<(), Failure> {
+    let server = HomeUrl::parse(&arguments.server)?;
+    let words = match Terminal::for_dialogue() {
+        Some(terminal) => ask_for_words(&terminal).await?,
+        None => read_words().await?,
+    };
+    let key_store = seed::key_store(&context.home, true).await?;
+    welcome(context, &recover_account(&context.home, key_store, &words, &server, &Roots::system()).await?)
+}
+
+/// Asks until they are 24 words that belong together.
+async fn ask_for_words(terminal: &Terminal) -> Result<Mnemonic, Failure> {
+    let screen = terminal.private_screen()?;
+    terminal.write(TYPE_THEM)?;
+    loop {
+        let typed = terminal.ask("Words: ").await?;
+        match Mnemonic::parse(&typed) {
+            Ok(words) => return Ok(words),
+            Err(error) => {
+                screen.clear()?;
+                terminal.write(&format!("{}.\n{TYPE_THEM}", safe::line(&error.to_string())))?;
+            }
+        }
+    }
+}
+
+async fn read_words() -> Result<Mnemonic, Failure> {
+    let mut typed = Zeroizing::new(String::with_capacity(MOST_INPUT as usize));
+    tokio::io::stdin().take(MOST_INPUT).read_to_string(&mut typed).await?;
+    Mnemonic::parse(&typed).map_err(|error| {
+        let advice = "give the 24 words on standard input, as the backup file holds them";
+        Failure::new(Kind::Usage, error.code().as_str(), error.to_string(), advice)
+    })
+}
+
+fn welcome(context: &Context, account: &Registered) -> Result<(), Failure> {
     context.output.show(&view::Account {
         kind: AccountKind::Registered,
-        handle: &registered.handle,
-        primary: registered.primary,
-        sigchain_url: &registered.sigchain_url,
+        handle: &account.handle,
+        primary: account.primary,
+        sigchain_url: &account.sigchain_url,
         home_dir: &context.home,
     })
 }

@@ -11,6 +11,7 @@ use crate::{args::Command, context::Context, failure::Failure};
 pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failure> {
     match command {
         Command::Register(register) => context.stop.or(account::register(context, register)).await,
+        Command::Recover(recover) => context.stop.or(account::recover(context, recover)).await,
         Command::Whoami => context.with_client(async |client| account::whoami(context, client)).await,
         Command::Add { who } => context.with_client(async |client| people::add(context, client, &who).await).await,
         Command::Remove { who } => {

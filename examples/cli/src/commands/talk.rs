@@ -2,7 +2,7 @@
 
 use std::{future, io, time::Duration};
 
-use kez_chat_sdk::{Client, ConnectionState, Event, MessageState};
+use kez_chat_sdk::{AccountError, Client, ConnectionState, Event, MessageState};
 use tokio::{io::AsyncReadExt as _, time::sleep};
 
 use crate::{
@@ -68,7 +68,7 @@ pub(crate) async fn listen(context: &Context, client: &Client, arguments: &Liste
     };
     tokio::select! {
         done = listening => done,
-        () = tell_of_connection(context, client) => Ok(()),
+        ended = tell_of_connection(context, client) => Err(ended),
         () = out_of_time(arguments.timeout) => match arguments.count {
             None => Ok(()),
             Some(count) => Err(too_few(count)),
@@ -81,8 +81,8 @@ fn is_from_others(event: &Event) -> bool {
     !matches!(event, Event::MessageState { .. })
 }
 
-/// Says when the broker is lost, and when it is there again; never ends by itself.
-async fn tell_of_connection(context: &Context, client: &Client) {
+/// Says when the broker is lost, and when it is there again. Ends only if nothing comes here any more.
+async fn tell_of_connection(context: &Context, client: &Client) -> Failure {
     let mut connection = client.connection();
     let mut was_offline = false;
     let mut state = connection.current();
@@ -97,6 +97,8 @@ async fn tell_of_connection(context: &Context, client: &Client) {
                 context.output.note("Online again");
                 was_offline = false;
             }
+            ConnectionState::SignedInElsewhere => return AccountError::SignedInElsewhere.into(),
+            ConnectionState::Retired => return AccountError::Retired { primary: client.primary().into() }.into(),
             _ => {}
         }
         state = match connection.changed().await {

@@ -2,7 +2,8 @@
 
 use crate::support::Person;
 
-const COMMANDS: [&str; 9] = ["register", "add", "contacts", "whoami", "send", "listen", "share", "offers", "fetch"];
+const COMMANDS: [&str; 10] =
+    ["register", "recover", "add", "contacts", "whoami", "send", "listen", "share", "offers", "fetch"];
 /// Nobody listens there.
 const NO_SERVER: &str = "http://localhost:1";
 

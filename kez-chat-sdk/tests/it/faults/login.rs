@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kez_chat_sdk::{Client, ConnectionState, HomeUrl, identity::Statement, resolve_handle};
+use kez_chat_sdk::{Client, ConnectionState, identity::Statement};
 use kez_chat_server::operator::Operator;
 use kez_testbed::{Testbed, http};
 use serde_json::json;
@@ -10,7 +10,7 @@ use serde_json::json;
 use super::recovers;
 use crate::{
     front::Front,
-    people::{Person, offline, online, two_friends, until},
+    people::{Person, handle_at, offline, online, two_friends, until},
     wire::{Mode, Wire},
 };
 
@@ -69,10 +69,7 @@ async fn who_is_not_registered_is_refused_and_tried_again_rarely() {
 
     // Somebody else gets the handle there.
     let stranger = Person::new();
-    let mut account = stranger.new_account().await;
-    account.confirm_backup_file(&stranger.folder.path().join("words.txt")).await.unwrap();
-    let server = HomeUrl::parse(&testbed.home_url()).unwrap();
-    account.register(&resolve_handle("alice", Some(&server)).unwrap(), |_| {}).await.unwrap();
+    stranger.backed_up().await.register(&handle_at(&testbed, "alice"), |_| {}).await.unwrap();
     a.reconnect_now();
     offline(&a, "HandleOfAnother").await;
     front.shutdown().await;

@@ -1,0 +1,207 @@
+//! What one's own sigchain says to an open account: that it lives here, that it was signed in elsewhere, or that the person
+//! has left (`docs/PROTOCOL.md` §4).
+
+use std::time::Duration;
+
+use kez_core::sigchain::{Install, Op, State};
+use tokio::sync::{Mutex, watch};
+
+use super::{AccountError, chain::OwnChain};
+use crate::{
+    conversation::SendError,
+    link::ConnectionState,
+    net::{SigchainClient, check_broker_url},
+    shared::Shared,
+};
+
+/// How often the chain is looked at while a session lasts.
+const CHECK_EVERY: Duration = Duration::from_secs(600);
+/// When it is looked at again after a session has begun, or after that failed.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
+/// How long a session waits for a sigchain server that is slow.
+const START_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Whether the account lives in this installation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It does.
+    Here,
+    /// A later installation has it. This one only reads.
+    Elsewhere,
+    /// The person has decided to leave for good; not everybody who has to know was told.
+    Leaving,
+    /// The person has left for good.
+    Left,
+}
+
+impl Standing {
+    pub(crate) fn of(chain: &State, install: Install, leaving: bool) -> Self {
+        match chain.iroh() {
+            _ if chain.is_retired() => Self::Left,
+            _ if leaving => Self::Leaving,
+            Some(iroh) if iroh.install != install => Self::Elsewhere,
+            _ => Self::Here,
+        }
+    }
+
+    /// Returns the state in which the connection stays, if there is to be none.
+    pub(crate) fn end(self) -> Option<ConnectionState> {
+        match self {
+            Self::Here | Self::Leaving => None,
+            Self::Elsewhere => Some(ConnectionState::SignedInElsewhere),
+            Self::Left => Some(ConnectionState::Retired),
+        }
+    }
+
+    /// Returns why nothing is sent for an account that is not here any more.
+    pub(crate) fn refusal(self) -> Option<SendError> {
+        match self {
+            Self::Here => None,
+            Self::Elsewhere => Some(SendError::SignedInElsewhere),
+            Self::Leaving | Self::Left => Some(SendError::YouRetired),
+        }
+    }
+}
+
+/// What is known of one's own chain.
+#[derive(Debug)]
+pub(crate) struct OwnStanding {
+    standing: watch::Sender<Standing>,
+    /// Held by whoever walks or writes on the chain.
+    turn: Mutex<()>,
+}
+
+impl OwnStanding {
+    pub(crate) fn new(standing: Standing) -> Self {
+        Self { standing: watch::Sender::new(standing), turn: Mutex::default() }
+    }
+
+    pub(crate) fn now(&self) -> Standing {
+        *self.standing.borrow()
+    }
+
+    fn set(&self, standing: Standing) {
+        self.standing.send_if_modified(|known| std::mem::replace(known, standing) != standing);
+    }
+
+    /// Waits until there is to be no connection any more.
+    pub(crate) async fn until_over(&self) {
+        // The sender is a field of this very value.
+        let _ = self.standing.subscribe().wait_for(|standing| standing.end().is_some()).await;
+    }
+}
+
+/// Looks at the chain before a session begins, since an installation that was replaced must not take what is meant for the
+/// later one. A sigchain server that is slow or out of reach does not keep it from beginning.
+///
+/// # Errors
+/// Only for somebody who is leaving, and whom a server does not let go yet.
+pub(crate) async fn before_session(shared: &Shared, brokers: &[String]) -> Result<(), AccountError> {
+    if shared.own.now() == Standing::Leaving {
+        return leave(shared).await;
+    }
+    match tokio::time::timeout(START_PATIENCE, check(shared, brokers)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "going online without having seen the own sigchain"),
+        Err(_) => tracing::warn!("going online without having seen the own sigchain: its server is slow"),
+    }
+    Ok(())
+}
+
+/// Keeps an eye on the chain for as long as a session lasts. Whether there is to be no session any more is told by
+/// [`OwnStanding::until_over`].
+pub(crate) async fn watch(shared: &Shared, brokers: &[String]) {
+    let mut wait = RETRY_AFTER;
+    loop {
+        tokio::time::sleep(wait).await;
+        wait = match check(shared, brokers).await {
+            Ok(()) => CHECK_EVERY,
+            Err(error) => {
+                tracing::warn!(%error, "the own sigchain could not be looked at");
+                RETRY_AFTER
+            }
+        };
+    }
+}
+
+/// Walks on from where the chain was left, notes whether the account still lives here, and publishes what the server lacks
+/// and what has changed.
+pub(crate) async fn check(shared: &Shared, brokers: &[String]) -> Result<(), AccountError> {
+    let _turn = shared.own.turn.lock().await;
+    if shared.own.now() != Standing::Here {
+        return Ok(());
+    }
+    let mut chain = fetch(shared).await?;
+    let standing = Standing::of(chain.state(), shared.install, false);
+    shared.own.set(standing);
+    if standing != Standing::Here {
+        tracing::warn!(?standing, "the account does not live in this installation any more");
+        return Ok(());
+    }
+    chain.upload_kept().await?;
+    let Some(first) = brokers.first() else { return Ok(()) };
+    let home = shared.handle.home();
+    let published = chain.state().nats().filter(|nats| nats.home == *home && brokers.contains(&nats.url));
+    if published.is_some() && chain.state().nats_endpoints().count() == 1 {
+        return Ok(());
+    }
+    let url = published.map_or(first, |nats| &nats.url).clone();
+    check_broker_url(&url, shared.policy).await?;
+    chain.ensure_broker(home, &url).await
+}
+
+/// Tells the home and whoever reads the chain that the person has left for good.
+pub(super) async fn leave(shared: &Shared) -> Result<(), AccountError> {
+    let _turn = shared.own.turn.lock().await;
+    if shared.own.now() == Standing::Left {
+        return Ok(());
+    }
+    shared.store.set_leaving().await?;
+    shared.own.set(Standing::Leaving);
+    shared.home.retire(&shared.key, &shared.handle).await?;
+    let mut chain = fetch(shared).await?;
+    chain.upload_kept().await?;
+    chain.ensure(Op::Retire, State::is_retired).await?;
+    shared.own.set(Standing::Left);
+    Ok(())
+}
+
+async fn fetch(shared: &Shared) -> Result<OwnChain<'_>, AccountError> {
+    let primary = shared.primary();
+    let base = SigchainClient::base_of(&shared.sigchain_url, &primary)?;
+    let server = SigchainClient::new(shared.http.clone(), &base);
+    let stored = shared.store.own_chain(primary, shared.policy).await?;
+    OwnChain::fetch(&shared.key, &shared.store, server, stored, shared.home_now_ms()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use kez_core::{
+        handle::Policy,
+        identity::SecretKey,
+        sigchain::{Chain, Timestamp},
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_last_installation_has_the_account_until_the_chain_ends() {
+        let key = SecretKey::from_seed([1; 32]);
+        let [ours, theirs] = [1, 2].map(|byte| Install::from_bytes([byte; 8]));
+        let mut chain = Chain::new(key.primary(), Policy::Production);
+        let mut standing_after = |op: Option<Op>, leaving| {
+            if let Some(op) = op {
+                chain.sign_next(&key, op, &Timestamp::from_unix_ms(0)).unwrap();
+            }
+            Standing::of(chain.state(), ours, leaving)
+        };
+        let add = |install| Some(Op::AddIrohEndpoint { install, relay_url: None });
+        assert_eq!(standing_after(None, false), Standing::Here);
+        assert_eq!(standing_after(add(ours), false), Standing::Here);
+        assert_eq!(standing_after(add(theirs), false), Standing::Elsewhere);
+        assert_eq!(standing_after(Some(Op::RemoveIrohEndpoint { install: ours }), false), Standing::Elsewhere);
+        assert_eq!(standing_after(None, true), Standing::Leaving);
+        assert_eq!(standing_after(add(ours), false), Standing::Here);
+        assert_eq!(standing_after(Some(Op::Retire), false), Standing::Left);
+    }
+}

@@ -1,0 +1,247 @@
+//! Registering, recovering and leaving in a process of their own, which is killed between any two steps.
+
+use std::{
+    env, fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
+
+use kez_chat_sdk::{
+    AccountError, BegunAccount, Client, ConnectionState, HomeUrl, KeyStore, KeyStoreError, NewAccount, Roots,
+    identity::SecretKey, mnemonic::Mnemonic, recover_account, resolve_handle, sigchain::Chain,
+};
+use kez_testbed::{Testbed, guard::Guarded};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use crate::{
+    chains::{profile, published},
+    gate::{Gate, Moment},
+    people::{PATIENCE, until},
+};
+
+const TASK: &str = "KEZ_TEST_TASK";
+const FOLDER: &str = "KEZ_TEST_FOLDER";
+const SERVER: &str = "KEZ_TEST_SERVER";
+/// What a task that is not killed takes less than, mostly.
+const USUAL_MS: u64 = 800;
+const RANDOM_KILLS: usize = 6;
+
+/// An application's own key store: one file that is there or not.
+struct FileKey(PathBuf);
+
+impl KeyStore for FileKey {
+    fn load(&self) -> Result<Option<SecretKey>, KeyStoreError> {
+        Ok(fs::read(&self.0).ok().map(|seed| SecretKey::from_seed(seed.try_into().unwrap())))
+    }
+
+    fn save(&self, key: &SecretKey) -> Result<(), KeyStoreError> {
+        let mut file = tempfile::NamedTempFile::new_in(self.0.parent().unwrap()).unwrap();
+        file.write_all(key.expose_seed()).unwrap();
+        file.persist_noclobber(&self.0).map(drop).map_err(|_| KeyStoreError::Occupied)
+    }
+}
+
+/// A device: a folder with a key, an account, and the words in a file.
+struct Device {
+    folder: TempDir,
+}
+
+impl Device {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn words(&self) -> PathBuf {
+        self.folder.path().join("words.txt")
+    }
+
+    /// Starts a task on this device, in a process of its own.
+    fn start(&self, testbed: &Testbed, task: &str) -> Guarded {
+        let program = env::current_exe().unwrap();
+        Guarded::spawn(program, |command| {
+            command.args(["--exact", "kills::task_of_its_own", "--include-ignored"]);
+            command.env(TASK, task).env(FOLDER, self.folder.path()).env(SERVER, testbed.home_url());
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        })
+        .unwrap()
+    }
+
+    /// Runs a task to its end.
+    async fn finish(&self, testbed: &Testbed, task: &str) {
+        let output = timeout(PATIENCE, self.start(testbed, task).output()).await.expect("it does not end").unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{task}: {said}");
+    }
+
+    async fn open(&self) -> Client {
+        open(self.folder.path()).await
+    }
+}
+
+async fn open(folder: &Path) -> Client {
+    Client::open(folder.join("home"), Arc::new(FileKey(folder.join("seed")))).await.unwrap()
+}
+
+/// What is killed: it goes on where an earlier run was.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "the other tests here run it, as a process that they kill"]
+async fn task_of_its_own() {
+    let Ok(task) = env::var(TASK) else { return };
+    let folder = PathBuf::from(env::var_os(FOLDER).unwrap());
+    let server = HomeUrl::parse(&env::var(SERVER).unwrap()).unwrap();
+    let key_store = Arc::new(FileKey(folder.join("seed")));
+    let words = folder.join("words.txt");
+    let home = folder.join("home");
+    match task.split_once(' ').unwrap_or((&task, "")) {
+        ("register", name) => {
+            let account = match NewAccount::begin(home, key_store).await {
+                Ok(BegunAccount::New(account)) => account.confirm_backup_file(&words).await.unwrap(),
+                Ok(BegunAccount::BackedUp(account)) => account,
+                Err(AccountError::AlreadyRegistered { .. }) => return,
+                Err(error) => panic!("{error}"),
+            };
+            account.register(&resolve_handle(name, Some(&server)).unwrap(), |_| {}).await.unwrap();
+        }
+        ("recover", _) => {
+            let words = Mnemonic::parse(&fs::read_to_string(words).unwrap()).unwrap();
+            match recover_account(home, key_store, &words, &server, &Roots::system()).await {
+                Ok(_) | Err(AccountError::AlreadyRegistered { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        ("retire", _) => {
+            let client = open(&folder).await;
+            client.account().retire().await.unwrap();
+            until(&client, |state| *state == ConnectionState::Retired).await;
+            client.shutdown().await;
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Runs a task again and again, each time on what `prepare` makes, and kills it at every one of its requests, before and
+/// after the server has done what it asks for, and at random moments. Then it is run to its end, and `check` looks at what
+/// came of it.
+async fn kill_everywhere(
+    task: &str,
+    prepare: impl AsyncFn(&Testbed, &str) -> Device,
+    check: impl AsyncFn(&Testbed, &str, &Device),
+) {
+    let mut testbed = Testbed::start().await.unwrap();
+    let gate = Gate::before(&mut testbed).await;
+    let mut round = 0;
+    let mut next_name = || {
+        round += 1;
+        format!("p{round}")
+    };
+    let with_name = |name: &str| if task == "register" { format!("{task} {name}") } else { task.to_owned() };
+    let mut kills = 0;
+    for request in 1.. {
+        let mut was_killed = false;
+        for moment in [Moment::Before, Moment::After] {
+            let name = next_name();
+            let device = prepare(&testbed, &name).await;
+            gate.stop_at(request, moment);
+            let mut child = device.start(&testbed, &with_name(&name));
+            let ended = tokio::select! {
+                () = gate.reached() => None,
+                ended = child.wait() => Some(ended.unwrap()),
+                () = tokio::time::sleep(PATIENCE) => panic!("{task} neither asks nor ends"),
+            };
+            gate.lift();
+            match ended {
+                None => {
+                    child.kill().await.unwrap();
+                    was_killed = true;
+                    kills += 1;
+                }
+                Some(status) => assert!(status.success(), "{task} fails without having been killed"),
+            }
+            device.finish(&testbed, &with_name(&name)).await;
+            check(&testbed, &name, &device).await;
+        }
+        if !was_killed {
+            break;
+        }
+    }
+    assert!(kills >= 8, "{task} asks for less than it must: {kills}");
+    for _ in 0..RANDOM_KILLS {
+        let name = next_name();
+        let device = prepare(&testbed, &name).await;
+        let child = device.start(&testbed, &with_name(&name));
+        tokio::time::sleep(Duration::from_millis(rand::random_range(0..USUAL_MS))).await;
+        child.kill().await.unwrap();
+        device.finish(&testbed, &with_name(&name)).await;
+        check(&testbed, &name, &device).await;
+    }
+    gate.shutdown().await;
+    testbed.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_that_is_killed_anywhere_ends_in_one_complete_account() {
+    let prepare = async |_: &Testbed, _: &str| Device::new();
+    let check = async |testbed: &Testbed, name: &str, device: &Device| {
+        let client = device.open().await;
+        let words = Mnemonic::parse(&fs::read_to_string(device.words()).unwrap()).unwrap();
+        assert_eq!(words.secret_key().primary(), client.primary());
+        let profile = profile(testbed, &client.primary()).await.unwrap();
+        assert_eq!(profile["handle"], format!("{name}@{}", testbed.domain()));
+        let chain = published(testbed, &client.primary()).await;
+        assert_eq!(chain.events().len(), 3, "nothing is said twice");
+        assert_eq!(chain.state().handle(), Some(client.handle()));
+        assert!(chain.state().nats().is_some());
+        lives_in(&chain, &client);
+        client.shutdown().await;
+    };
+    kill_everywhere("register", prepare, check).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_that_is_killed_anywhere_ends_in_one_complete_account() {
+    let prepare = async |testbed: &Testbed, name: &str| {
+        let lost = Device::new();
+        lost.finish(testbed, &format!("register {name}")).await;
+        let device = Device::new();
+        fs::copy(lost.words(), device.words()).unwrap();
+        device
+    };
+    let check = async |testbed: &Testbed, name: &str, device: &Device| {
+        let client = device.open().await;
+        assert_eq!(client.handle().to_string(), format!("{name}@{}", testbed.domain()));
+        let chain = published(testbed, &client.primary()).await;
+        assert_eq!(chain.events().len(), 5, "the new installation comes, the old one goes");
+        lives_in(&chain, &client);
+        client.shutdown().await;
+    };
+    kill_everywhere("recover", prepare, check).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retirement_that_is_killed_anywhere_is_whole_in_the_end() {
+    let prepare = async |testbed: &Testbed, name: &str| {
+        let device = Device::new();
+        device.finish(testbed, &format!("register {name}")).await;
+        device
+    };
+    let check = async |testbed: &Testbed, _: &str, device: &Device| {
+        let client = device.open().await;
+        until(&client, |state| *state == ConnectionState::Retired).await;
+        assert_eq!(profile(testbed, &client.primary()).await, None);
+        let chain = published(testbed, &client.primary()).await;
+        assert!(chain.state().is_retired() && chain.events().len() == 4);
+        client.shutdown().await;
+    };
+    kill_everywhere("retire", prepare, check).await;
+}
+
+/// Checks that the account lives in the client's installation, and in no other.
+#[track_caller]
+fn lives_in(chain: &Chain, client: &Client) {
+    let installs: Vec<_> = chain.state().iroh_endpoints().map(|iroh| iroh.install).collect();
+    assert_eq!(installs, [client.account().install()]);
+}
