@@ -19,7 +19,7 @@ use crate::{
 pub enum SendError {
     /// The recipient is not a contact.
     #[error("{0} is not a contact; add them first")]
-    NotAContact(PrimaryKey),
+    NotAContact(Box<PrimaryKey>),
     /// Sending to the contact has stopped until the person decides.
     #[error("sending to {to} has stopped: {trouble}")]
     Stopped {
@@ -179,7 +179,7 @@ impl<'a> Conversation<'a> {
     #[cfg(feature = "files")]
     pub(crate) async fn check_sendable(&self) -> Result<(), SendError> {
         self.check_own_standing()?;
-        let contact = self.shared.store.contact(self.peer).await?.ok_or(SendError::NotAContact(self.peer))?;
+        let contact = self.shared.store.contact(self.peer).await?.ok_or(SendError::NotAContact(self.peer.into()))?;
         check_sendable(contact, self.shared.handle.home()).map(drop)
     }
 }

@@ -79,7 +79,7 @@ async fn take(shared: &Shared, session: &Session, batch: Vec<Message>) -> Result
                 if incoming.payload.sent_at_ms.abs_diff(now_ms) < FRESH_MS {
                     seen.insert(incoming.author);
                 }
-                frames.push(Frame::Message(incoming));
+                frames.push(Frame::Message(incoming.into()));
             }
             Err((wire, code)) if needs_later_version(code) => {
                 tracing::warn!(%code, "kept a message that this version can't read");

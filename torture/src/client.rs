@@ -11,8 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use kez_chat_sdk::{
-    BegunAccount, Client, Clock, Event, HomeUrl, KeyStore, KeyStoreError, MessageState, NewAccount, Order,
-    PendingEvent,
+    Client, Clock, Event, HomeUrl, KeyStore, KeyStoreError, MessageState, NewAccount, Order, PendingEvent,
     identity::{PrimaryKey, SecretKey},
     resolve_handle,
 };
@@ -82,10 +81,8 @@ impl Place {
 /// Registers the account.
 pub(crate) async fn prepare(place: &Place) -> Result<()> {
     process::init_logging(LogFormat::Pretty, LOG)?;
-    let account = match NewAccount::begin(place.account(), place.key_store()).await? {
-        BegunAccount::New(account) => account.confirm_backup_file(&place.folder.join("words.txt")).await?,
-        BegunAccount::BackedUp(account) => account,
-    };
+    let begun = NewAccount::begin(place.account(), place.key_store()).await?;
+    let account = begun.with_backup_file(&place.folder.join("words.txt")).await?;
     let handle = resolve_handle(&place.name, Some(&HomeUrl::parse(&place.home)?))?;
     account.register(&handle, |step| tracing::info!("{step}")).await?;
     Ok(())

@@ -162,7 +162,7 @@ mod tests {
         let author = SecretKey::from_seed(seed).primary();
         let message = Incoming { author, payload, bytes, wire: Bytes::new(), misaddressed: false };
         let own = SecretKey::from_seed([0xff; 32]).primary();
-        store.receive(own, vec![Frame::Message(message)], now_ms).await.unwrap()[0]
+        store.receive(own, vec![Frame::Message(message.into())], now_ms).await.unwrap()[0]
     }
 
     async fn count(store: &Store, table: &'static str) -> u32 {

@@ -25,7 +25,7 @@ const RECEIPT_AGAIN_AFTER_MS: u64 = 60_000;
 /// What came off the broker, and what is to be kept of it.
 pub(crate) enum Frame {
     /// A message that opened well.
-    Message(Incoming),
+    Message(Box<Incoming>),
     /// One that a later version may read.
     Unread {
         /// As it came.
@@ -98,7 +98,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.transact(move |db| {
             db.execute("DELETE FROM quarantine WHERE row = ?1", [row])?;
-            message.map_or(Ok(()), |message| dispose(db, &own, Frame::Message(message), now_ms).map(drop))
+            message.map_or(Ok(()), |message| dispose(db, &own, Frame::Message(message.into()), now_ms).map(drop))
         })
         .await
     }

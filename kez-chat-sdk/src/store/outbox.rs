@@ -336,7 +336,7 @@ pub(super) fn resend_all(db: &Connection) -> Result<bool, StoreError> {
 pub(super) fn queue(db: &Connection, draft: Draft) -> Result<(), SendError> {
     let Draft { recipient, own, .. } = draft;
     let contact = contacts::find(db, &recipient)?;
-    let contact = check_sendable(contact.ok_or(SendError::NotAContact(recipient))?, draft.own_handle.home())?;
+    let contact = check_sendable(contact.ok_or(SendError::NotAContact(recipient.into()))?, draft.own_handle.home())?;
     // The order of numbers is that of the rows.
     let at_once = draft.at_once && !has_unnumbered(db, &recipient)?;
     let payload = Payload {

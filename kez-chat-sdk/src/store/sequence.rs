@@ -195,7 +195,8 @@ mod tests {
             reply_to: None,
         };
         let bytes = payload.encode().unwrap();
-        Frame::Message(Incoming { author: author(), payload, bytes, wire: Bytes::new(), misaddressed: false })
+        let author = author();
+        Frame::Message(Incoming { author, payload, bytes, wire: Bytes::new(), misaddressed: false }.into())
     }
 
     /// A message of a kind that this version does not know.

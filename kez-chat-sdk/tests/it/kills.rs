@@ -10,8 +10,8 @@ use std::{
 };
 
 use kez_chat_sdk::{
-    AccountError, BegunAccount, Client, ConnectionState, HomeUrl, KeyStore, KeyStoreError, NewAccount, Roots,
-    identity::SecretKey, mnemonic::Mnemonic, recover_account, resolve_handle, sigchain::Chain,
+    AccountError, Client, ConnectionState, HomeUrl, KeyStore, KeyStoreError, NewAccount, Roots, identity::SecretKey,
+    mnemonic::Mnemonic, recover_account, resolve_handle, sigchain::Chain,
 };
 use kez_testbed::{Testbed, guard::Guarded};
 use tempfile::TempDir;
@@ -99,8 +99,7 @@ async fn task_of_its_own() {
     match task.split_once(' ').unwrap_or((&task, "")) {
         ("register", name) => {
             let account = match NewAccount::begin(home, key_store).await {
-                Ok(BegunAccount::New(account)) => account.confirm_backup_file(&words).await.unwrap(),
-                Ok(BegunAccount::BackedUp(account)) => account,
+                Ok(begun) => begun.with_backup_file(&words).await.unwrap(),
                 Err(AccountError::AlreadyRegistered { .. }) => return,
                 Err(error) => panic!("{error}"),
             };

@@ -224,11 +224,14 @@ fn what_is_kept(bob: &Person, attackers: &[SecretKey]) {
         *reasons.entry(reason.unwrap()).or_default() += 1;
     }
     // The oldest go first, and garbage came first: what names another suite or key came last.
-    for reason in ["BadVersion", "UnknownSuite", "UnknownKeyId", "Misaddressed"] {
+    for reason in ["BadVersion", "UnknownSuite", "UnknownKeyId"] {
         assert!(reasons.remove(reason).is_some_and(|count| count >= 4), "{reason} is missing: {reasons:?}");
     }
     reasons.remove("Unsupported");
     assert!(reasons.is_empty(), "{reasons:?}");
+    let misaddressed = "SELECT count(*) FROM messages WHERE misaddressed";
+    let misaddressed: u32 = database.query_row(misaddressed, [], |row| row.get(0)).unwrap();
+    assert!(misaddressed > 0, "what is to another handle is kept as a message");
     for stranger in &attackers[1..] {
         let waiting: u32 = database
             .query_row("SELECT count(*) FROM messages WHERE author = ?1", [stranger.primary().as_bytes()], |row| {
