@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 /// How long somebody counts as being there after they were seen, as long as a presence holds.
 const STAYS: Duration = Duration::from_secs(150);
+/// How many people are remembered before those who are away are forgotten.
+const REMEMBERED: usize = 1_024;
 /// How long somebody has to be there until a message that they have not confirmed is taken for lost.
 const LONG_ENOUGH: Duration = Duration::from_secs(120);
 
@@ -28,6 +30,9 @@ impl Sightings {
     /// Notes that somebody is there. Tells, at most every two minutes, whether they have been for two minutes.
     pub(crate) fn note(&self, who: &PrimaryKey, now: Instant) -> bool {
         let mut sightings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if sightings.len() >= REMEMBERED {
+            sightings.retain(|_, sighting| now.saturating_duration_since(sighting.last) <= STAYS);
+        }
         let sighting = sightings.entry(*who.as_bytes()).or_insert(Sighting { since: now, last: now });
         if now.saturating_duration_since(sighting.last) > STAYS {
             sighting.since = now;

@@ -19,10 +19,12 @@ use crate::{
     store::{Acknowledged, OutboxRow},
 };
 
-/// How many messages may be on their way to the broker at once.
+/// How many messages may be on their way to the broker at once, and how many bytes of them: no more than a slow line
+/// carries before they are taken for lost.
 const WINDOW: usize = 256;
+const WINDOW_BYTES: usize = 256 << 10;
 /// How long the broker may take to acknowledge a message.
-const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long sending pauses after the broker did not take a message, and at most after many.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
@@ -45,6 +47,7 @@ pub(super) struct Sender<'a> {
     reply_prefix: String,
     flights: BTreeMap<u64, Flight>,
     rows_in_flight: HashSet<i64>,
+    bytes_in_flight: usize,
     next_flight: u64,
     /// One message is tried before the others follow.
     window: usize,
@@ -116,6 +119,7 @@ impl<'a> Sender<'a> {
             reply_prefix,
             flights: BTreeMap::new(),
             rows_in_flight: HashSet::new(),
+            bytes_in_flight: 0,
             next_flight: 0,
             window: 1,
             scanned: 0,
@@ -150,15 +154,18 @@ impl<'a> Sender<'a> {
         if self.flights.is_empty() || self.scanned_at.elapsed() > RESCAN {
             (self.scanned, self.scanned_at) = (0, Instant::now());
         }
-        let mut chosen = Vec::new();
+        let (mut chosen, mut bytes) = (Vec::new(), self.bytes_in_flight);
         while let free @ 1.. = self.window.saturating_sub(self.flights.len() + chosen.len()) {
             let rows = self.shared.store.waiting(self.scanned, free).await?;
-            let is_last = rows.len() < free;
-            if let Some(last) = rows.last() {
-                self.scanned = last.row;
-            }
+            let mut is_last = rows.len() < free;
             for row in rows {
+                if bytes > 0 && bytes + row.payload.len() > WINDOW_BYTES {
+                    is_last = true;
+                    break;
+                }
+                self.scanned = row.row;
                 if self.may_go(&row) {
+                    bytes += row.payload.len();
                     self.rows_in_flight.insert(row.row);
                     chosen.push(row);
                 }
@@ -232,6 +239,7 @@ impl<'a> Sender<'a> {
             lost_at: Instant::now() + PUBLISH_TIMEOUT,
             positions: Arc::clone(&self.positions),
         };
+        self.bytes_in_flight += flight.row.payload.len();
         self.flights.insert(number, flight);
         // It fails only when the connection is over, which ends the session.
         let _ = session.nats.publish_with_reply_and_headers(subject, reply, headers, wire.into()).await;
@@ -323,6 +331,7 @@ impl<'a> Sender<'a> {
     fn land(&mut self, number: u64) -> Option<Flight> {
         let flight = self.flights.remove(&number)?;
         self.rows_in_flight.remove(&flight.row.row);
+        self.bytes_in_flight = self.bytes_in_flight.saturating_sub(flight.row.payload.len());
         self.session.under_way.end(&flight.subject);
         Some(flight)
     }

@@ -147,7 +147,7 @@ impl Store {
 
     /// Queues every message without a receipt again, because the broker has lost what it had. Tells whether there was any.
     pub(crate) async fn resend_all(&self) -> Result<bool, StoreError> {
-        self.transact(|db| resend_all(db)).await
+        self.transact(resend_all).await
     }
 
     /// Queues again what went to somebody who is there now, and who should have confirmed it long ago; once for each
