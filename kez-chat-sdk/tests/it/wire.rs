@@ -1,4 +1,4 @@
-//! A stretch of network between a client and a broker, which can be slow, stuck, or cut.
+//! A stretch of network before a server, which can be slow, stuck, or cut.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -48,13 +48,13 @@ pub(crate) struct Carried {
 }
 
 impl Wire {
-    /// Lays a wire to a broker by its `nats://` URL.
-    pub(crate) async fn to(nats_url: &str) -> Self {
-        Self::from(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap(), nats_url)
+    /// Lays a wire to a server, by its address or URL.
+    pub(crate) async fn to(server: &str) -> Self {
+        Self::from(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap(), server)
     }
 
-    pub(crate) fn from(listener: TcpListener, nats_url: &str) -> Self {
-        let target = nats_url.rsplit('/').next().unwrap().parse().unwrap();
+    pub(crate) fn from(listener: TcpListener, server: &str) -> Self {
+        let target = server.rsplit('/').next().unwrap().parse().unwrap();
         let address = listener.local_addr().unwrap();
         let (mode, modes) = watch::channel(Mode::Open);
         let (count, carried) = watch::channel(Carried::default());
