@@ -155,8 +155,10 @@ pub enum Event {
         /// What.
         text: String,
         /// Whether messages before it are missing.
+        #[serde(default)]
         order: Order,
         /// Whether it was written before this installation was made: it is history, and no reason to ring.
+        #[serde(default)]
         earlier: bool,
     },
     /// A contact wrote to a handle that is none of ours, now or ever. It is no part of the conversation with them.
@@ -184,8 +186,10 @@ pub enum Event {
         /// What.
         files: Vec<SharedFile>,
         /// Whether messages before it are missing.
+        #[serde(default)]
         order: Order,
         /// Whether it was written before this installation was made.
+        #[serde(default)]
         earlier: bool,
     },
     /// Somebody who is no contact wrote. Their message waits here until they are added.
@@ -217,8 +221,10 @@ pub enum Event {
         /// When they say they sent it, in milliseconds since 1970.
         sent_at_ms: u64,
         /// Whether messages before it are missing.
+        #[serde(default)]
         order: Order,
         /// Whether it was written before this installation was made.
+        #[serde(default)]
         earlier: bool,
     },
     /// Something that a later version of the application kept here.

@@ -20,7 +20,7 @@ use crate::event::{Event, MessageState, Peer};
 const MAX_QUARANTINED_FRAMES: u32 = 1_000;
 const MAX_QUARANTINED_BYTES: u64 = 16 << 20;
 /// A duplicate makes its receipt be sent again, at most this often.
-const RECEIPT_AGAIN_AFTER_MS: u64 = 60_000;
+pub(super) const RECEIPT_AGAIN_AFTER_MS: u64 = 60_000;
 
 /// What came off the broker, and what is to be kept of it.
 pub(crate) enum Frame {
@@ -52,6 +52,8 @@ pub(crate) struct Incoming {
 pub(crate) enum Stored {
     /// It is here, now or already.
     Kept,
+    /// It is here as it came, for a later version.
+    PutAside,
     /// It is none of ours to keep.
     Dropped,
 }
@@ -70,7 +72,15 @@ impl Store {
         frames: Vec<Frame>,
         now_ms: u64,
     ) -> Result<Vec<Stored>, StoreError> {
-        self.transact(move |db| frames.into_iter().map(|frame| dispose(db, &own, frame, now_ms)).collect()).await
+        self.transact(move |db| {
+            let stored = frames.into_iter().map(|frame| dispose(db, &own, frame, now_ms));
+            let stored = stored.collect::<Result<Vec<_>, StoreError>>()?;
+            if stored.contains(&Stored::PutAside) {
+                make_room_in_quarantine(db)?;
+            }
+            Ok(stored)
+        })
+        .await
     }
 
     /// Lists the frames that were put aside after `after`, a few at a time, unless this version of the application has
@@ -131,8 +141,9 @@ fn dispose(db: &Connection, own: &PrimaryKey, frame: Frame, now_ms: u64) -> Resu
             }
         }
     };
-    quarantine(db, &wire, &reason, now_ms)?;
-    Ok(Stored::Kept)
+    db.prepare_cached("INSERT INTO quarantine (reason, stored_at_ms, frame) VALUES (?1, ?2, ?3)")?
+        .execute((reason, now_ms, &*wire))?;
+    Ok(Stored::PutAside)
 }
 
 fn take(db: &Connection, own: &PrimaryKey, incoming: &Incoming, now_ms: u64) -> Result<Stored, StoreError> {
@@ -142,10 +153,8 @@ fn take(db: &Connection, own: &PrimaryKey, incoming: &Incoming, now_ms: u64) -> 
     }
 }
 
-/// Keeps a frame that this version can't read, for a later one. The oldest make room.
-fn quarantine(db: &Connection, wire: &[u8], reason: &str, now_ms: u64) -> Result<(), StoreError> {
-    db.prepare_cached("INSERT INTO quarantine (reason, stored_at_ms, frame) VALUES (?1, ?2, ?3)")?
-        .execute((reason, now_ms, wire))?;
+/// Drops the oldest frames above what is kept for a later version. It looks at all of them, so once for many is enough.
+fn make_room_in_quarantine(db: &Connection) -> Result<(), StoreError> {
     db.prepare_cached(
         "DELETE FROM quarantine WHERE row IN (
             SELECT row FROM (

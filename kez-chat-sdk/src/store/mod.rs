@@ -6,7 +6,11 @@
 mod account;
 mod announce;
 mod chains;
+#[cfg(test)]
+mod conformance;
 mod contacts;
+#[cfg(test)]
+mod damage;
 mod events;
 mod inbox;
 mod outbox;
@@ -17,11 +21,11 @@ mod shares;
 mod thread;
 mod unsent;
 
-use std::{path::Path, sync::Arc};
+use std::{fs, io, path::Path, sync::Arc};
 
 use hkdf::Hkdf;
 use kez_core::identity::SecretKey;
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use sha2::Sha256;
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
@@ -57,15 +61,23 @@ pub enum StoreError {
     /// A row does not hold what this application writes.
     #[error("the account's database holds something unexpected: {0}; restore it from a backup")]
     Damaged(String),
+    /// A part of the file is not as it was written.
+    #[error(
+        "the account's database is damaged on the disk ({0}); restore it from a backup or recover into a new home, and check the disk"
+    )]
+    Corrupt(#[source] rusqlite::Error),
     /// The database refused.
     #[error("the account's database refused ({0}); check the disk")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(#[source] rusqlite::Error),
+    /// There can't be a new file.
+    #[error("the account's database can't be made ({0}); check the disk")]
+    NotMade(#[source] io::Error),
     /// What was to be kept could not be written to the disk.
     #[error("the account's database could not be written ({0}); check the disk, then try again")]
     NotCommitted(#[source] Arc<rusqlite::Error>),
     /// The system gives us no thread.
     #[error("the account's database can't be opened: {0}; close something and try again")]
-    NoThread(std::io::Error),
+    NoThread(io::Error),
     /// The store's thread has ended.
     #[error("the account was closed")]
     Closed,
@@ -78,8 +90,8 @@ impl StoreError {
         match self {
             Self::NotOurs => "StoreNotOurs",
             Self::TooNew { .. } => "StoreTooNew",
-            Self::Damaged(_) => "StoreDamaged",
-            Self::Sqlite(_) | Self::NotCommitted(_) | Self::NoThread(_) => "StoreFailed",
+            Self::Damaged(_) | Self::Corrupt(_) => "StoreDamaged",
+            Self::Sqlite(_) | Self::NotMade(_) | Self::NotCommitted(_) | Self::NoThread(_) => "StoreFailed",
             Self::Closed => "Closed",
         }
     }
@@ -87,6 +99,15 @@ impl StoreError {
     /// Wraps what a stored value's parser said.
     pub(crate) fn damaged(error: impl std::fmt::Display) -> Self {
         Self::Damaged(error.to_string())
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(error),
+            _ => Self::Sqlite(error),
+        }
     }
 }
 
@@ -188,22 +209,61 @@ fn database_key(key: &SecretKey) -> Zeroizing<String> {
 }
 
 fn open(path: &Path, key: &str) -> Result<Connection, StoreError> {
-    let mut connection = Connection::open(path)?;
+    if !path.exists() {
+        create(path, key)?;
+    }
+    let connection = unlock(path, key)?;
+    if schema::version(&connection)? == 0 {
+        return Err(StoreError::damaged("it is empty"));
+    }
+    set_up(connection)
+}
+
+/// Makes a file whole before it gets its name: one that is there and holds nothing has lost it.
+fn create(path: &Path, key: &str) -> Result<(), StoreError> {
+    let unfinished = path.with_extension("new");
+    for leftover in ["new", "new-wal", "new-shm"] {
+        match fs::remove_file(path.with_extension(leftover)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(StoreError::NotMade(error)),
+            _ => {}
+        }
+    }
+    let connection = set_up(unlock(&unfinished, key)?)?;
+    // Leaves one file, all on disk.
+    connection.close().map_err(|(_, error)| error)?;
+    rename_durably(&unfinished, path).map_err(StoreError::NotMade)
+}
+
+fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    #[cfg(unix)]
+    if let Some(dir) = to.parent() {
+        fs::File::open(if dir.as_os_str().is_empty() { Path::new(".") } else { dir })?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn unlock(path: &Path, key: &str) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path)?;
     // A file that does not open is a typed error of ours; SQLCipher would also print to standard error.
     connection.pragma_update(None, "cipher_log_level", "NONE")?;
     connection.pragma_update(None, "key", key)?;
     // The first read is what finds out whether the key fits.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(|error| {
         match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => StoreError::NotOurs,
+            Some(ErrorCode::NotADatabase) => StoreError::NotOurs,
             _ => error.into(),
         }
     })?;
+    Ok(connection)
+}
+
+fn set_up(mut connection: Connection) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.set_prepared_statement_cache_capacity(64);
-    schema::migrate(&mut connection)?;
+    schema::migrate(&mut connection, schema::KNOWN)?;
     Ok(connection)
 }
 
@@ -227,14 +287,14 @@ mod tests {
             .await
             .unwrap();
         drop(store);
-        for entry in std::fs::read_dir(dir.path()).unwrap() {
-            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        for entry in fs::read_dir(dir.path()).unwrap() {
+            let bytes = fs::read(entry.unwrap().path()).unwrap();
             assert!(!bytes.windows(6).any(|window| window == b"MARKER" || window == b"SQLite"));
         }
         assert!(Store::open(&path, &key).await.is_ok());
         let other = Store::open(&path, &SecretKey::from_seed([2; 32])).await;
         assert!(matches!(other, Err(StoreError::NotOurs)), "{other:?}");
-        std::fs::write(&path, b"not a database at all, but long enough to look at").unwrap();
+        fs::write(&path, b"not a database at all, but long enough to look at").unwrap();
         assert!(matches!(Store::open(&path, &key).await, Err(StoreError::NotOurs)));
         assert!(path.exists(), "a damaged file is never wiped");
     }

@@ -169,13 +169,21 @@ const MIGRATIONS: &[&str] = &[
      ALTER TABLE account ADD COLUMN chain_pin BLOB; -- where the published part of the own chain ends",
 ];
 
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
-    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found > known {
-        return Err(StoreError::TooNew { found, known });
+/// The version that this application writes.
+pub(super) const KNOWN: u32 = MIGRATIONS.len() as u32;
+
+/// Returns how many steps a file has seen; 0 for one that holds nothing.
+pub(super) fn version(connection: &Connection) -> Result<u32, StoreError> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+/// Takes the steps up to a version that a file has not seen.
+pub(super) fn migrate(connection: &mut Connection, wanted: u32) -> Result<(), StoreError> {
+    let found = version(connection)?;
+    if found > KNOWN {
+        return Err(StoreError::TooNew { found, known: KNOWN });
     }
-    for (version, step) in (1u32..).zip(MIGRATIONS).skip(found as usize) {
+    for (version, step) in (1..=wanted).zip(MIGRATIONS).skip(found as usize) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(step)?;
         transaction.pragma_update(None, "user_version", version)?;

@@ -27,6 +27,8 @@ mod mobile;
 #[cfg(target_os = "linux")]
 mod namespace;
 mod operator;
+mod order;
+mod outbox;
 mod own_chain;
 mod people;
 mod poison;
