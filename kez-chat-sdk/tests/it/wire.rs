@@ -123,8 +123,12 @@ async fn carry(client: TcpStream, target: SocketAddr, modes: watch::Receiver<Mod
 async fn one_way(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut modes: watch::Receiver<Mode>) -> Option<()> {
     let mut bytes = vec![0; 64 << 10];
     loop {
-        let length = from.read(&mut bytes).await.ok().filter(|length| *length > 0)?;
+        let length = from.read(&mut bytes).await.unwrap_or(0);
+        // An end does not arrive either.
         let mode = *modes.wait_for(|mode| *mode != Mode::Stuck).await.ok()?;
+        if length == 0 {
+            return None;
+        }
         if let Mode::Slow(delay) = mode {
             tokio::time::sleep(delay).await;
         }
