@@ -16,9 +16,10 @@ use std::{
 use kez_chat_sdk::{Client, MessageState, OfflineCause};
 use kez_testbed::Testbed;
 use serde_json::json;
+use tokio::net::TcpListener;
 
 use crate::{
-    front::Front,
+    front::{Front, address_of, move_home},
     people::{PATIENCE, next, offline, online, text_of, two_friends},
     wire::{Mode, Wire},
 };
@@ -101,6 +102,27 @@ async fn a_slow_network_slows_and_a_stuck_one_is_given_up() {
     wire.set(Mode::Open);
     recovers(&a, &b).await;
     front.shutdown().await;
+    testbed.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_that_takes_a_request_and_never_answers_is_given_up() {
+    let mut testbed = Testbed::start().await.unwrap();
+    let ((alice, a), (_bob, b)) = two_friends(&testbed).await;
+    online(&b).await;
+    a.shutdown().await;
+    let home = move_home(&mut testbed, |_| ()).await;
+    let listener = TcpListener::bind(address_of(&testbed)).await.unwrap();
+    let wire = Wire::from(listener, &home.local_addr().to_string());
+    wire.set(Mode::Stuck);
+    let begun = Instant::now();
+    let a = alice.open().await;
+    let cause = offline(&a, "HomeUnreachable").await;
+    assert!(cause.to_string().contains("timed out"), "{cause}");
+    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+    wire.set(Mode::Open);
+    recovers(&a, &b).await;
+    home.shutdown().await;
     testbed.shutdown().await.unwrap();
 }
 

@@ -1,8 +1,8 @@
 //! A lost device: the words bring the account back, and whatever else had it stops.
 
 use kez_chat_sdk::{
-    AccountError, Client, ConnectionState, HomeUrl, MessageState, Roots, handle::Handle, identity::SecretKey,
-    mnemonic::Mnemonic, recover_account, sigchain::Op,
+    AccountError, Client, ConnectionState, HomeUrl, MessageState, Roots, SyncOutcome, handle::Handle,
+    identity::SecretKey, mnemonic::Mnemonic, recover_account, sigchain::Op,
 };
 use kez_testbed::Testbed;
 
@@ -66,6 +66,7 @@ async fn an_installation_that_was_replaced_finds_out_and_only_reads() {
     until(&old, |state| *state == ConnectionState::SignedInElsewhere).await;
     let refused = old.conversation(b.primary()).send_text("me too").await.unwrap_err();
     assert_eq!(refused.code(), "SignedInElsewhere");
+    assert_eq!(old.sync_once(PATIENCE).await.unwrap().outcome, SyncOutcome::NotHere);
     old.shutdown().await;
 
     // It knows after a restart too, though nobody tells it now, and what it had is there.

@@ -1,4 +1,4 @@
-//! A stretch of network between a client and a broker, which can be slow, stuck, or cut.
+//! A stretch of network before a server, which can be slow, stuck, or cut.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -48,13 +48,13 @@ pub(crate) struct Carried {
 }
 
 impl Wire {
-    /// Lays a wire to a broker by its `nats://` URL.
-    pub(crate) async fn to(nats_url: &str) -> Self {
-        Self::from(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap(), nats_url)
+    /// Lays a wire to a server, by its address or URL.
+    pub(crate) async fn to(server: &str) -> Self {
+        Self::from(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap(), server)
     }
 
-    pub(crate) fn from(listener: TcpListener, nats_url: &str) -> Self {
-        let target = nats_url.rsplit('/').next().unwrap().parse().unwrap();
+    pub(crate) fn from(listener: TcpListener, server: &str) -> Self {
+        let target = server.rsplit('/').next().unwrap().parse().unwrap();
         let address = listener.local_addr().unwrap();
         let (mode, modes) = watch::channel(Mode::Open);
         let (count, carried) = watch::channel(Carried::default());
@@ -123,8 +123,12 @@ async fn carry(client: TcpStream, target: SocketAddr, modes: watch::Receiver<Mod
 async fn one_way(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut modes: watch::Receiver<Mode>) -> Option<()> {
     let mut bytes = vec![0; 64 << 10];
     loop {
-        let length = from.read(&mut bytes).await.ok().filter(|length| *length > 0)?;
+        let length = from.read(&mut bytes).await.unwrap_or(0);
+        // An end does not arrive either.
         let mode = *modes.wait_for(|mode| *mode != Mode::Stuck).await.ok()?;
+        if length == 0 {
+            return None;
+        }
         if let Mode::Slow(delay) = mode {
             tokio::time::sleep(delay).await;
         }
