@@ -80,8 +80,8 @@ pub(crate) struct Arrival {
 }
 
 enum Client {
-    Kez(Kez),
-    Harness(Box<Harness>),
+    Kez(Box<Kez>),
+    Harness(Harness),
 }
 
 impl Client {
@@ -110,11 +110,11 @@ pub(crate) async fn serve(options: Options) {
     let start = Instant::now();
     let (handle, primary) = (person.handle.to_string(), person.key.primary().to_string());
     let client = match options.kind {
-        Kind::Kez => Client::Kez(Kez::open(&person, teller).await),
+        Kind::Kez => Client::Kez(Box::new(Kez::open(&person, teller).await)),
         Kind::Harness | Kind::Raw => {
             let protection = (options.kind == Kind::Harness).then(|| Protection::new(&options.folder));
             let harness = Harness::connect(person, protection, &options.nats_url, &options.server_key, teller);
-            Client::Harness(Box::new(harness.await))
+            Client::Harness(harness.await)
         }
     };
     control.say(&Report::Online { handle, primary, opening: start.elapsed() }).await;

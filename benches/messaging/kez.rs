@@ -2,15 +2,16 @@
 
 use std::sync::OnceLock;
 
-use kez_chat_sdk::{
-    Client, ClientError, ConnectionState, Event, EventId, MessageState, PendingEvent, identity::PrimaryKey,
-};
+use kez_chat_sdk::{Client, ConnectionState, Event, MessageState, identity::PrimaryKey};
 
 use crate::{
     agent::{Arrival, Teller},
     control::now_ns,
     person::Person,
 };
+
+/// How many events the application takes together at most.
+const TOGETHER: usize = 256;
 
 pub(crate) struct Kez {
     client: Client,
@@ -42,10 +43,10 @@ impl Kez {
 
 /// Is the application, until the client closes.
 async fn handle_events(client: Client, teller: Teller) {
-    while let Ok(events) = next_events(&client).await {
+    while let Ok(events) = client.next_events(TOGETHER).await {
         let given_ns = now_ns();
         let ids: Vec<_> = events.iter().map(|pending| pending.id).collect();
-        if handled(&client, &ids).await.is_err() {
+        if client.handled_all(&ids).await.is_err() {
             return;
         }
         for pending in events {
@@ -56,19 +57,10 @@ async fn handle_events(client: Client, teller: Teller) {
                 Event::MessageState { state: MessageState::Delivered, .. } => {
                     teller.confirmed.send_modify(|confirmed| *confirmed += 1);
                 }
+                // On its way: the inbox was full for a while.
+                Event::MessageState { .. } => {}
                 other => panic!("an event that nobody expects: {other:?}"),
             }
         }
     }
-}
-
-async fn next_events(client: &Client) -> Result<Vec<PendingEvent>, ClientError> {
-    Ok(vec![client.next_event().await?])
-}
-
-async fn handled(client: &Client, ids: &[EventId]) -> Result<(), ClientError> {
-    for id in ids {
-        client.handled(*id).await?;
-    }
-    Ok(())
 }

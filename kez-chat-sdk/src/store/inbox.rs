@@ -20,7 +20,7 @@ use crate::event::{Event, MessageState, Peer};
 const MAX_QUARANTINED_FRAMES: u32 = 1_000;
 const MAX_QUARANTINED_BYTES: u64 = 16 << 20;
 /// A duplicate makes its receipt be sent again, at most this often.
-const RECEIPT_AGAIN_AFTER_MS: u64 = 60_000;
+pub(super) const RECEIPT_AGAIN_AFTER_MS: u64 = 60_000;
 
 /// What came off the broker, and what is to be kept of it.
 pub(crate) enum Frame {

@@ -16,6 +16,7 @@ use super::{
     Store, StoreError,
     announce::{decode, received},
     contacts, events,
+    inbox::RECEIPT_AGAIN_AFTER_MS,
 };
 use crate::{
     conversation::{OutboxEntry, SendError, check_sendable},
@@ -327,8 +328,14 @@ impl Store {
     }
 }
 
-/// Queues every message without a receipt again.
+/// Queues every message without a receipt again. The broker has lost receipts of ours too: whatever comes again is
+/// confirmed again at once.
 pub(super) fn resend_all(db: &Connection) -> Result<bool, StoreError> {
+    db.execute(
+        "UPDATE messages SET receipt_at_ms = 0
+         WHERE receipt_at_ms > (SELECT max(receipt_at_ms) FROM messages) - ?1",
+        [RECEIPT_AGAIN_AFTER_MS],
+    )?;
     Ok(db.execute("UPDATE outbox SET sent = 0 WHERE sent = 1", [])? > 0)
 }
 
@@ -483,7 +490,10 @@ mod tests {
     use kez_core::{handle::Policy, identity::SecretKey};
 
     use super::*;
-    use crate::event::PendingEvent;
+    use crate::{
+        event::PendingEvent,
+        store::{Frame, Incoming},
+    };
 
     const HOUR_MS: u64 = 3_600_000;
 
@@ -610,6 +620,42 @@ mod tests {
         assert_eq!(send_all(&store, 9_000_000).await, 0, "once is enough");
         assert!(store.resend_all().await.unwrap(), "but for a broker that lost it");
         assert_eq!(send_all(&store, 9_000_000).await, 1);
+    }
+
+    /// Its sender sends the message again at once, and would otherwise not learn for a day that it arrived.
+    #[tokio::test]
+    async fn a_receipt_that_the_broker_lost_is_made_good_when_its_message_comes_again() {
+        let (_dir, store) = store(None).await;
+        let draft = draft("can you hear me?", true);
+        let payload = Payload {
+            id: draft.id,
+            install: draft.install,
+            seq: 1,
+            sent_at_ms: 1,
+            from: None,
+            to: None,
+            content: draft.content,
+            own_head: None,
+            peer_head: None,
+            reply_to: None,
+        };
+        let arrives = async |now_ms: u64| {
+            let (bytes, wire) = (payload.encode().unwrap(), bytes::Bytes::new());
+            let message = Incoming { author: bob(), payload: payload.clone(), bytes, wire, misaddressed: false };
+            store.receive(own(), vec![Frame::Message(message.into())], now_ms).await.unwrap();
+            let due = store.receipts_due(9).await.unwrap();
+            if let Some((to, ids)) = &due {
+                let receipt = Payload { id: MessageId(rand::random()), ..payload.clone() };
+                store.queue_receipt(*to, ids.clone(), receipt, rand::random()).await.unwrap();
+            }
+            due.is_some()
+        };
+        assert!(arrives(1_000_000).await);
+        assert!(!arrives(1_059_999).await, "a receipt is on its way");
+        store.resend_all().await.unwrap();
+        assert!(arrives(1_059_999).await, "the broker has lost it");
+        assert!(!arrives(1_060_001).await);
+        assert!(arrives(1_119_999).await);
     }
 
     #[tokio::test]

@@ -20,6 +20,8 @@ mod keyring;
 mod kills;
 mod messages;
 mod operator;
+mod order;
+mod outbox;
 mod own_chain;
 mod people;
 mod poison;

@@ -106,7 +106,8 @@ pub(super) fn payload(from: u8, id: [u8; 16], seq: u64, content: Content) -> Pay
 
 pub(super) fn frame(from: u8, payload: Payload) -> Frame {
     let bytes = payload.encode().unwrap();
-    Frame::Message(Box::new(Incoming { author: person(from), payload, bytes, wire: Bytes::new(), misaddressed: false }))
+    let author = person(from);
+    Frame::Message(Incoming { author, payload, bytes, wire: Bytes::new(), misaddressed: false }.into())
 }
 
 /// The text of that number from somebody.
