@@ -5,11 +5,16 @@
 //! the client promises is on disk before the call returns: a message that was accepted for sending is sent, now or when
 //! the network is back, and an event is given out until the application says that it handled it.
 //!
-//! ```no_run
+//! ```
 //! use std::sync::Arc;
 //! use kez_chat_sdk::{Client, Event, Passphrase, PassphraseFile};
 //!
-//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let stage = Stage::set().await;
+//! # stage.register("alice").await;
+//! # stage.echo("bob").await;
 //! let key_store = PassphraseFile::new("alice/seed.age", Passphrase::new("correct horse".into()));
 //! let client = Client::open("alice", Arc::new(key_store)).await?;
 //! let bob = client.contacts().add("@bob").await?;
@@ -18,9 +23,14 @@
 //!     let pending = client.next_event().await?;
 //!     if let Event::Message { from, text, .. } = &pending.event {
 //!         println!("{from}: {text}");
+//! #       assert_eq!(text, "hello");
+//! #       break;
 //!     }
 //!     client.handled(pending.id).await?;
 //! }
+//! # client.shutdown().await;
+//! # stage.strike().await;
+//! # Ok(())
 //! # }
 //! ```
 //!

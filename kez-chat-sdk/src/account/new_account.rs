@@ -70,17 +70,23 @@ impl BegunAccount {
 /// It can only become an account by way of a [`BackedUpAccount`], which has what registers: no application can skip the
 /// backup by accident.
 ///
-/// ```no_run
+/// ```
 /// use std::{path::Path, sync::Arc};
 /// use kez_chat_sdk::{HomeUrl, NewAccount, Passphrase, PassphraseFile, resolve_handle};
 ///
-/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let stage = Stage::set().await;
+/// # let home_url = stage.home_url();
 /// let key_store = PassphraseFile::new("bot/seed.age", Passphrase::new("correct horse".into()));
 /// let begun = NewAccount::begin("bot", Arc::new(key_store)).await?;
 /// let account = begun.with_backup_file(Path::new("bot-backup.txt")).await?;
-/// let handle = resolve_handle("bot-1", Some(&HomeUrl::parse("https://kez.lat")?))?;
+/// // Such as https://kez.lat
+/// let handle = resolve_handle("bot-1", Some(&HomeUrl::parse(&home_url)?))?;
 /// let registered = account.register(&handle, |step| println!("{step}")).await?;
 /// println!("{} is {}", registered.handle, registered.primary);
+/// # stage.strike().await;
 /// # Ok(())
 /// # }
 /// ```

@@ -30,16 +30,23 @@ use crate::{
 /// [`Client::open`](crate::Client::open). What was sent before is marked as earlier when it arrives here; contacts and
 /// conversations were on the lost device.
 ///
-/// ```no_run
+/// ```
 /// use std::sync::Arc;
 /// use kez_chat_sdk::{HomeUrl, Passphrase, PassphraseFile, Roots, mnemonic::Mnemonic, recover_account};
 ///
-/// # async fn run(typed: &str) -> Result<(), Box<dyn std::error::Error>> {
-/// let key_store = PassphraseFile::new("alice/seed.age", Passphrase::new("correct horse".into()));
-/// let words = Mnemonic::parse(typed)?;
-/// let server = HomeUrl::parse("https://kez.lat")?;
-/// let account = recover_account("alice", Arc::new(key_store), &words, &server, &Roots::system()).await?;
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let stage = Stage::set().await;
+/// # let home_url = stage.home_url();
+/// # let typed = stage.register("alice").await;
+/// let key_store = PassphraseFile::new("new-phone/seed.age", Passphrase::new("correct horse".into()));
+/// let words = Mnemonic::parse(&typed)?;
+/// // Such as https://kez.lat
+/// let server = HomeUrl::parse(&home_url)?;
+/// let account = recover_account("new-phone", Arc::new(key_store), &words, &server, &Roots::system()).await?;
 /// println!("welcome back, {}", account.handle);
+/// # stage.strike().await;
 /// # Ok(())
 /// # }
 /// ```

@@ -39,7 +39,7 @@ pub enum FilesError {
     #[error("{peer} is away and can't be reached now; fetch it when they are back online")]
     Waiting {
         /// Who has the file.
-        peer: Peer,
+        peer: Box<Peer>,
         /// What happened.
         source: TransferError,
     },
@@ -233,7 +233,9 @@ impl<'a> Files<'a> {
             };
             let fetched = node.fetch(offer.from.primary, &offer.share.addresses, entry, to_dir, report).await;
             paths.push(fetched.map_err(|error| match error {
-                source @ TransferError::Unreachable { .. } => FilesError::Waiting { peer: offer.from.clone(), source },
+                source @ TransferError::Unreachable { .. } => {
+                    FilesError::Waiting { peer: offer.from.clone().into(), source }
+                }
                 other => other.into(),
             })?);
         }

@@ -125,10 +125,11 @@ impl Leak {
             Value::Words(words) => (self.write)(words.join(" ").as_bytes()),
         };
         let text = || std::str::from_utf8(&bytes).unwrap();
+        let line = [&bytes[..], b"\n"].concat();
         match self.way {
             Way::Log => tracing::trace!(target: "control", said = text()),
-            Way::Stdout => writeln!(io::stdout(), "{}", text()).unwrap(),
-            Way::Stderr => writeln!(io::stderr(), "{}", text()).unwrap(),
+            Way::Stdout => io::stdout().write_all(&line).unwrap(),
+            Way::Stderr => io::stderr().write_all(&line).unwrap(),
             Way::FileInHome(name) => fs::write(life.folder.homes().join("alice").join(name), &bytes).unwrap(),
             Way::PlainDatabase => {
                 for (name, key) in [("alice", life.alice.load()), ("bob", life.bob.load())] {
