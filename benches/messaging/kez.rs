@@ -23,7 +23,7 @@ impl Kez {
     pub(crate) async fn open(person: &Person, teller: Teller) -> Self {
         let client = Client::open(person.home(), person.key_store()).await.unwrap();
         tokio::spawn(handle_events(client.clone(), teller));
-        client.connection().wait_for(|state| *state == ConnectionState::Online).await.unwrap();
+        client.connection().until(|state| *state == ConnectionState::Online).await.unwrap();
         Self { client, peer: OnceLock::new() }
     }
 

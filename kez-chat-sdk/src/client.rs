@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use kez_core::{handle::Handle, identity::PrimaryKey, payload::MessageId};
 use thiserror::Error;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -19,12 +19,13 @@ use crate::{
     event::{EventId, MessageState, PendingEvent},
     home_dir::{HomeDir, HomeDirError},
     key_store::{KeyStore, KeyStoreError},
-    link::{ConnectionState, Link},
+    link::{Connection, Link},
     net::{HomeClient, HomeUrl, Http, SigchainClient},
     peers::Peers,
     session,
     shared::Shared,
     store::{Store, StoreError},
+    sync::{self, SyncReport},
 };
 
 /// Says why a client could not be opened, or can't go on.
@@ -122,18 +123,19 @@ impl Client {
         let own_handles = own_chain.state().past_handles().cloned().chain([handle.clone()]).collect();
         let standing = Standing::of(own_chain.state(), row.install, row.leaving);
         let stop = CancellationToken::new();
+        let http = Http::new(policy, &config.roots);
         let shared = Arc::new(Shared {
             own_handles,
             peers: Peers::default(),
             sigchain_url: SigchainClient::chain_url(&base, &key.primary()),
-            home: HomeClient::new(handle.home(), policy),
+            home: HomeClient::new(handle.home(), http.clone()),
             adding: tokio::sync::Mutex::default(),
-            http: Http::new(policy),
+            http,
+            link: Link::new(config.suspended),
             config,
             install: row.install,
             born_at_ms: row.born_at_ms,
             own: OwnStanding::new(standing),
-            link: Link::default(),
             stop: stop.clone(),
             #[cfg(feature = "files")]
             node: crate::files::slot::NodeSlot::default(),
@@ -194,8 +196,49 @@ impl Client {
 
     /// Watches whether we are connected.
     #[must_use]
-    pub fn connection(&self) -> watch::Receiver<ConnectionState> {
+    pub fn connection(&self) -> Connection {
         self.shared.link.connection()
+    }
+
+    /// Leaves the broker, stops serving files, and stays away until [`resume`](Self::resume): for an application that is
+    /// put into the background. Nothing of the connection is left when this returns, neither a socket nor a timer. What
+    /// is sent meanwhile waits; what others send waits at the home.
+    ///
+    /// It takes a few seconds at most: what is owed to others is still sent. It may be dropped; the client is suspended
+    /// all the same. A [visit](Self::sync_once) that is under way is waited for.
+    pub async fn suspend(&self) {
+        self.shared.link.set_suspended(true);
+        self.shared.link.until_suspended().await;
+    }
+
+    /// Connects again after [`suspend`](Self::suspend), at once.
+    pub fn resume(&self) {
+        self.shared.link.set_suspended(false);
+    }
+
+    /// Makes the connection anew, at once: for when the system says that the network is back, or is another one. A
+    /// connection that there is may belong to the old network; it is left. Does nothing to a suspended client.
+    pub fn reconnect_now(&self) {
+        self.shared.link.reconnect_now();
+    }
+
+    /// Visits the home once: connects, sends what is due, receives what waits, sends the receipts for it, and leaves, all
+    /// `within` the time that the system grants. Phones let an application do so from time to time, or on a push message.
+    ///
+    /// The client is suspended before and after, so an application that is started for a visit opens it
+    /// [suspended](ClientBuilder::suspended). Events are given out as always. On a client that is not suspended this
+    /// waits until there is nothing to do, and leaves the connection as it is.
+    ///
+    /// A broker does not say when an inbox is empty. It is taken for empty when nothing has come for a second, or for as
+    /// long as the login took, if that was longer. What the broker had handed to an earlier connection that broke comes
+    /// again within half a minute, so perhaps not before the next visit.
+    ///
+    /// It may be dropped: the client is left suspended, and nothing is lost.
+    ///
+    /// # Errors
+    /// [`ClientError::Store`]. That there is no connection is no error: the report says so.
+    pub async fn sync_once(&self, within: Duration) -> Result<SyncReport, ClientError> {
+        sync::once(&self.shared, within).await
     }
 
     /// Waits until a message of ours has come at least as far as `state`, or `timeout` is over; returns how far it

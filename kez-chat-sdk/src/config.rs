@@ -6,6 +6,7 @@ use crate::{
     client::{Client, ClientError},
     clock::Clock,
     key_store::KeyStore,
+    net::Roots,
 };
 
 /// The settings of an open account.
@@ -13,11 +14,20 @@ use crate::{
 pub(crate) struct Config {
     pub(crate) clock: Clock,
     pub(crate) gap_wait: Duration,
+    pub(crate) keep_alive: Duration,
+    pub(crate) roots: Roots,
+    pub(crate) suspended: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { clock: Clock::system(), gap_wait: Duration::from_secs(60) }
+        Self {
+            clock: Clock::system(),
+            gap_wait: Duration::from_secs(60),
+            keep_alive: Duration::from_secs(30),
+            roots: Roots::system(),
+            suspended: false,
+        }
     }
 }
 
@@ -27,6 +37,9 @@ impl Default for Config {
 /// |---|---|---|
 /// | [`clock`](Self::clock) | the machine's | where the time comes from |
 /// | [`gap_wait`](Self::gap_wait) | 60 s | how long, while connected, messages wait for earlier ones of the same sender |
+/// | [`keep_alive`](Self::keep_alive) | 30 s | how often a silent connection is probed |
+/// | [`roots`](Self::roots) | the system's | whose certificates servers may show |
+/// | [`suspended`](Self::suspended) | no | whether it is opened without a connection |
 #[derive(Clone)]
 pub struct ClientBuilder {
     home_dir: PathBuf,
@@ -51,6 +64,29 @@ impl ClientBuilder {
     #[must_use]
     pub fn gap_wait(mut self, wait: Duration) -> Self {
         self.config.gap_wait = wait;
+        self
+    }
+
+    /// Sets how often a connection on which nothing comes is probed. One that is dead without saying so, as when a cable is
+    /// cut, is noticed within three times as long. At least a second.
+    #[must_use]
+    pub fn keep_alive(mut self, every: Duration) -> Self {
+        self.config.keep_alive = every.max(Duration::from_secs(1));
+        self
+    }
+
+    /// Sets the certificate authorities that servers may have their certificates from.
+    #[must_use]
+    pub fn roots(mut self, roots: Roots) -> Self {
+        self.config.roots = roots;
+        self
+    }
+
+    /// Opens the account [suspended](Client::suspend): nothing is dialled until [`Client::resume`] or
+    /// [`Client::sync_once`].
+    #[must_use]
+    pub fn suspended(mut self) -> Self {
+        self.config.suspended = true;
         self
     }
 

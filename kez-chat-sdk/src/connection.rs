@@ -1,6 +1,7 @@
 //! One connection to the home's broker (`docs/PROTOCOL.md` §5).
 
 use std::{
+    error::Error as StdError,
     future,
     sync::{
         Arc,
@@ -9,31 +10,51 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Auth, AuthError, ConnectOptions, Event as NatsEvent, ServerError, Subscriber};
+use async_nats::{
+    Auth, AuthError, ConnectError, ConnectErrorKind, ConnectOptions, Event as NatsEvent, ServerError, Subscriber,
+};
 use kez_core::{
     broker::{Day, LoginNonce, Route, subject},
+    handle::Home,
     identity::{PrimaryKey, SecretKey, Statement},
 };
+use rand::seq::SliceRandom;
 use thiserror::Error;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
 
 use crate::{
     account::{AccountError, own_chain},
     denial::{Denial, UnderWay},
-    net::{Info, NetError, check_broker_url},
+    net::{Info, Membership, NetError, check_broker_url, host_of, is_about_tls},
+    offline::{OfflineCause, Refusal, with_sources},
     shared::Shared,
     store::StoreError,
 };
 
+/// How long dialling one broker may take, from finding its addresses to being let in. The library limits only the part
+/// after the name was found, and for each address anew.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many of the brokers that a home lists are dialled.
+const MAX_BROKERS: usize = 16;
+/// No inbox is taken for empty sooner than this after the last frame, nor later than that.
+const SHORTEST_QUIET: Duration = Duration::from_secs(1);
+const LONGEST_QUIET: Duration = Duration::from_secs(10);
 
 /// Why a session could not be made, or ended.
 #[derive(Debug, Error)]
 pub(crate) enum SessionError {
     #[error(transparent)]
     Home(#[from] NetError),
-    #[error("the broker can't be reached or refused us: {0}")]
-    Connect(#[from] async_nats::ConnectError),
+    #[error("the broker {host} can't be reached")]
+    Broker { host: String, source: Box<dyn StdError + Send + Sync> },
+    #[error("the broker refused us, and the home knows us")]
+    LoginUnavailable(#[source] Box<dyn StdError + Send + Sync>),
+    #[error("the broker refused us, and so does the home")]
+    Refused(#[source] Refusal),
     #[error("the broker did not accept the subscription: {0}")]
     Subscribe(#[from] async_nats::SubscribeError),
     #[error("the connection to the broker was lost")]
@@ -48,11 +69,56 @@ pub(crate) enum SessionError {
     Store(#[from] StoreError),
 }
 
+impl SessionError {
+    /// Returns what an application is told.
+    pub(crate) fn cause(&self, home: &Home) -> OfflineCause {
+        let home = home.to_string();
+        match self {
+            Self::Home(NetError::WrongHome { asked, found }) => {
+                OfflineCause::WrongHome { asked: asked.clone(), found: found.clone() }
+            }
+            Self::Home(NetError::Forbidden { url, why }) => {
+                OfflineCause::ForbiddenAddress { url: url.clone(), why: (*why).to_owned() }
+            }
+            Self::Home(NetError::Unreachable { host, source }) if is_about_tls(source) => {
+                OfflineCause::TlsFailed { host: host.clone(), detail: with_sources(source) }
+            }
+            Self::Home(NetError::Unreachable { source, .. }) => {
+                OfflineCause::HomeUnreachable { home, detail: with_sources(source) }
+            }
+            // Only a broker's name is looked up by itself.
+            Self::Home(NetError::NoAddress { host, source }) => {
+                OfflineCause::BrokerUnreachable { host: host.clone(), detail: source.to_string() }
+            }
+            Self::Home(error @ (NetError::Refused { .. } | NetError::BadAnswer { .. })) => {
+                OfflineCause::HomeFailing { home, detail: with_sources(error) }
+            }
+            Self::Broker { host, source } => {
+                let (host, detail) = (host.clone(), with_sources(&**source));
+                if is_about_tls(&**source) {
+                    OfflineCause::TlsFailed { host, detail }
+                } else {
+                    OfflineCause::BrokerUnreachable { host, detail }
+                }
+            }
+            Self::LoginUnavailable(_) => OfflineCause::LoginUnavailable,
+            Self::Refused(refusal) => OfflineCause::Refused(*refusal),
+            Self::Subscribe(_) | Self::Lost => OfflineCause::ConnectionLost,
+            Self::RouteDenied => OfflineCause::RouteDenied,
+            Self::SubscriptionDenied { subject } => OfflineCause::SubscriptionDenied { subject: subject.clone() },
+            Self::Account(error) => OfflineCause::StillLeaving { detail: with_sources(error) },
+            Self::Store(error) => OfflineCause::StoreFailed { detail: with_sources(error) },
+        }
+    }
+}
+
 /// One connection, and what the home said when it was made.
 pub(crate) struct Session {
     pub(crate) nats: async_nats::Client,
     /// The messages that are being sent.
     pub(crate) under_way: Arc<UnderWay>,
+    /// After how long without a frame there are no more, as far as can be known.
+    pub(crate) quiet_after: Duration,
     info: Info,
 }
 
@@ -83,21 +149,60 @@ pub(crate) async fn connect(
     let (asked_at, asked) = (shared.now_ms(), Instant::now());
     let info = shared.home.info().await?;
     shared.link.set_home_time(info.now_ms, asked_at, asked.elapsed());
-    for url in &info.nats.urls {
-        check_broker_url(url, shared.policy).await?;
-    }
     if shared.store.note_epoch(&info.nats.epoch).await? {
         tracing::warn!("the home's inbox stream was made anew; unconfirmed messages are sent again");
     }
     own_chain::before_session(shared, &info.nats.urls).await?;
 
+    let under_way = Arc::new(UnderWay::default());
+    let begun = Instant::now();
+    let nats = dial_any(shared, &info, &under_way, &events).await?;
+    // A login takes several round trips, so this is longer than a frame that waits takes to come.
+    let quiet_after = begun.elapsed().clamp(SHORTEST_QUIET, LONGEST_QUIET);
+    let deliveries = nats.subscribe(subject::deliver(&shared.primary())).await?;
+    Ok((Session { nats, under_way, quiet_after, info }, deliveries))
+}
+
+/// Dials the listed brokers, each once and in no order, until one lets us in.
+async fn dial_any(
+    shared: &Arc<Shared>,
+    info: &Info,
+    under_way: &Arc<UnderWay>,
+    events: &mpsc::Sender<SessionError>,
+) -> Result<async_nats::Client, SessionError> {
+    let mut urls: Vec<&str> = info.nats.urls.iter().map(String::as_str).collect();
+    urls.shuffle(&mut rand::rng());
+    let mut failed = SessionError::Lost;
+    for url in urls.into_iter().take(MAX_BROKERS) {
+        failed = match timeout(DIAL_TIMEOUT, dial(shared, url, info, under_way, events.clone())).await {
+            Ok(Ok(nats)) => return Ok(nats),
+            // All brokers of a home ask the same part of it who may come in.
+            Ok(Err(SessionError::Broker { source, .. })) if is_refusal(&*source) => {
+                return Err(why_refused(shared, source).await);
+            }
+            Ok(Err(error)) => error,
+            Err(late) => SessionError::Broker { host: host_of(url), source: late.into() },
+        };
+        tracing::debug!(error = with_sources(&failed), "a broker of the home did not let us in");
+    }
+    Err(failed)
+}
+
+/// Dials one broker and logs in. What ends the connection later comes by `events`.
+async fn dial(
+    shared: &Arc<Shared>,
+    url: &str,
+    info: &Info,
+    under_way: &Arc<UnderWay>,
+    events: mpsc::Sender<SessionError>,
+) -> Result<async_nats::Client, SessionError> {
+    check_broker_url(url, shared.policy).await?;
     let jwt = info.nats.jwt.clone();
     // Each connection begins with the home's info, so a session that lost its connection ends. The library would
     // reconnect by itself and take deliveries that nobody reads any more: it is not let in a second time.
     let was_connected = Arc::new(AtomicBool::new(false));
     let is_over = Arc::clone(&was_connected);
-    let under_way = Arc::new(UnderWay::default());
-    let denials = Arc::clone(&under_way);
+    let denials = Arc::clone(under_way);
     // The connection's own task may outlive the session by a moment; it must not keep the account open.
     let signer = Arc::downgrade(shared);
     let options = ConnectOptions::with_auth_callback(move |nonce| {
@@ -111,8 +216,9 @@ pub(crate) async fn connect(
         .name("kez-chat")
         .custom_inbox_prefix(subject::reply_prefix(&shared.primary()))
         .connection_timeout(CONNECT_TIMEOUT)
-        // Every listed server is tried once.
-        .max_reconnects(info.nats.urls.len())
+        .tls_client_config(shared.config.roots.client_config())
+        .ping_interval(shared.config.keep_alive)
+        .max_reconnects(1)
         .ignore_discovered_servers()
         .event_callback(move |event| {
             if let Some(error) = judge(&event, &denials) {
@@ -120,11 +226,31 @@ pub(crate) async fn connect(
             }
             future::ready(())
         })
-        .connect(info.nats.urls.clone())
-        .await?;
+        .connect(url)
+        .await
+        .map_err(|source| SessionError::Broker { host: host_of(url), source: source.into() })?;
     was_connected.store(true, Ordering::Relaxed);
-    let deliveries = nats.subscribe(subject::deliver(&shared.primary())).await?;
-    Ok((Session { nats, under_way, info }, deliveries))
+    Ok(nats)
+}
+
+/// Tells whether a broker answered a login and did not let us in. What it writes does not say why: a part of the home
+/// that is down or slow reads like a refusal.
+fn is_refusal(error: &(dyn StdError + 'static)) -> bool {
+    let kind = error.downcast_ref::<ConnectError>().map(ConnectError::kind);
+    kind == Some(ConnectErrorKind::AuthorizationViolation)
+        || error.source().is_some_and(|source| source.is::<ServerError>())
+}
+
+/// Asks the home whether it was a refusal.
+async fn why_refused(shared: &Shared, error: Box<dyn StdError + Send + Sync>) -> SessionError {
+    let refusal = match shared.home.membership(&shared.primary(), &shared.handle).await {
+        Ok(Membership::Registered) => return SessionError::LoginUnavailable(error),
+        Ok(Membership::Retired) => Refusal::Retired,
+        Ok(Membership::HandleOfAnother) => Refusal::HandleOfAnother,
+        Ok(Membership::Unknown) => Refusal::NotRegistered,
+        Err(unanswered) => return unanswered.into(),
+    };
+    SessionError::Refused(refusal)
 }
 
 /// Answers the broker's nonce with a signature bound to our home. A nonce that is missing or odd is refused.

@@ -155,7 +155,7 @@ impl<'a> Contacts<'a> {
         // One at a time: two walks of one chain would both want to keep the same events.
         let _turn = shared.adding.lock().await;
         let pinned = shared.store.pinned(&handle).await?;
-        let home = HomeClient::new(handle.home(), shared.policy);
+        let home = HomeClient::new(handle.home(), shared.http.clone());
         let (owner, base, home_agrees) = match (home.profile(&handle).await, pinned) {
             (Ok(profile), Some(pinned)) if pinned != profile.primary => {
                 return Err(self.key_changed(handle, pinned, profile.primary).await?);

@@ -57,11 +57,15 @@ pub(crate) async fn run(shared: &Shared, session: &Session, deliveries: Subscrib
 async fn take(shared: &Shared, session: &Session, batch: Vec<Message>) -> Result<(), SessionError> {
     let own = shared.primary();
     let (mut frames, mut acks, mut seen) = (Vec::with_capacity(batch.len()), Vec::new(), HashSet::new());
+    let mut behind = None;
     let now_ms = shared.home_now_ms();
     for message in batch {
         let reply = message.reply.as_ref().map(|reply| reply.as_str());
         match check_inbox_frame(&message.subject, reply, &own, session.streams()) {
-            Ok(ack) => acks.push(ack.as_str().to_owned()),
+            Ok(ack) => {
+                behind = Some(ack.behind());
+                acks.push(ack.as_str().to_owned());
+            }
             Err(error) => {
                 // Not a delivery of ours: somebody aimed another answer at our subject. There is nothing to acknowledge,
                 // and they can do it as often as they like.
@@ -90,6 +94,10 @@ async fn take(shared: &Shared, session: &Session, batch: Vec<Message>) -> Result
             tracing::info!("dropped a message that is not ours to keep");
         }
     }
+    shared.link.count(|traffic| {
+        traffic.received += acks.len();
+        traffic.behind = behind.unwrap_or(traffic.behind);
+    });
     for ack in acks {
         // A lost acknowledgement brings the frame again, as a duplicate.
         let _ = session.nats.publish(ack, Bytes::from_static(b"+ACK")).await;

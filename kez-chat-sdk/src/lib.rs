@@ -33,8 +33,32 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Offline, and in the background
+//!
+//! [`Client::connection`] tells whether there is a connection and, if not, [why](OfflineCause). The client tries again by
+//! itself, ever more rarely; [`Client::reconnect_now`] is for when the system says that the network is back.
+//!
+//! A phone lets an application in the background hold no connection. It [suspends](Client::suspend) the client on leaving
+//! the foreground and [resumes](Client::resume) it on coming back. For the moments in between that the system grants, it
+//! [visits](Client::sync_once) its home:
+//!
+//! ```no_run
+//! # use std::{sync::Arc, time::Duration};
+//! # use kez_chat_sdk::{Client, KeyStore, SyncOutcome};
+//! # async fn on_background_refresh(key_store: Arc<dyn KeyStore>) -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder("alice", key_store).suspended().open().await?;
+//! let report = client.sync_once(Duration::from_secs(25)).await?;
+//! if report.outcome != SyncOutcome::Complete || report.queued > 0 {
+//!     // Ask the system for another moment later.
+//! }
+//! client.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
 
 mod account;
+mod backoff;
 mod client;
 mod clock;
 mod config;
@@ -50,12 +74,14 @@ mod inbox;
 mod key_store;
 mod link;
 mod net;
+mod offline;
 mod outbox;
 mod peers;
 mod session;
 mod shared;
 mod sightings;
 mod store;
+mod sync;
 
 pub use account::{
     Account, AccountError, BackedUpAccount, BegunAccount, NewAccount, Registered, RegistrationStep, Unconfirmed,
@@ -76,6 +102,8 @@ pub use key_store::{KeyStore, KeyStoreError, Passphrase, PassphraseFile};
 pub use kez_core::{
     broker, contact_uri, envelope, filecrypt, handle, identity, manifest, mnemonic, payload, safety, sigchain,
 };
-pub use link::ConnectionState;
-pub use net::{HomeUrl, HomeUrlError, NetError};
+pub use link::{Connection, ConnectionState};
+pub use net::{HomeUrl, HomeUrlError, NetError, Roots, RootsError};
+pub use offline::{OfflineCause, Refusal};
 pub use store::StoreError;
+pub use sync::{SyncOutcome, SyncReport};

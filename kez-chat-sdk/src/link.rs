@@ -6,14 +6,13 @@ use std::{
     time::Duration,
 };
 
+use kez_core::identity::PrimaryKey;
 use tokio::{
     sync::{Mutex, MutexGuard, watch},
     time::Instant,
 };
 
-use kez_core::identity::PrimaryKey;
-
-use crate::{event::EventId, inbox::Gaps, sightings::Sightings};
+use crate::{event::EventId, inbox::Gaps, offline::OfflineCause, sightings::Sightings};
 
 /// Whether the client is connected to its home's broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +25,12 @@ pub enum ConnectionState {
     /// There is no connection; what is sent waits.
     Offline {
         /// Why.
-        cause: String,
+        cause: OfflineCause,
         /// When the next attempt is made.
         retry_in: Duration,
     },
+    /// The application has [suspended](crate::Client::suspend) the client; what is sent waits.
+    Suspended,
     /// A later installation has the account. This one makes no more connections; what it has can be read.
     SignedInElsewhere,
     /// The person has left for good. No more connections are made; what is here can be read.
@@ -43,6 +44,7 @@ impl fmt::Display for ConnectionState {
         match self {
             Self::Connecting => f.write_str("connecting"),
             Self::Online => f.write_str("online"),
+            Self::Suspended => f.write_str("suspended"),
             Self::SignedInElsewhere => f.write_str("signed in elsewhere"),
             Self::Retired => f.write_str("retired"),
             Self::Closed => f.write_str("closed"),
@@ -53,10 +55,78 @@ impl fmt::Display for ConnectionState {
     }
 }
 
+/// Watches a client's connection. States that follow each other fast may be skipped, the last one never is.
+#[derive(Clone, Debug)]
+pub struct Connection(watch::Receiver<ConnectionState>);
+
+impl Connection {
+    /// Returns the state now.
+    #[must_use]
+    pub fn current(&self) -> ConnectionState {
+        self.0.borrow().clone()
+    }
+
+    /// Waits until the state has changed since this watch was made, or since it last told of a change; returns the new
+    /// one. `None` once the client is closed and that was told.
+    ///
+    /// It may be dropped and called again: no change is lost.
+    pub async fn changed(&mut self) -> Option<ConnectionState> {
+        self.0.changed().await.ok()?;
+        Some(self.0.borrow_and_update().clone())
+    }
+
+    /// Waits for a state, which may be the one that it is in now, and returns it. `None` if the client closes before.
+    pub async fn until(&mut self, wanted: impl Fn(&ConnectionState) -> bool) -> Option<ConnectionState> {
+        self.0.wait_for(wanted).await.ok().map(|state| state.clone())
+    }
+}
+
+/// What the application wants of the connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wish {
+    suspended: bool,
+    /// How many want a connection although the client is suspended.
+    visits: u32,
+    /// Rises when a new connection is wanted at once.
+    tries: u64,
+}
+
+impl Wish {
+    /// Tells whether there should be a connection.
+    pub(crate) fn is_connection(self) -> bool {
+        !self.suspended || self.visits > 0
+    }
+
+    /// Tells whether the connection that `earlier` asked for, if any, will do.
+    fn is_met_by(self, earlier: Self) -> bool {
+        match (self.is_connection(), earlier.is_connection()) {
+            (true, true) => self.tries == earlier.tries,
+            (now, before) => now == before,
+        }
+    }
+}
+
+/// What went through the connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    /// Frames that were taken since the client was opened.
+    pub(crate) received: usize,
+    /// Messages that the broker took since the client was opened.
+    pub(crate) sent: usize,
+    /// Whether more is to be sent on this connection, other than what rests because the broker refused it.
+    pub(crate) is_sending: bool,
+    /// How many the broker still had for us when it sent the last frame of this connection.
+    pub(crate) behind: u64,
+    /// After how long without a frame there are no more, as far as can be known.
+    pub(crate) quiet_after: Duration,
+}
+
 /// What the connection and the rest of the client tell each other.
 #[derive(Debug)]
 pub(crate) struct Link {
     connection: watch::Sender<ConnectionState>,
+    wish: watch::Sender<Wish>,
+    traffic: watch::Sender<Traffic>,
     /// The home's clock less ours, in milliseconds.
     clock_offset_ms: AtomicI64,
     /// How many messages in a row the broker has denied.
@@ -66,10 +136,14 @@ pub(crate) struct Link {
     sightings: Sightings,
 }
 
-impl Default for Link {
-    fn default() -> Self {
+impl Link {
+    /// Makes the link of a client that connects at once, or waits until it is asked to.
+    pub(crate) fn new(suspended: bool) -> Self {
+        let state = if suspended { ConnectionState::Suspended } else { ConnectionState::Connecting };
         Self {
-            connection: watch::Sender::new(ConnectionState::Connecting),
+            connection: watch::Sender::new(state),
+            wish: watch::Sender::new(Wish { suspended, ..Wish::default() }),
+            traffic: watch::Sender::default(),
             clock_offset_ms: AtomicI64::new(0),
             denials: AtomicU32::new(0),
             given: Mutex::new(EventId::default()),
@@ -77,15 +151,61 @@ impl Default for Link {
             sightings: Sightings::default(),
         }
     }
-}
 
-impl Link {
     pub(crate) fn set_connection(&self, state: ConnectionState) {
         self.connection.send_replace(state);
     }
 
-    pub(crate) fn connection(&self) -> watch::Receiver<ConnectionState> {
-        self.connection.subscribe()
+    pub(crate) fn connection(&self) -> Connection {
+        Connection(self.connection.subscribe())
+    }
+
+    pub(crate) fn wish(&self) -> Wish {
+        *self.wish.borrow()
+    }
+
+    pub(crate) fn set_suspended(&self, suspended: bool) {
+        self.wish.send_modify(|wish| wish.suspended = suspended);
+    }
+
+    /// Waits until nothing of a connection is left, or it is wanted again after all.
+    pub(crate) async fn until_suspended(&self) {
+        let left = |state: &ConnectionState| {
+            !matches!(state, ConnectionState::Connecting | ConnectionState::Online | ConnectionState::Offline { .. })
+        };
+        let (mut connection, mut wish) = (self.connection(), self.wish.subscribe());
+        tokio::select! {
+            _ = connection.until(left) => {}
+            _ = wish.wait_for(|wish| !wish.suspended) => {}
+        }
+    }
+
+    /// Asks for a new connection, now.
+    pub(crate) fn reconnect_now(&self) {
+        self.wish.send_modify(|wish| wish.tries += 1);
+    }
+
+    /// Asks for a connection for as long as the value lives, and for an attempt at once where the next one is due later.
+    pub(crate) fn visit(&self) -> Visit<'_> {
+        let waits = matches!(*self.connection.borrow(), ConnectionState::Offline { .. });
+        self.wish.send_modify(|wish| {
+            wish.visits += 1;
+            wish.tries += u64::from(waits);
+        });
+        Visit(self)
+    }
+
+    /// Waits until what was wished for `earlier` is not what is wished for any more.
+    pub(crate) async fn other_wish(&self, earlier: Wish) {
+        let _ = self.wish.subscribe().wait_for(|wish| !wish.is_met_by(earlier)).await;
+    }
+
+    pub(crate) fn traffic(&self) -> watch::Receiver<Traffic> {
+        self.traffic.subscribe()
+    }
+
+    pub(crate) fn count(&self, note: impl FnOnce(&mut Traffic)) {
+        self.traffic.send_modify(note);
     }
 
     /// Tells whether what is queued goes to the broker at once.
@@ -130,14 +250,50 @@ impl Link {
     }
 }
 
+/// A wish for a connection, for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Visit<'a>(&'a Link);
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        self.0.wish.send_modify(|wish| wish.visits -= 1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn a_connection_is_left_only_for_another_wish() {
+        let link = Link::new(false);
+        let first = link.wish();
+        assert!(first.is_connection() && link.wish().is_met_by(first));
+        drop(link.visit());
+        assert!(link.wish().is_met_by(first), "who visits an open client changes nothing");
+        link.reconnect_now();
+        assert!(!link.wish().is_met_by(first));
+
+        link.set_suspended(true);
+        let suspended = link.wish();
+        assert!(!suspended.is_connection());
+        link.reconnect_now();
+        assert!(link.wish().is_met_by(suspended), "the network is back, and still nobody wants it");
+        let visit = link.visit();
+        let visited = link.wish();
+        assert!(visited.is_connection() && !visited.is_met_by(suspended));
+        let other = link.visit();
+        assert!(link.wish().is_met_by(visited));
+        drop(visit);
+        assert!(link.wish().is_connection(), "the other one is still there");
+        drop(other);
+        assert!(!link.wish().is_connection());
+    }
+
+    #[test]
     fn the_homes_clock_is_taken_halfway_through_the_exchange() {
         const HOUR: u64 = 3_600_000;
-        let link = Link::default();
+        let link = Link::new(false);
         assert_eq!(link.to_home_time(7), 7, "ours will do until the home was asked");
         for home_ms in [100 * HOUR, 95 * HOUR, 105 * HOUR] {
             link.set_home_time(home_ms, 100 * HOUR, Duration::from_millis(300));

@@ -2,25 +2,29 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, time::Instant};
+use async_nats::Subscriber;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
 
 use crate::{
     account::own_chain,
-    connection::{SessionError, connect},
+    backoff::Backoff,
+    connection::{Session, SessionError, connect},
     inbox,
-    link::ConnectionState,
+    link::{ConnectionState, Wish},
+    offline::with_sources,
     outbox,
     shared::Shared,
 };
 
-/// How long a client that closes may take to send its last receipts.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-const FIRST_RETRY: Duration = Duration::from_millis(500);
-const LAST_RETRY: Duration = Duration::from_secs(60);
+/// How long a session that is left may take to send its last receipts, and then to hang up.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long a session lasts that was no mistake: after it, the next attempt is made soon.
 const SETTLED: Duration = Duration::from_secs(10);
 
-/// Keeps a session going until the client closes, then leaves nothing of it running.
+/// Keeps a session going whenever one is wanted until the client closes, then leaves nothing of it running.
 pub(crate) async fn run(shared: Arc<Shared>) {
     if let Err(error) = inbox::retry_quarantined(&shared).await {
         tracing::warn!(%error, "what was put aside was not tried again");
@@ -35,54 +39,88 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 }
 
 async fn keep_connected(shared: &Arc<Shared>) {
-    let mut retry_in = FIRST_RETRY;
-    loop {
-        shared.link.set_connection(ConnectionState::Connecting);
-        let begun = Instant::now();
-        let ended = one_session(shared).await;
-        if shared.stop.is_cancelled() {
-            return;
+    let mut backoff = Backoff::default();
+    while !shared.stop.is_cancelled() {
+        let wish = shared.link.wish();
+        if wish.is_connection() {
+            connect_once(shared, wish, &mut backoff).await;
+        } else {
+            #[cfg(feature = "files")]
+            shared.node.shutdown().await;
+            shared.link.set_connection(ConnectionState::Suspended);
+            called_off(shared, wish).await;
+            backoff.reset();
         }
-        tracing::info!(cause = %ended, "offline");
-        // Sending has waited already, if need be, while messages still came in.
-        if begun.elapsed() > SETTLED || matches!(ended, SessionError::RouteDenied) {
-            retry_in = FIRST_RETRY;
-        }
-        shared.link.set_connection(ConnectionState::Offline { cause: ended.to_string(), retry_in });
-        tokio::select! {
-            () = shared.stop.cancelled() => return,
-            () = tokio::time::sleep(retry_in) => {}
-        }
-        retry_in = (retry_in * 2).min(LAST_RETRY);
     }
 }
 
-/// Connects, and works until the connection ends.
-async fn one_session(shared: &Arc<Shared>) -> SessionError {
+/// Has one session, and waits until it is time for the next.
+async fn connect_once(shared: &Arc<Shared>, wish: Wish, backoff: &mut Backoff) {
+    shared.link.set_connection(ConnectionState::Connecting);
     let (events, mut ended) = mpsc::channel(16);
     let connected = tokio::select! {
         connected = connect(shared, events) => connected,
-        () = shared.stop.cancelled() => Err(SessionError::Lost),
+        () = called_off(shared, wish) => return backoff.reset(),
     };
-    let (session, deliveries) = match connected {
-        Ok(connected) => connected,
-        Err(error) => return error,
+    let end = match connected {
+        Ok((session, deliveries)) => {
+            let begun = Instant::now();
+            let end = hold(shared, wish, session, deliveries, &mut ended).await;
+            // Sending has waited already, if need be, while messages still came in.
+            if begun.elapsed() > SETTLED || matches!(end, Some(SessionError::RouteDenied)) {
+                backoff.reset();
+            }
+            end
+        }
+        Err(error) => Some(error),
     };
+    let Some(error) = end else { return backoff.reset() };
+    let cause = error.cause(shared.handle.home());
+    let retry_in = backoff.after(&cause);
+    tracing::info!(code = cause.code(), error = with_sources(&error), ?retry_in, "offline");
+    shared.link.set_connection(ConnectionState::Offline { cause, retry_in });
+    tokio::select! {
+        () = called_off(shared, wish) => backoff.reset(),
+        () = tokio::time::sleep(retry_in) => {}
+    }
+}
+
+/// Works until the connection ends, or is not wanted any more: then there is no error.
+async fn hold(
+    shared: &Arc<Shared>,
+    wish: Wish,
+    session: Session,
+    deliveries: Subscriber,
+    ended: &mut mpsc::Receiver<SessionError>,
+) -> Option<SessionError> {
+    shared.link.count(|traffic| {
+        (traffic.behind, traffic.is_sending, traffic.quiet_after) = (0, true, session.quiet_after);
+    });
     shared.link.set_connection(ConnectionState::Online);
     tracing::info!("online");
-
     #[cfg(feature = "files")]
     crate::files::serve_in_background(shared);
     let end = tokio::select! {
-        Err(error) = inbox::run(shared, &session, deliveries) => error,
-        Err(error) = outbox::run(shared, &session) => error,
-        () = own_chain::watch(shared, session.brokers()) => SessionError::Lost,
-        Some(error) = ended.recv() => error,
-        () = shared.stop.cancelled() => SessionError::Lost,
+        Err(error) = inbox::run(shared, &session, deliveries) => Some(error),
+        Err(error) = outbox::run(shared, &session) => Some(error),
+        () = own_chain::watch(shared, session.brokers()) => Some(SessionError::Lost),
+        Some(error) = ended.recv() => Some(error),
+        () = called_off(shared, wish) => None,
     };
-    if shared.stop.is_cancelled() {
+    if end.is_none() {
         // What is owed and what was acknowledged a moment ago still goes out.
-        let _ = tokio::time::timeout(LAST_WORDS, outbox::last_words(shared, &session)).await;
+        let _ = timeout(LAST_WORDS, outbox::last_words(shared, &session)).await;
+        drop(session);
+        // The library's own tasks hold the other end of this.
+        let _ = timeout(LAST_WORDS, async { while ended.recv().await.is_some() {} }).await;
     }
     end
+}
+
+/// Waits until the client closes, or wants something else than the connection that `wish` asked for.
+async fn called_off(shared: &Shared, wish: Wish) {
+    tokio::select! {
+        () = shared.stop.cancelled() => {}
+        () = shared.link.other_wish(wish) => {}
+    }
 }

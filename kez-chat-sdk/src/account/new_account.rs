@@ -16,6 +16,7 @@ use super::{AccountError, backup, blocking, load_key, new_install};
 use crate::{
     home_dir::HomeDir,
     key_store::KeyStore,
+    net::Roots,
     store::{AccountRow, Store},
 };
 
@@ -25,6 +26,7 @@ pub(super) struct Draft {
     pub(super) key: SecretKey,
     pub(super) store: Store,
     pub(super) row: AccountRow,
+    pub(super) roots: Roots,
     /// Owned until the account is complete or given up.
     _home_dir: HomeDir,
 }
@@ -36,7 +38,7 @@ impl Draft {
         let row = store.begin_account(new_install()).await?;
         match row.handle {
             Some(handle) if row.published => Err(AccountError::AlreadyRegistered { handle }),
-            _ => Ok(Box::new(Self { key, store, row, _home_dir: home_dir })),
+            _ => Ok(Box::new(Self { key, store, row, roots: Roots::system(), _home_dir: home_dir })),
         }
     }
 }
@@ -179,6 +181,13 @@ impl BackedUpAccount {
     #[must_use]
     pub fn primary(&self) -> PrimaryKey {
         self.0.key.primary()
+    }
+
+    /// Sets the certificate authorities that the home and its sigchain server may have their certificates from.
+    #[must_use]
+    pub fn with_roots(mut self, roots: Roots) -> Self {
+        self.0.roots = roots;
+        self
     }
 
     /// Writes the words to a further new file (mode 0600) and reads them back.

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     home_dir::HomeDir,
     key_store::{KeyStore, KeyStoreError},
-    net::{EndpointHint, HomeClient, HomeUrl, Http, SigchainClient},
+    net::{EndpointHint, HomeClient, HomeUrl, Http, Roots, SigchainClient},
 };
 
 /// Gets an account back from its 24 words, into a home directory that holds none: asks the home server which handle the
@@ -32,7 +32,7 @@ use crate::{
 ///
 /// ```
 /// use std::sync::Arc;
-/// use kez_chat_sdk::{HomeUrl, Passphrase, PassphraseFile, mnemonic::Mnemonic, recover_account};
+/// use kez_chat_sdk::{HomeUrl, Passphrase, PassphraseFile, Roots, mnemonic::Mnemonic, recover_account};
 ///
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
 /// # #[tokio::main]
@@ -44,7 +44,7 @@ use crate::{
 /// let words = Mnemonic::parse(&typed)?;
 /// // Such as https://kez.lat
 /// let server = HomeUrl::parse(&home_url)?;
-/// let account = recover_account("new-phone", Arc::new(key_store), &words, &server).await?;
+/// let account = recover_account("new-phone", Arc::new(key_store), &words, &server, &Roots::system()).await?;
 /// println!("welcome back, {}", account.handle);
 /// # stage.strike().await;
 /// # Ok(())
@@ -59,6 +59,7 @@ pub async fn recover_account(
     key_store: Arc<dyn KeyStore>,
     words: &Mnemonic,
     server: &HomeUrl,
+    roots: &Roots,
 ) -> Result<Registered, AccountError> {
     let key = words.secret_key();
     let primary = key.primary();
@@ -67,7 +68,8 @@ pub async fn recover_account(
     if kept.as_ref().is_some_and(|kept| kept.primary() != primary) {
         return Err(KeyStoreError::Occupied.into());
     }
-    let home = HomeClient::new(server.home(), server.policy());
+    let http = Http::new(server.policy(), roots);
+    let home = HomeClient::new(server.home(), http.clone());
     let info = home.info().await?;
     // Nothing is kept for a key that nobody knows: it may be the wrong words, or the wrong home.
     let (handle, hints) = home.person(&primary).await.map_err(|error| match error {
@@ -83,7 +85,7 @@ pub async fn recover_account(
     // Who types the words has them.
     draft.store.set_backed_up().await?;
     draft.store.set_born(info.now_ms).await?;
-    let sigchain_server = SigchainClient::new(Http::new(server.policy()), &info.sigchain_url);
+    let sigchain_server = SigchainClient::new(http, &info.sigchain_url);
     // All of it, as far as it is here: the hints are held against every event.
     let stored = draft.store.chain(primary, server.policy()).await?;
     let chain = OwnChain::fetch(&draft.key, &draft.store, sigchain_server, stored, info.now_ms).await?;

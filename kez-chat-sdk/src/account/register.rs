@@ -63,14 +63,15 @@ impl BackedUpAccount {
     ) -> Result<Registered, AccountError> {
         let draft = *self.0;
         let policy = HomeUrl::of(handle.home().clone()).policy();
-        let home = HomeClient::new(handle.home(), policy);
+        let http = Http::new(policy, &draft.roots);
+        let home = HomeClient::new(handle.home(), http.clone());
         // Its answer is checked to be of the home that was asked for before anything is signed.
         let info = home.info().await?;
         draft.store.set_born(info.now_ms).await?;
         register_handle(&draft, &home, handle).await?;
         progress(&RegistrationStep::HandleRegistered(handle.clone()));
 
-        let server = SigchainClient::new(Http::new(policy), &info.sigchain_url);
+        let server = SigchainClient::new(http, &info.sigchain_url);
         let stored = draft.store.own_chain(draft.key.primary(), policy).await?;
         let chain = OwnChain::fetch(&draft.key, &draft.store, server, stored, info.now_ms).await?;
         let registered = publish(&draft, chain, handle, &info).await?;

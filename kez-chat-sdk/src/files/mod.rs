@@ -283,5 +283,9 @@ pub(crate) fn serve_in_background(shared: &Arc<Shared>) {
         if shares && let Err(error) = start(&shared).await {
             tracing::warn!(%error, "shared files are not served");
         }
+        // It may have been left while the node started.
+        if shared.stop.is_cancelled() || !shared.link.wish().is_connection() {
+            shared.node.shutdown().await;
+        }
     });
 }

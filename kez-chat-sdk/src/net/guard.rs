@@ -3,7 +3,10 @@
 //! An address that came from somebody else could point into the reader's own network. It is judged on the IP that is
 //! connected to, after the name was resolved, and again after each redirect.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
 use bytes::{Bytes, BytesMut};
 use kez_core::handle::Policy;
@@ -16,7 +19,7 @@ use reqwest::{
 use serde::{Serialize, de::DeserializeOwned};
 use url::{Host, Url};
 
-use super::{MAX_ANSWER_BYTES, NetError, Problem, REQUEST_TIMEOUT};
+use super::{MAX_ANSWER_BYTES, NetError, Problem, REQUEST_TIMEOUT, RESOLVE_TIMEOUT, Roots};
 
 const MAX_REDIRECTS: usize = 2;
 
@@ -28,9 +31,7 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    pub(crate) fn new(policy: Policy) -> Self {
-        // Another part of the process may have installed the same provider before us.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+    pub(crate) fn new(policy: Policy, roots: &Roots) -> Self {
         let redirects = redirect::Policy::custom(move |attempt| {
             if attempt.previous().len() > MAX_REDIRECTS {
                 return attempt.error("more than two redirects");
@@ -44,6 +45,10 @@ impl Http {
             .redirect(redirects)
             .timeout(REQUEST_TIMEOUT)
             .dns_resolver(GuardedResolver(policy))
+            // Requests are rare. Idle connections, and the timer that would look after them, would outlive a client that is
+            // suspended.
+            .pool_max_idle_per_host(0)
+            .tls_backend_preconfigured(roots.client_config())
             // A proxy would resolve names itself, where nobody judges the addresses.
             .no_proxy()
             .user_agent(concat!("kez-chat/", env!("CARGO_PKG_VERSION")));
@@ -123,7 +128,8 @@ pub(super) fn bad_answer(url: &str, what: impl std::fmt::Display) -> NetError {
     NetError::BadAnswer { host: host_of(url), what: what.to_string() }
 }
 
-fn host_of(url: &str) -> String {
+/// Returns the host in a URL, to be shown.
+pub(crate) fn host_of(url: &str) -> String {
     Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| url.to_owned())
 }
 
@@ -169,9 +175,12 @@ pub(crate) async fn check_broker_url(text: &str, policy: Policy) -> Result<(), N
         return Ok(());
     }
     let name = host.trim_start_matches('[').trim_end_matches(']');
-    let addresses = tokio::net::lookup_host((name, url.port().unwrap_or(443)))
-        .await
-        .map_err(|_| forbidden("its host has no address"))?;
+    let resolved = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((name, url.port().unwrap_or(443))));
+    let no_address = |source| NetError::NoAddress { host: name.to_owned(), source };
+    let addresses = match resolved.await {
+        Ok(found) => found.map_err(no_address)?,
+        Err(_) => return Err(no_address(io::ErrorKind::TimedOut.into())),
+    };
     if addresses.into_iter().all(|address| is_public(address.ip())) {
         Ok(())
     } else {

@@ -1,7 +1,7 @@
 //! The home server's HTTP interface (`docs/PROTOCOL.md` §3).
 
 use kez_core::{
-    handle::{Handle, Home, Policy},
+    handle::{Handle, Home},
     identity::{PrimaryKey, SecretKey, Statement},
     sigchain::Install,
 };
@@ -75,6 +75,19 @@ pub(crate) enum RegisterOutcome {
     Reserved,
 }
 
+/// What a home knows of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Membership {
+    /// The key is registered.
+    Registered,
+    /// The key left for good.
+    Retired,
+    /// The key is not registered, and its handle is another key's.
+    HandleOfAnother,
+    /// Neither the key nor the handle is registered.
+    Unknown,
+}
+
 #[derive(Serialize)]
 struct Registration<'a> {
     handle: String,
@@ -90,10 +103,10 @@ struct Retirement<'a> {
 }
 
 impl HomeClient {
-    /// Prepares to speak to a home under the rules of the account that asks: an account on the open network does not
-    /// dial a `localhost` home, whoever names one.
-    pub(crate) fn new(home: &Home, policy: Policy) -> Self {
-        Self { http: Http::new(policy), url: HomeUrl::of(home.clone()) }
+    /// Prepares to speak to a home under the rules of the account that asks, which `http` keeps: an account on the open
+    /// network does not dial a `localhost` home, whoever names one.
+    pub(crate) fn new(home: &Home, http: Http) -> Self {
+        Self { http, url: HomeUrl::of(home.clone()) }
     }
 
     /// Asks the home about itself, and refuses one that goes by another name than it was asked for.
@@ -133,6 +146,25 @@ impl HomeClient {
                 "KeyTaken" => self.person(&primary).await.map(|(handle, _)| RegisterOutcome::OursIs(handle)),
                 _ => Err(error),
             },
+        }
+    }
+
+    /// Asks whether an account may log in, as far as the home tells everybody. Whoever was blocked counts as welcome.
+    pub(crate) async fn membership(&self, primary: &PrimaryKey, handle: &Handle) -> Result<Membership, NetError> {
+        let url = format!("{}/v1/p/{primary}", self.url.base());
+        match self.http.get::<Profile>(&url).await {
+            Ok(profile) if profile.primary == *primary => Ok(Membership::Registered),
+            Ok(_) => Err(bad_answer(&url, "a profile that was not asked for")),
+            Err(error) if error.is_gone() => Ok(Membership::Retired),
+            // A home's own word: a page that is missing for another reason carries no code.
+            Err(error) if error.is_not_found() && error.code() != "Refused" => match self.profile(handle).await {
+                Err(error) if error.is_gone() => Ok(Membership::Retired),
+                Ok(profile) if profile.primary == *primary => Ok(Membership::Registered),
+                Ok(_) => Ok(Membership::HandleOfAnother),
+                Err(error) if error.is_not_found() => Ok(Membership::Unknown),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
         }
     }
 

@@ -3,20 +3,25 @@
 mod guard;
 mod home;
 mod home_url;
+mod roots;
 mod sigchain;
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use serde::Deserialize;
 use thiserror::Error;
 
-pub(crate) use guard::{Http, check_broker_url};
-pub(crate) use home::{EndpointHint, HomeClient, Info, RegisterOutcome};
+pub(crate) use guard::{Http, check_broker_url, host_of};
+pub(crate) use home::{EndpointHint, HomeClient, Info, Membership, RegisterOutcome};
 pub use home_url::{HomeUrl, HomeUrlError};
+pub(crate) use roots::is_about_tls;
+pub use roots::{Roots, RootsError};
 pub(crate) use sigchain::{AppendOutcome, SigchainClient, WalkError};
 
 /// How long one HTTP exchange may take, from connecting to the last byte.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the system may take to find a name's addresses.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most bytes of an answer that are read.
 const MAX_ANSWER_BYTES: usize = 24 << 20;
 
@@ -31,6 +36,14 @@ pub enum NetError {
         url: String,
         /// The rule that it breaks.
         why: &'static str,
+    },
+    /// The server's name has no address, as far as is known here.
+    #[error("the address of {host} can't be found ({source}); check the network and try again")]
+    NoAddress {
+        /// The server.
+        host: String,
+        /// What happened.
+        source: io::Error,
     },
     /// Nobody answered.
     #[error("{host} does not answer ({source}); check the network and try again")]
@@ -76,7 +89,7 @@ impl NetError {
     pub fn code(&self) -> &str {
         match self {
             Self::Forbidden { .. } => "Forbidden",
-            Self::Unreachable { .. } => "Unreachable",
+            Self::NoAddress { .. } | Self::Unreachable { .. } => "Unreachable",
             Self::Refused { code, .. } if !code.is_empty() => code,
             Self::Refused { .. } => "Refused",
             Self::BadAnswer { .. } => "BadAnswer",

@@ -42,6 +42,7 @@ pub(crate) async fn run(shared: &Shared, session: &Session) -> Result<(), Sessio
                 queue_receipts(shared).await?;
                 continue;
             }
+            shared.link.count(|traffic| traffic.is_sending = receipts_at.is_some() || sender.is_busy());
             let wake_at = [receipts_at, sender.wakes_at()].into_iter().flatten().fold(overdue_at, Instant::min);
             let said = tokio::select! {
                 said = sender.listen() => Some(said),

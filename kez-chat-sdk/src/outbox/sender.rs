@@ -131,6 +131,11 @@ impl<'a> Sender<'a> {
         !self.flights.is_empty()
     }
 
+    /// Tells whether there is more to do now than to let rest what the broker refused.
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_waiting() || !self.pause.is_over()
+    }
+
     /// Tells when there is something to do although nothing happens.
     pub(super) fn wakes_at(&self) -> Option<Instant> {
         let rests = self.resting.values().filter_map(|pause| pause.until);
@@ -295,6 +300,7 @@ impl<'a> Sender<'a> {
         if !taken.is_empty() {
             (self.window, self.pause) = (WINDOW, Pause::default());
             shared.link.forget_denials();
+            shared.link.count(|traffic| traffic.sent += taken.len());
             if !positions.is_empty() {
                 Arc::make_mut(&mut self.positions).extend(positions.clone());
             }

@@ -1,7 +1,7 @@
 //! Frames that others aim at somebody's delivery subject, and headers that they put on true ones.
 
 use async_nats::Message;
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use kez_chat_sdk::{
     broker::{Day, Route, subject},
     envelope::{self, Peer},
@@ -14,7 +14,7 @@ use kez_testbed::{Testbed, TestbedError};
 use crate::{
     front::now_ms,
     operator::operator,
-    people::{PATIENCE, Person, next, online, text_of, two_friends},
+    people::{PATIENCE, Person, next, offline, online, text_of, two_friends},
     raw::{Frame, Op, Raw},
 };
 
@@ -27,7 +27,6 @@ async fn answers_that_are_aimed_at_somebody_are_ignored_and_not_acknowledged() {
     mallory.register(&testbed, "mallory").await.shutdown().await;
     online(&a).await;
     let mut connection = a.connection();
-    connection.mark_unchanged();
     let mut acks = acks_of(&testbed, &alice).await;
     // What reaches Alice's client reaches this connection of hers as well.
     let target = subject::deliver(&a.primary());
@@ -75,7 +74,7 @@ async fn answers_that_are_aimed_at_somebody_are_ignored_and_not_acknowledged() {
     // would be the first.
     let delivered = canary.frame().await;
     assert_eq!(acks.next().await.subject.as_str(), delivered.reply.unwrap());
-    assert!(!connection.has_changed().unwrap(), "the session went on");
+    assert_eq!(connection.changed().now_or_never(), None, "the session went on");
     testbed.shutdown().await.unwrap();
 }
 
@@ -121,6 +120,25 @@ async fn headers_of_a_true_delivery_are_not_believed() {
         assert_eq!(text_of(&next(&a).await), text, "{headers}");
         acks.next().await;
     }
+    testbed.shutdown().await.unwrap();
+}
+
+/// The client's library hangs up on it, each time that it is delivered. The home clears it away after the next login.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_that_ends_the_connection_delays_others_and_stops_none() {
+    let testbed = Testbed::start().await.unwrap();
+    let ((_alice, a), (_bob, b)) = two_friends(&testbed).await;
+    let mallory = Person::new();
+    mallory.register(&testbed, "mallory").await.shutdown().await;
+    online(&a).await;
+    let mut raw = Raw::login(&testbed, &mallory.key()).await;
+    let inbox = subject::inbox_publish(&a.primary(), &route_of(&testbed, &mallory.key()));
+    raw.publish(&inbox, "", "NATS/1.0\r\nno colon\r\n", b"x").await;
+    assert!(raw.fence().await.is_empty());
+    offline(&a, "ConnectionLost").await;
+    b.conversation(a.primary()).send_text("behind it").await.unwrap();
+    assert_eq!(text_of(&next(&a).await), "behind it");
+    online(&a).await;
     testbed.shutdown().await.unwrap();
 }
 

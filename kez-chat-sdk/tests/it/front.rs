@@ -50,9 +50,17 @@ struct Service {
 impl Front {
     /// Moves the home to another address and hands on what it says, its info altered.
     pub(crate) async fn before(testbed: &mut Testbed, alter: impl FnMut(usize, &mut Value) + Send + 'static) -> Self {
+        Self::before_another(testbed, |_| (), alter).await
+    }
+
+    /// Does so with a home that has other settings.
+    pub(crate) async fn before_another(
+        testbed: &mut Testbed,
+        change: impl FnOnce(&mut Settings),
+        alter: impl FnMut(usize, &mut Value) + Send + 'static,
+    ) -> Self {
         let address = address_of(testbed);
-        let sig_url = testbed.sig_url();
-        let real = move_home(testbed, sig_url).await;
+        let real = move_home(testbed, change).await;
         let source = Source::Home(real.local_addr());
         Self::start(address, source, Some(real), Box::new(alter)).await
     }
@@ -91,8 +99,10 @@ impl Front {
         tokio::time::timeout(PATIENCE, asked.wait_for(|asked| *asked >= times)).await.expect("nobody asked").unwrap();
     }
 
-    /// Stops the home that was moved, so that the testbed can end in order.
+    /// Stops the home that was moved, so that the testbed can end in order. The address is free again afterwards.
     pub(crate) async fn shutdown(mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
         if let Some(real) = self.real.take() {
             real.shutdown().await;
         }
@@ -130,13 +140,13 @@ impl Service {
     }
 }
 
-/// Moves the home to another address, under its old name, with the sigchain server at `sig_url`.
-pub(crate) async fn move_home(testbed: &mut Testbed, sig_url: String) -> Server {
+/// Moves the home to another address, under its old name and with other settings.
+pub(crate) async fn move_home(testbed: &mut Testbed, change: impl FnOnce(&mut Settings)) -> Server {
     testbed.stop_chat_server().await;
     let mut settings = Settings::new(
         (Ipv4Addr::LOCALHOST, 0).into(),
         testbed.nats_url(),
-        sig_url,
+        testbed.sig_url(),
         testbed.folder().join("registry.db"),
         testbed.secret().clone(),
     );
@@ -144,6 +154,7 @@ pub(crate) async fn move_home(testbed: &mut Testbed, sig_url: String) -> Server 
     settings.policy = Policy::Development;
     settings.register_rate = Rate::OFF;
     settings.lookup_rate = Rate::OFF;
+    change(&mut settings);
     Server::bind(settings).await.unwrap()
 }
 
@@ -174,6 +185,16 @@ pub(crate) async fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
             return None;
         }
     }
+}
+
+/// Stops the home and starts one with other settings, at its address.
+pub(crate) async fn home_with(testbed: &mut Testbed, change: impl FnOnce(&mut Settings)) -> Server {
+    let address = address_of(testbed);
+    move_home(testbed, |settings| {
+        settings.bind = address;
+        change(settings);
+    })
+    .await
 }
 
 pub(crate) fn address_of(testbed: &Testbed) -> SocketAddr {

@@ -60,7 +60,7 @@ impl Gate {
         let sig_url = format!("http://{}", before_sig.local_addr().unwrap());
         let sig = testbed.sig_url().strip_prefix("http://").unwrap().parse().unwrap();
         let address = address_of(testbed);
-        let real = move_home(testbed, sig_url).await;
+        let real = move_home(testbed, |settings| settings.sig_url = sig_url).await;
         let before_home = TcpListener::bind(address).await.unwrap();
         let service = Arc::new(Service {
             state: Mutex::default(),

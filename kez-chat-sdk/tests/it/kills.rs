@@ -10,7 +10,7 @@ use std::{
 };
 
 use kez_chat_sdk::{
-    AccountError, Client, ConnectionState, HomeUrl, KeyStore, KeyStoreError, NewAccount, identity::SecretKey,
+    AccountError, Client, ConnectionState, HomeUrl, KeyStore, KeyStoreError, NewAccount, Roots, identity::SecretKey,
     mnemonic::Mnemonic, recover_account, resolve_handle, sigchain::Chain,
 };
 use kez_testbed::{Testbed, guard::Guarded};
@@ -107,7 +107,7 @@ async fn task_of_its_own() {
         }
         ("recover", _) => {
             let words = Mnemonic::parse(&fs::read_to_string(words).unwrap()).unwrap();
-            match recover_account(home, key_store, &words, &server).await {
+            match recover_account(home, key_store, &words, &server, &Roots::system()).await {
                 Ok(_) | Err(AccountError::AlreadyRegistered { .. }) => {}
                 Err(error) => panic!("{error}"),
             }

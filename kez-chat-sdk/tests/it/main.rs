@@ -4,12 +4,16 @@
 mod account;
 #[cfg(feature = "files")]
 mod audit;
+mod authority;
 mod callout;
 mod chains;
 mod connection;
 mod contacts;
 mod database;
 mod dialling;
+#[cfg(target_os = "linux")]
+mod encrypted;
+mod faults;
 #[cfg(feature = "files")]
 mod files;
 mod frames;
@@ -19,6 +23,9 @@ mod gate;
 mod keyring;
 mod kills;
 mod messages;
+mod mobile;
+#[cfg(target_os = "linux")]
+mod namespace;
 mod operator;
 mod order;
 mod outbox;
@@ -30,3 +37,4 @@ mod raw;
 mod recover;
 mod retire;
 mod routes;
+mod wire;

@@ -7,9 +7,9 @@ use std::{
 };
 
 use kez_chat_sdk::{
-    AccountError, BackedUpAccount, BegunAccount, Client, ConnectionState, Event, HomeUrl, KeyStore, KeyStoreError,
-    NewAccount, PendingEvent, Registered, handle::Handle, identity::SecretKey, mnemonic::Mnemonic, recover_account,
-    resolve_handle,
+    AccountError, BackedUpAccount, BegunAccount, Client, ClientBuilder, ConnectionState, Event, HomeUrl, KeyStore,
+    KeyStoreError, NewAccount, OfflineCause, PendingEvent, Registered, Roots, handle::Handle, identity::SecretKey,
+    mnemonic::Mnemonic, recover_account, resolve_handle,
 };
 use kez_testbed::Testbed;
 use tempfile::TempDir;
@@ -89,11 +89,16 @@ impl Person {
     pub(crate) async fn recover(&self, testbed: &Testbed, lost: &Person) -> Result<Registered, AccountError> {
         let words = Mnemonic::parse(&std::fs::read_to_string(lost.words_file()).unwrap()).unwrap();
         let server = HomeUrl::parse(&testbed.home_url()).unwrap();
-        recover_account(self.home(), self.key_store(), &words, &server).await
+        recover_account(self.home(), self.key_store(), &words, &server, &Roots::system()).await
     }
 
     pub(crate) async fn open(&self) -> Client {
-        Client::open(self.home(), self.key_store()).await.unwrap()
+        self.builder().open().await.unwrap()
+    }
+
+    /// Prepares to open the client with other settings.
+    pub(crate) fn builder(&self) -> ClientBuilder {
+        Client::builder(self.home(), self.key_store())
     }
 }
 
@@ -121,9 +126,20 @@ pub(crate) async fn pending(client: &Client) -> PendingEvent {
     tokio::time::timeout(PATIENCE, client.next_event()).await.expect("an event in time").unwrap()
 }
 
-pub(crate) async fn until(client: &Client, wanted: impl Fn(&ConnectionState) -> bool) {
+pub(crate) async fn until(client: &Client, wanted: impl Fn(&ConnectionState) -> bool) -> ConnectionState {
     let mut connection = client.connection();
-    tokio::time::timeout(PATIENCE, connection.wait_for(wanted)).await.expect("the state in time").unwrap();
+    let state = tokio::time::timeout(PATIENCE, connection.until(wanted)).await;
+    state.unwrap_or_else(|_| panic!("still {}", connection.current())).expect("the client was closed")
+}
+
+/// Waits until the client is offline for the reason with this code, and returns the reason.
+pub(crate) async fn offline(client: &Client, code: &str) -> OfflineCause {
+    let is_it =
+        |state: &ConnectionState| matches!(state, ConnectionState::Offline { cause, .. } if cause.code() == code);
+    match until(client, is_it).await {
+        ConnectionState::Offline { cause, .. } => cause,
+        other => panic!("{other}"),
+    }
 }
 
 pub(crate) async fn online(client: &Client) {

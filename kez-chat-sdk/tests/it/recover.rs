@@ -1,7 +1,7 @@
 //! A lost device: the words bring the account back, and whatever else had it stops.
 
 use kez_chat_sdk::{
-    AccountError, Client, ConnectionState, HomeUrl, MessageState, handle::Handle, identity::SecretKey,
+    AccountError, Client, ConnectionState, HomeUrl, MessageState, Roots, handle::Handle, identity::SecretKey,
     mnemonic::Mnemonic, recover_account, sigchain::Op,
 };
 use kez_testbed::Testbed;
@@ -115,7 +115,7 @@ async fn words_that_nobody_has_registered_leave_nothing_behind() {
     let device = Person::new();
     let words = Mnemonic::of(&SecretKey::generate(&mut rand::rng()));
     let server = HomeUrl::parse(&testbed.home_url()).unwrap();
-    let nobody = recover_account(device.home(), device.key_store(), &words, &server).await;
+    let nobody = recover_account(device.home(), device.key_store(), &words, &server, &Roots::system()).await;
     assert!(matches!(nobody, Err(AccountError::NobodyHere { .. })), "{nobody:?}");
     assert!(device.key_store().load().unwrap().is_none(), "a key was kept that nobody knows");
     testbed.shutdown().await.unwrap();

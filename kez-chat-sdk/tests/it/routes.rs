@@ -12,9 +12,9 @@ use async_nats::{
     Client as Nats,
     jetstream::{self, consumer::push},
 };
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use kez_chat_sdk::{
-    Client, ConnectionState, Event, MessageState,
+    Client, Event, MessageState, OfflineCause,
     broker::{Day, Route, subject},
     identity::{PrimaryKey, SecretKey},
 };
@@ -25,7 +25,7 @@ use crate::{
     callout::{Callout, through},
     front::{Front, now_ms},
     operator::operator,
-    people::{PATIENCE, Person, next, online, text_of, two_friends, until},
+    people::{PATIENCE, Person, next, offline, online, text_of, two_friends},
 };
 
 const DAY_MS: u64 = 86_400_000;
@@ -121,7 +121,6 @@ async fn a_denied_acknowledgement_ends_nothing_and_brings_the_message_again() {
     let b = bob.open().await;
     online(&b).await;
     let mut connection = b.connection();
-    connection.mark_unchanged();
     // While acknowledgements are denied, messages of Bob's own are under way; they are not taken for denied.
     let written: Vec<_> = (0..30).map(|number| number.to_string()).collect();
     for text in &written {
@@ -131,7 +130,7 @@ async fn a_denied_acknowledgement_ends_nothing_and_brings_the_message_again() {
     let (alice_read, bob_read) = tokio::join!(texts(&a, 30), texts(&b, 30));
     assert_eq!((&alice_read, &bob_read), (&written, &written));
     assert!(denied_publishes(&testbed) > 0);
-    assert!(!connection.has_changed().unwrap(), "the session goes on: {:?}", b.connection().borrow());
+    assert_eq!(connection.changed().now_or_never(), None, "the session goes on");
     assert_eq!(front.asked(), 1);
     b.shutdown().await;
 
@@ -166,8 +165,8 @@ async fn a_denied_subscription_ends_the_session_and_says_so() {
     })
     .await;
     let b = bob.open().await;
-    let why = format!("the broker denied us what we listen to: {}", subject::deliver(&to_bob));
-    until(&b, |state| matches!(state, ConnectionState::Offline { cause, .. } if *cause == why)).await;
+    let cause = offline(&b, "SubscriptionDenied").await;
+    assert_eq!(cause, OfflineCause::SubscriptionDenied { subject: subject::deliver(&to_bob) });
     a.conversation(to_bob).send_text("can you hear me?").await.unwrap();
     deaf.store(false, Ordering::SeqCst);
     assert_eq!(text_of(&next(&b).await), "can you hear me?");

@@ -38,6 +38,16 @@ impl AckSubject {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Returns how many more messages the broker had for the user when it sent this one, by its own word; 0 if it does
+    /// not say.
+    #[must_use]
+    pub fn behind(&self) -> u64 {
+        let tokens: Vec<&str> = self.0.split('.').collect();
+        // Delivery, stream and consumer sequence, and time come before it.
+        let consumer = if tokens.len() == 9 { 3 } else { 5 };
+        tokens.get(consumer + 5).and_then(|count| count.parse().ok()).unwrap_or_default()
+    }
 }
 
 /// Takes an inbox frame only if its subject is `kez.inbox.<self>.<32 hex>` and its reply acknowledges a message of
@@ -101,8 +111,10 @@ mod tests {
             &format!("$JS.ACK._.AbCdEfGh.KEZ_INBOX.{me}.1.2.3.4.5"),
             &format!("$JS.ACK.hub.AbCdEfGh.KEZ_INBOX.{me}.1.2.3.4.5.rnd"),
         ] {
-            assert_eq!(check(&inbox, reply).unwrap().as_str(), reply);
+            let taken = check(&inbox, reply).unwrap();
+            assert_eq!((taken.as_str(), taken.behind()), (reply.as_str(), 5));
         }
+        assert_eq!(check(&inbox, &format!("$JS.ACK.KEZ_INBOX.{me}.1.2.3.4.many")).unwrap().behind(), 0);
         for subject in [
             format!("kez.inbox.{other}.{}", "0a".repeat(16)),
             format!("kez.inbox.{me}"),

@@ -1,7 +1,7 @@
 //! `register`, `recover` and `whoami`.
 
 use kez_chat_sdk::{
-    BegunAccount, Client, HomeUrl, NewAccount, Registered, mnemonic::Mnemonic, recover_account, resolve_handle,
+    BegunAccount, Client, HomeUrl, NewAccount, Registered, Roots, mnemonic::Mnemonic, recover_account, resolve_handle,
 };
 use tokio::io::AsyncReadExt as _;
 use zeroize::Zeroizing;
@@ -50,7 +50,7 @@ pub(crate) async fn recover(context: &Context, arguments: Recover) -> Result<(),
         None => read_words().await?,
     };
     let key_store = seed::key_store(&context.home, true).await?;
-    welcome(context, &recover_account(&context.home, key_store, &words, &server).await?)
+    welcome(context, &recover_account(&context.home, key_store, &words, &server, &Roots::system()).await?)
 }
 
 /// Asks until they are 24 words that belong together.

@@ -85,10 +85,11 @@ fn is_from_others(event: &Event) -> bool {
 async fn tell_of_connection(context: &Context, client: &Client) -> Failure {
     let mut connection = client.connection();
     let mut was_offline = false;
+    let mut state = connection.current();
     loop {
-        let state = connection.borrow_and_update().clone();
         match state {
             ConnectionState::Offline { cause, .. } => {
+                let cause = cause.to_string();
                 context.output.note(&format!("Offline: {}; what others send waits for you", safe::line(&cause)));
                 was_offline = true;
             }
@@ -100,9 +101,10 @@ async fn tell_of_connection(context: &Context, client: &Client) -> Failure {
             ConnectionState::Retired => return AccountError::Retired { primary: client.primary().into() }.into(),
             _ => {}
         }
-        if connection.changed().await.is_err() {
-            future::pending::<()>().await;
-        }
+        state = match connection.changed().await {
+            Some(state) => state,
+            None => future::pending().await,
+        };
     }
 }
 
