@@ -61,7 +61,7 @@ impl fmt::Display for Peer {
 }
 
 /// A file as it was offered. The name is the sender's word: make it safe before it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedFile {
     /// Its relative path.
     pub path: String,
@@ -74,6 +74,12 @@ pub struct SharedFile {
 impl SharedFile {
     pub(crate) fn of(entry: &FileEntry) -> Self {
         Self { path: entry.path.to_string(), media_type: entry.media_type.clone(), size_bytes: entry.plain_len }
+    }
+}
+
+impl fmt::Debug for SharedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SharedFile(redacted, {} bytes)", self.size_bytes)
     }
 }
 
@@ -139,8 +145,8 @@ pub enum Order {
     Late,
 }
 
-/// Something that happened. Texts in it are others' words: make them safe before they are shown.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Something that happened. Texts in it are others' words: make them safe before they are shown. `Debug` shows no texts.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
@@ -229,6 +235,26 @@ pub enum Event {
     },
     /// Something that a later version of the application kept here.
     Unreadable,
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message { from, id, text, order, earlier, .. } => {
+                write!(f, "Message({id} from {from}, {} bytes, {order:?}, earlier: {earlier})", text.len())
+            }
+            Self::Misaddressed { from, id, .. } => write!(f, "Misaddressed({id} from {from})"),
+            Self::FileShared { from, share_id, files, order, earlier, .. } => {
+                write!(f, "FileShared({share_id} from {from}, {files:?}, {order:?}, earlier: {earlier})")
+            }
+            Self::Request { from, .. } => write!(f, "Request(from {from})"),
+            Self::MessageState { to, id, state } => write!(f, "MessageState({id} to {to}, {state:?})"),
+            Self::Unsupported { from, kind, order, .. } => {
+                write!(f, "Unsupported(kind {kind} from {from}, {order:?})")
+            }
+            Self::Unreadable => f.write_str("Unreadable"),
+        }
+    }
 }
 
 /// Handles in JSON: `name@home`, or null.

@@ -7,7 +7,7 @@ use kez_core::{
 };
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Store, StoreError, announce::release, chains::insert_events};
+use super::{Store, StoreError, announce::release, chains::insert_events, sequence::give_out_held};
 use crate::event::{MessageState, Peer};
 
 /// A contact as the database keeps it, with what their walked chain says.
@@ -176,6 +176,7 @@ impl Store {
     pub(crate) async fn forget_contact(&self, owner: PrimaryKey) -> Result<Vec<[u8; 32]>, StoreError> {
         self.transact(move |tx| {
             let owner = owner.as_bytes();
+            give_out_held(tx, owner)?;
             tx.execute("DELETE FROM pins WHERE owner = ?1", [owner])?;
             tx.execute("DELETE FROM contacts WHERE owner = ?1", [owner])?;
             tx.execute("DELETE FROM chain_events WHERE owner = ?1", [owner])?;

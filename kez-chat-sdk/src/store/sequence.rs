@@ -90,6 +90,21 @@ pub(super) fn arrive(db: &Connection, from: &Peer, message: &Received) -> Result
     }
 }
 
+/// Gives out all that still waits for earlier messages of somebody's: nobody will wait for them any more.
+pub(super) fn give_out_held(db: &Connection, author: &[u8; 32]) -> Result<(), StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT install, seq FROM held WHERE author = ?1 ORDER BY install, seq LIMIT 1")?;
+    let mut first = || {
+        let first = statement.query_row([author], |row| Ok((Install::from_bytes(row.get(0)?), row.get(1)?)));
+        first.optional()
+    };
+    let from = peer(db, author)?;
+    while let Some((install, seq)) = first()? {
+        Sequence { author, install }.give_out_from(db, &from, seq, Order::Late)?;
+    }
+    Ok(())
+}
+
 /// The numbers of one installation's messages to us.
 struct Sequence<'a> {
     author: &'a [u8; 32],
@@ -267,6 +282,17 @@ mod tests {
         store.receive(own(), vec![unknown((1 << 53) - 1), message(1, 4)], 1).await.unwrap();
         assert!(store.gaps().await.unwrap().is_empty());
         assert_eq!(told(&store).await[4..], in_order(&[4]));
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_given_out_before_its_sender_is_forgotten() {
+        let (_dir, store) = store().await;
+        store.receive(own(), vec![message(1, 2), message(1, 5), message(2, 9)], 1).await.unwrap();
+        assert!(told(&store).await.is_empty());
+        store.forget_contact(author()).await.unwrap();
+        let late = |number: u64| (number.to_string(), Order::Late);
+        assert_eq!(told(&store).await, [late(2), late(5), late(9)]);
+        assert!(store.gaps().await.unwrap().is_empty());
     }
 
     proptest! {
