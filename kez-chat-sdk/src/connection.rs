@@ -4,7 +4,7 @@ use std::{
     error::Error as StdError,
     future,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -120,12 +120,20 @@ pub(crate) struct Session {
     /// After how long without a frame there are no more, as far as can be known.
     pub(crate) quiet_after: Duration,
     info: Info,
+    /// Today's route, which all that we send to this home goes by.
+    route: Mutex<Option<(Day, Route)>>,
 }
 
 impl Session {
     /// Returns the subject under which a message to `recipient` is published now.
     pub(crate) fn inbox_subject(&self, shared: &Shared, recipient: &PrimaryKey) -> Option<String> {
-        Some(inbox_subject(&shared.key, self.info.server_keys.first()?, recipient, shared.home_now_ms()))
+        let (day, server) = (Day::from_unix_ms(shared.home_now_ms()), self.info.server_keys.first()?);
+        let mut routes = self.route.lock().unwrap_or_else(PoisonError::into_inner);
+        let route = match *routes {
+            Some((of_day, route)) if of_day == day => route,
+            _ => routes.insert((day, route(&shared.key, server, day))).1,
+        };
+        Some(subject::inbox_publish(recipient, &route))
     }
 
     /// Returns the brokers that the home names.
@@ -160,7 +168,7 @@ pub(crate) async fn connect(
     // A login takes several round trips, so this is longer than a frame that waits takes to come.
     let quiet_after = begun.elapsed().clamp(SHORTEST_QUIET, LONGEST_QUIET);
     let deliveries = nats.subscribe(subject::deliver(&shared.primary())).await?;
-    Ok((Session { nats, under_way, quiet_after, info }, deliveries))
+    Ok((Session { nats, under_way, quiet_after, info, route: Mutex::default() }, deliveries))
 }
 
 /// Dials the listed brokers, each once and in no order, until one lets us in.
@@ -290,10 +298,9 @@ fn judge(event: &NatsEvent, under_way: &UnderWay) -> Option<SessionError> {
     None
 }
 
-/// Returns where a message is published at a moment of the home's clock: the route changes each day.
-fn inbox_subject(key: &SecretKey, server: &PrimaryKey, recipient: &PrimaryKey, home_now_ms: u64) -> String {
-    let day = Day::from_unix_ms(home_now_ms);
-    subject::inbox_publish(recipient, &Route::derive(&key.agree(server), day, &key.primary(), server))
+/// Returns by which route our messages go on a day of the home's.
+fn route(key: &SecretKey, server: &PrimaryKey, day: Day) -> Route {
+    Route::derive(&key.agree(server), day, &key.primary(), server)
 }
 
 #[cfg(test)]
@@ -316,7 +323,10 @@ mod tests {
     #[test]
     fn the_route_changes_at_the_homes_midnight() {
         let [alice, bob, server] = [1, 2, 3].map(|byte| SecretKey::from_seed([byte; 32]));
-        let subject = |now_ms| inbox_subject(&alice, &server.primary(), &bob.primary(), now_ms);
+        let subject = |now_ms| {
+            let route = route(&alice, &server.primary(), Day::from_unix_ms(now_ms));
+            subject::inbox_publish(&bob.primary(), &route)
+        };
         let midnight = 1_795_478_400_000;
         let to_bob = format!("kez.inbox.{}", bob.primary().to_hex());
         assert_eq!(subject(midnight - 1), format!("{to_bob}.dec79aabf0d45579cbbe0083cca18bb5"));

@@ -9,6 +9,8 @@ use kez_core::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::keys;
+
 /// Names an event until it is handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventId(pub(crate) i64);
@@ -45,6 +47,7 @@ impl fmt::Display for ShareId {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     /// Their key.
+    #[serde(deserialize_with = "keys::deserialize")]
     pub primary: PrimaryKey,
     /// Their handle, as checked when they were added.
     #[serde(with = "qualified")]

@@ -72,6 +72,7 @@ mod files;
 mod home_dir;
 mod inbox;
 mod key_store;
+mod keys;
 mod link;
 mod net;
 mod offline;

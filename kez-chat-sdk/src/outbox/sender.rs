@@ -10,13 +10,13 @@ use async_nats::{HeaderMap, Message, Subscriber, header::NATS_MESSAGE_ID};
 use data_encoding::HEXLOWER;
 use futures::{StreamExt, stream::ReadyChunks};
 use kez_core::{broker::subject, envelope};
-use tokio::time::Instant;
+use tokio::{task::JoinSet, time::Instant};
 
 use super::answer::Answer;
 use crate::{
     connection::{Session, SessionError},
     shared::Shared,
-    store::{Acknowledged, OutboxRow},
+    store::{Acknowledged, OutboxRow, StoreError},
 };
 
 /// How many messages may be on their way to the broker at once, and how many bytes of them: no more than a slow line
@@ -58,6 +58,8 @@ pub(super) struct Sender<'a> {
     positions: Arc<BTreeMap<String, u64>>,
     pause: Pause,
     resting: HashMap<Resting, Pause>,
+    /// What the broker has taken and the store is noting; each gives back its rows.
+    notes: JoinSet<Result<Vec<i64>, StoreError>>,
 }
 
 /// What is left alone for a while.
@@ -99,6 +101,8 @@ impl Pause {
 /// What the broker said about messages under way.
 pub(super) enum Said {
     Answers(Vec<Message>),
+    /// The store has noted what the broker has taken.
+    Noted(Result<Vec<i64>, StoreError>),
     /// Nothing, for too long.
     Nothing,
     /// It does not let us publish under this route.
@@ -127,12 +131,13 @@ impl<'a> Sender<'a> {
             positions: Arc::new(shared.store.stream_positions().await?),
             pause: Pause::default(),
             resting: HashMap::new(),
+            notes: JoinSet::new(),
         })
     }
 
     /// Tells whether the broker has something to answer.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.flights.is_empty()
+        !self.flights.is_empty() || !self.notes.is_empty()
     }
 
     /// Tells whether there is more to do now than to let rest what the broker refused.
@@ -259,6 +264,7 @@ impl<'a> Sender<'a> {
             biased;
             () = self.session.under_way.denied() => Said::Denied,
             answers = self.answers.next() => answers.map_or(Said::Goodbye, Said::Answers),
+            Some(noted) = self.notes.join_next() => Said::Noted(noted.unwrap_or(Err(StoreError::Closed))),
             () = lost => Said::Nothing,
         }
     }
@@ -270,6 +276,7 @@ impl<'a> Sender<'a> {
     pub(super) async fn note(&mut self, said: Said) -> Result<(), SessionError> {
         match said {
             Said::Answers(answers) => self.take(answers).await,
+            Said::Noted(noted) => self.note_stored(noted),
             Said::Nothing => {
                 self.give_up_lost();
                 Ok(())
@@ -277,6 +284,14 @@ impl<'a> Sender<'a> {
             Said::Denied => Err(SessionError::RouteDenied),
             Said::Goodbye => Err(SessionError::Lost),
         }
+    }
+
+    /// Lets rows go that the store now knows as sent.
+    fn note_stored(&mut self, noted: Result<Vec<i64>, StoreError>) -> Result<(), SessionError> {
+        for row in noted? {
+            self.rows_in_flight.remove(&row);
+        }
+        Ok(())
     }
 
     async fn take(&mut self, answers: Vec<Message>) -> Result<(), SessionError> {
@@ -291,6 +306,8 @@ impl<'a> Sender<'a> {
                 Answer::Stored { stream, seq } => {
                     self.resting.remove(&Resting::Recipient(recipient));
                     self.resting.remove(&Resting::Row(row));
+                    // It is not sent again before the store knows.
+                    self.rows_in_flight.insert(row);
                     taken.push(Acknowledged { row, message_id, awaits_receipt });
                     if let Some(seq) = seq {
                         went_back |= flight.positions.get(&stream).is_some_and(|before| seq <= *before);
@@ -303,6 +320,10 @@ impl<'a> Sender<'a> {
         }
         if went_back {
             tracing::warn!("the broker has lost messages that it had acknowledged; unconfirmed ones are sent again");
+            // What was acknowledged before is noted as sent first, so that it counts as lost too.
+            while let Some(noted) = self.notes.join_next().await {
+                self.note_stored(noted.unwrap_or(Err(StoreError::Closed)))?;
+            }
             shared.store.resend_all().await?;
         }
         if !taken.is_empty() {
@@ -312,7 +333,11 @@ impl<'a> Sender<'a> {
             if !positions.is_empty() {
                 Arc::make_mut(&mut self.positions).extend(positions.clone());
             }
-            shared.store.set_sent(shared.primary(), taken, positions, shared.home_now_ms()).await?;
+            let (store, own, now_ms) = (shared.store.clone(), shared.primary(), shared.home_now_ms());
+            self.notes.spawn(async move {
+                let rows = taken.iter().map(|taken| taken.row).collect();
+                store.set_sent(own, taken, positions, now_ms).await.map(|()| rows)
+            });
         }
         for (row, recipient) in full {
             let pause = self.resting.entry(Resting::Recipient(recipient)).or_default();

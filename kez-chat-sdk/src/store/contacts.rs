@@ -8,7 +8,10 @@ use kez_core::{
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{Store, StoreError, announce::release, chains::insert_events, sequence::give_out_held};
-use crate::event::{MessageState, Peer};
+use crate::{
+    event::{MessageState, Peer},
+    keys::checked,
+};
 
 /// A contact as the database keeps it, with what their walked chain says.
 #[derive(Clone, Debug)]
@@ -107,7 +110,7 @@ impl Store {
         self.read(move |tx| {
             let pinned =
                 tx.query_row("SELECT owner FROM pins WHERE handle = ?1", [handle], |row| row.get::<_, [u8; 32]>(0));
-            pinned.optional()?.map(|bytes| PrimaryKey::from_bytes(&bytes).map_err(StoreError::damaged)).transpose()
+            pinned.optional()?.map(|bytes| checked(&bytes).map_err(StoreError::damaged)).transpose()
         })
         .await
     }
@@ -233,7 +236,7 @@ pub(super) fn handle_of(db: &Connection, owner: &PrimaryKey) -> Result<Option<Op
 
 /// Returns somebody as events name them.
 pub(super) fn peer(db: &Connection, owner: &[u8; 32]) -> Result<Peer, StoreError> {
-    let primary = PrimaryKey::from_bytes(owner).map_err(StoreError::damaged)?;
+    let primary = checked(owner).map_err(StoreError::damaged)?;
     let handle = handle_of(db, &primary)?.flatten();
     Ok(Peer { primary, handle })
 }
@@ -268,7 +271,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<ContactRow, StoreError>> {
     };
     let parse = |text: Option<String>| text.map(|text| Handle::from_qualified(&text, Policy::Development)).transpose();
     let inbox_home = inbox_home.map(|text| Home::parse(&text, Policy::Development)).transpose();
-    match (PrimaryKey::from_bytes(&owner), parse(handle), parse(chain_handle), inbox_home) {
+    match (checked(&owner), parse(handle), parse(chain_handle), inbox_home) {
         (Ok(owner), Ok(handle), Ok(named), Ok(inbox_home)) => contact(owner, handle, named, inbox_home).map(Ok),
         (Err(error), ..) => Ok(Err(StoreError::damaged(error))),
         (_, Err(error), ..) | (_, _, Err(error), _) | (_, _, _, Err(error)) => Ok(Err(StoreError::damaged(error))),

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     conversation::{OutboxEntry, SendError, check_sendable},
     event::{Event, MessageState},
+    keys::checked,
 };
 
 const DAY_MS: u64 = 86_400_000;
@@ -288,7 +289,7 @@ impl Store {
             let mut statement = db.prepare_cached("SELECT id FROM receipts_due WHERE author = ?1 LIMIT ?2")?;
             let rows = statement.query_map((author, limit), |row| row.get(0).map(MessageId))?;
             let ids = rows.collect::<Result<Vec<_>, _>>()?;
-            Ok(Some((PrimaryKey::from_bytes(&author).map_err(StoreError::damaged)?, ids)))
+            Ok(Some((checked(&author).map_err(StoreError::damaged)?, ids)))
         })
         .await
     }

@@ -139,6 +139,7 @@ const MIGRATIONS: &[&str] = &[
      ALTER TABLE outbox ADD COLUMN sent_at_ms INTEGER NOT NULL DEFAULT 0;  -- by the home's clock
      ALTER TABLE outbox ADD COLUMN resends INTEGER NOT NULL DEFAULT 0;     -- after a day without a receipt
      ALTER TABLE outbox ADD COLUMN nudged INTEGER NOT NULL DEFAULT 0;      -- 1: sent again because the recipient was there
+     CREATE INDEX outbox_unnumbered ON outbox (recipient) WHERE numbered = 0;
      CREATE INDEX outbox_waiting ON outbox (row) WHERE sent = 0;
      CREATE INDEX outbox_unconfirmed ON outbox (recipient, sent_at_ms) WHERE sent = 1;
 
