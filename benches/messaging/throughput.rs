@@ -13,8 +13,8 @@ use crate::{
 
 /// How many call at the same time.
 const CALLERS: [usize; 2] = [64, 1];
-/// How long one side's part of a round takes, roughly.
-const TURN: Duration = Duration::from_secs(2);
+/// How long one side's part of a round takes, roughly: so long that what the last receipt waits for hardly counts.
+const TURN: Duration = Duration::from_secs(4);
 const MIN_ROUNDS: usize = 5;
 /// What the first rates are taken from.
 const FIRST: usize = 200;
