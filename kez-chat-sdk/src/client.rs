@@ -66,6 +66,35 @@ impl ClientError {
 /// An open account: it connects in the background and keeps what it was told, online or not.
 ///
 /// Clones share the account. It stays open until [`Client::shutdown`], or until the last clone is dropped.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let stage = Stage::set().await;
+/// # let client = stage.client("alice").await;
+/// # stage.echo("bob").await;
+/// use std::time::Duration;
+/// use kez_chat_sdk::{ConnectionState, MessageState};
+///
+/// client.connection().until(|state| *state == ConnectionState::Online).await;
+/// let bob = client.contacts().add("@bob").await?.primary;
+/// let id = client.conversation(bob).send_text("hello").await?;
+/// let reached = client.wait_until(id, MessageState::Delivered, Duration::from_secs(30)).await?;
+/// assert_eq!(reached, MessageState::Delivered);
+/// assert!(client.outbox().await?.is_empty(), "nothing waits any more");
+///
+/// // Many events at a time, for who has much to do.
+/// let events = client.next_events(100).await?;
+/// for pending in &events {
+///     println!("{:?}", pending.event);
+/// }
+/// client.handled_all(&events.iter().map(|pending| pending.id).collect::<Vec<_>>()).await?;
+/// # client.shutdown().await;
+/// # stage.strike().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -234,6 +263,28 @@ impl Client {
     /// again within half a minute, so perhaps not before the next visit.
     ///
     /// It may be dropped: the client is left suspended, and nothing is lost.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let stage = Stage::set().await;
+    /// # stage.register("alice").await;
+    /// use std::time::Duration;
+    /// use kez_chat_sdk::{Client, SyncOutcome};
+    ///
+    /// # let key_store = key_store("alice");
+    /// let client = Client::builder("alice", key_store).suspended().open().await?;
+    /// let report = client.sync_once(Duration::from_secs(25)).await?;
+    /// if report.outcome != SyncOutcome::Complete || report.queued > 0 {
+    ///     // Ask the system for another moment later.
+    /// #   panic!("{report:?}");
+    /// }
+    /// # client.shutdown().await;
+    /// # stage.strike().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ClientError::Store`]. That there is no connection is no error: the report says so.

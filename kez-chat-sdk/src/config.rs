@@ -40,6 +40,26 @@ impl Default for Config {
 /// | [`keep_alive`](Self::keep_alive) | 30 s | how often a silent connection is probed |
 /// | [`roots`](Self::roots) | the system's | whose certificates servers may show |
 /// | [`suspended`](Self::suspended) | no | whether it is opened without a connection |
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let stage = Stage::set().await;
+/// # stage.register("alice").await;
+/// use std::time::Duration;
+/// use kez_chat_sdk::{Client, ConnectionState};
+///
+/// # let key_store = key_store("alice");
+/// let client = Client::builder("alice", key_store).gap_wait(Duration::from_secs(10)).suspended().open().await?;
+/// assert_eq!(client.connection().current(), ConnectionState::Suspended);
+/// client.resume();
+/// client.connection().until(|state| *state == ConnectionState::Online).await;
+/// # client.shutdown().await;
+/// # stage.strike().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct ClientBuilder {
     home_dir: PathBuf,

@@ -130,6 +130,28 @@ impl From<ContactRow> for Contact {
 }
 
 /// A handle on the contacts of an account.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let stage = Stage::set().await;
+/// # let client = stage.client("alice").await;
+/// # stage.register("bob").await;
+/// use kez_chat_sdk::Agreement;
+///
+/// let bob = client.contacts().add("@bob").await?;
+/// assert_eq!(bob.agreement, Agreement::Agreed, "his home and his own chain say the same");
+/// assert_eq!(client.contacts().find("bob").await?.primary, bob.primary);
+/// let nobody = client.contacts().add("@bobby").await.unwrap_err();
+/// assert_eq!(nobody.code(), "NoSuchHandle");
+/// client.contacts().remove("@bob").await?;
+/// assert!(client.contacts().list().await?.is_empty());
+/// # client.shutdown().await;
+/// # stage.strike().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Contacts<'a> {
     shared: &'a Shared,

@@ -103,6 +103,31 @@ pub struct OutboxEntry {
 }
 
 /// A handle on the conversation with one contact.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let stage = Stage::set().await;
+/// # stage.register("bob").await;
+/// # let client = stage.client("alice").await;
+/// # let bob = client.contacts().add("@bob").await?.primary;
+/// use kez_chat_sdk::MessageState;
+///
+/// // Nothing goes out while the client is suspended, so it can still be taken back.
+/// client.suspend().await;
+/// let conversation = client.conversation(bob);
+/// let id = conversation.send_text("I quit!").await?;
+/// assert_eq!(client.outbox().await?[0].state, MessageState::Queued);
+/// conversation.cancel(id).await?;
+/// assert!(client.outbox().await?.is_empty());
+/// assert_eq!(conversation.cancel(id).await.unwrap_err().code(), "TooLate");
+/// assert_eq!(conversation.resend(id).await.unwrap_err().code(), "NothingToResend");
+/// # client.shutdown().await;
+/// # stage.strike().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Conversation<'a> {
     shared: &'a Shared,

@@ -41,21 +41,7 @@
 //!
 //! A phone lets an application in the background hold no connection. It [suspends](Client::suspend) the client on leaving
 //! the foreground and [resumes](Client::resume) it on coming back. For the moments in between that the system grants, it
-//! [visits](Client::sync_once) its home:
-//!
-//! ```no_run
-//! # use std::{sync::Arc, time::Duration};
-//! # use kez_chat_sdk::{Client, KeyStore, SyncOutcome};
-//! # async fn on_background_refresh(key_store: Arc<dyn KeyStore>) -> Result<(), Box<dyn std::error::Error>> {
-//! let client = Client::builder("alice", key_store).suspended().open().await?;
-//! let report = client.sync_once(Duration::from_secs(25)).await?;
-//! if report.outcome != SyncOutcome::Complete || report.queued > 0 {
-//!     // Ask the system for another moment later.
-//! }
-//! client.shutdown().await;
-//! # Ok(())
-//! # }
-//! ```
+//! [visits](Client::sync_once) its home.
 
 mod account;
 mod backoff;

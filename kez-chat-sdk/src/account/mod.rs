@@ -31,6 +31,16 @@ pub use register::{Registered, RegistrationStep};
 /// Completes what a person typed into a handle. A bare name gets the home of `server`; where both name a home, they
 /// must agree.
 ///
+/// ```
+/// use kez_chat_sdk::{HomeUrl, resolve_handle};
+///
+/// let server = HomeUrl::parse("kez.lat")?;
+/// assert_eq!(resolve_handle("@Alice", Some(&server))?.to_string(), "alice@kez.lat");
+/// assert_eq!(resolve_handle("bob@kez.lat", None)?.to_string(), "bob@kez.lat");
+/// assert!(resolve_handle("bob@other.example", Some(&server)).is_err(), "two homes");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`AccountError::BadHandle`], or [`AccountError::TwoHomes`].
 pub fn resolve_handle(input: &str, server: Option<&HomeUrl>) -> Result<Handle, AccountError> {

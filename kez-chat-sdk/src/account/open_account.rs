@@ -12,6 +12,26 @@ use super::{
 use crate::{shared::Shared, store::StoreError};
 
 /// A handle on the account itself: its backup, its sigchain, and leaving for good.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let stage = Stage::set().await;
+/// # let client = stage.client("alice").await;
+/// // The words, for who wants to write them down again.
+/// let words = client.account().mnemonic();
+/// assert_eq!(words.secret_key().primary(), client.primary());
+/// // Where the own sigchain ends, for who compares it on another way.
+/// let head = client.account().head().await?;
+/// # assert_eq!(head, client.account().head().await?);
+/// // Leaving is for good: nobody gets the handle again.
+/// client.account().retire().await?;
+/// # client.shutdown().await;
+/// # stage.strike().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Account<'a> {
     shared: &'a Shared,

@@ -121,6 +121,36 @@ impl From<OfferRow> for Offer {
 }
 
 /// A handle on an account's files.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let stage = Stage::set().await;
+/// # let alice = stage.client("alice").await;
+/// # let bob = stage.client("bob").await;
+/// # alice.contacts().add("@bob").await?;
+/// # bob.contacts().add("@alice").await?;
+/// use kez_chat_sdk::Event;
+///
+/// std::fs::write("report.txt", "all is well")?;
+/// alice.files().share("report.txt".as_ref(), &[bob.primary()], |_| {}).await?;
+///
+/// // Nothing is downloaded until Bob asks for it.
+/// let share_id = loop {
+///     let pending = bob.next_event().await?;
+///     if let Event::FileShared { share_id, .. } = pending.event {
+///         break share_id;
+///     }
+/// };
+/// let paths = bob.files().fetch(share_id, "bob".as_ref(), |_| {}).await?;
+/// assert_eq!(std::fs::read_to_string(&paths[0])?, "all is well");
+/// # alice.shutdown().await;
+/// # bob.shutdown().await;
+/// # stage.strike().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Files<'a> {
     shared: &'a Arc<Shared>,

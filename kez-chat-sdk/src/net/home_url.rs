@@ -19,6 +19,14 @@ pub enum HomeUrlError {
 }
 
 /// The base URL of a home server: `https://HOST`, or `http://localhost[:PORT]`.
+///
+/// ```
+/// use kez_chat_sdk::HomeUrl;
+///
+/// assert_eq!(HomeUrl::parse("kez.lat")?.base(), "https://kez.lat");
+/// assert!(HomeUrl::parse("http://kez.lat").is_err(), "plain HTTP is for one's own machine");
+/// # Ok::<(), kez_chat_sdk::HomeUrlError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HomeUrl {
     home: Home,

@@ -316,4 +316,22 @@ mod tests {
             .unwrap();
         assert_eq!(rows, 0);
     }
+
+    /// What searching messages will stand on.
+    #[tokio::test]
+    async fn texts_can_be_indexed_for_search() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("kez.db"), &SecretKey::from_seed([1; 32])).await.unwrap();
+        let found: String = store
+            .transact::<_, StoreError>(|db| {
+                db.execute_batch(
+                    "CREATE VIRTUAL TABLE found USING fts5 (text);
+                     INSERT INTO found VALUES ('meet me at the harbour'), ('not there');",
+                )?;
+                Ok(db.query_row("SELECT text FROM found WHERE found MATCH 'harb*'", [], |row| row.get(0))?)
+            })
+            .await
+            .unwrap();
+        assert_eq!(found, "meet me at the harbour");
+    }
 }

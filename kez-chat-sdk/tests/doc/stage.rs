@@ -33,10 +33,15 @@ impl Stage {
         std::fs::read_to_string(words).unwrap()
     }
 
+    /// Registers somebody, and opens their account.
+    async fn client(&self, name: &str) -> sdk::Client {
+        self.register(name).await;
+        sdk::Client::open(name, key_store(name)).await.unwrap()
+    }
+
     /// Registers somebody who adds whoever writes to them, and says everything back.
     async fn echo(&self, name: &str) {
-        self.register(name).await;
-        let client = sdk::Client::open(name, key_store(name)).await.unwrap();
+        let client = self.client(name).await;
         tokio::spawn(async move {
             while let Ok(pending) = client.next_event().await {
                 match pending.event {

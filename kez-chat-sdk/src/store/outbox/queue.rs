@@ -1,0 +1,145 @@
+//! Putting messages into the outbox, and giving them their numbers.
+
+use kez_core::{
+    envelope::MAX_PADDED_BYTES,
+    identity::PrimaryKey,
+    payload::{Content, MessageId, Payload, PayloadError},
+};
+use rusqlite::Connection;
+use zeroize::Zeroizing;
+
+use super::{Draft, OutboxRow};
+use crate::{
+    conversation::{SendError, check_sendable},
+    store::{
+        StoreError,
+        announce::{decode, received},
+        contacts,
+    },
+};
+
+/// The number in a payload that has none yet, and what a real one may take more.
+const STAND_IN: u64 = 1;
+const NUMBER_BYTES: usize = 8;
+
+/// Keeps and queues a message.
+pub(in crate::store) fn queue(db: &Connection, draft: Draft) -> Result<(), SendError> {
+    let Draft { recipient, own, .. } = draft;
+    let contact = contacts::find(db, &recipient)?;
+    let contact = check_sendable(contact.ok_or(SendError::NotAContact(recipient.into()))?, draft.own_handle.home())?;
+    // The order of numbers is that of the rows.
+    let at_once = draft.at_once && !has_unnumbered(db, &recipient)?;
+    let payload = Payload {
+        id: draft.id,
+        install: draft.install,
+        seq: if at_once { next_number(db, recipient.as_bytes())? } else { STAND_IN },
+        sent_at_ms: draft.sent_at_ms,
+        from: Some(draft.own_handle),
+        to: contact.handle,
+        content: draft.content,
+        own_head: None,
+        peer_head: None,
+        reply_to: None,
+    };
+    let bytes = payload.encode()?;
+    if bytes.len() + NUMBER_BYTES > MAX_PADDED_BYTES {
+        return Err(PayloadError::TooLarge { field: "message" }.into());
+    }
+    keep(db, &own, &recipient, &payload, &bytes)?;
+    Ok(insert(db, &recipient, draft.id.0, draft.nats_msg_id, &bytes, Kind::Message { at_once })?)
+}
+
+fn has_unnumbered(db: &Connection, recipient: &PrimaryKey) -> Result<bool, StoreError> {
+    Ok(db
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE recipient = ?1 AND numbered = 0)")?
+        .query_row([recipient.as_bytes()], |row| row.get(0))?)
+}
+
+fn next_number(db: &Connection, recipient: &[u8; 32]) -> Result<u64, StoreError> {
+    Ok(db
+        .prepare_cached(
+            "INSERT INTO sequences (recipient, last) VALUES (?1, 1)
+             ON CONFLICT (recipient) DO UPDATE SET last = last + 1 RETURNING last",
+        )?
+        .query_row([recipient], |row| row.get(0))?)
+}
+
+/// Gives a message its place in our sequence to its recipient.
+pub(super) fn number(db: &Connection, own: &PrimaryKey, row: &OutboxRow) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    let mut payload = decode(&row.payload)?;
+    payload.seq = next_number(db, &row.recipient)?;
+    let bytes = payload.encode().map_err(StoreError::damaged)?;
+    db.execute("UPDATE outbox SET numbered = 1, payload = ?2 WHERE row = ?1", (row.row, &**bytes))?;
+    db.execute(
+        "UPDATE messages SET payload = ?3 WHERE author = ?1 AND id = ?2",
+        (own.as_bytes(), row.message_id.0, &**bytes),
+    )?;
+    Ok(bytes)
+}
+
+/// Lets a message's number be taken by one that says nothing: it deletes what the recipient never had.
+pub(super) fn say_nothing_instead(
+    db: &Connection,
+    own: &PrimaryKey,
+    row: i64,
+    id: &MessageId,
+) -> Result<(), StoreError> {
+    let mut payload = received(db, own.as_bytes(), id)?.payload;
+    payload.id = MessageId(rand::random());
+    payload.content = Content::Delete { id: *id };
+    let bytes = payload.encode().map_err(StoreError::damaged)?;
+    db.execute(
+        "UPDATE outbox SET message_id = ?2, nats_msg_id = ?3, payload = ?4, awaits_receipt = 0 WHERE row = ?1",
+        (row, payload.id.0, rand::random::<[u8; 16]>(), &**bytes),
+    )?;
+    Ok(())
+}
+
+/// Keeps a message of our own in its conversation.
+fn keep(
+    db: &Connection,
+    own: &PrimaryKey,
+    peer: &PrimaryKey,
+    payload: &Payload,
+    bytes: &[u8],
+) -> Result<(), StoreError> {
+    let (id, kind, sent_at_ms) = (payload.id.0, payload.content.kind(), payload.sent_at_ms);
+    db.prepare_cached(
+        "INSERT INTO messages (author, id, peer, kind, payload, sent_at_ms, stored_at_ms, state)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 0)",
+    )?
+    .execute((own.as_bytes(), id, peer.as_bytes(), kind, bytes, sent_at_ms))?;
+    Ok(())
+}
+
+/// What a row of the outbox is.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    /// It stays until its receipt comes.
+    Message {
+        /// Whether it is numbered, and on its way from now on.
+        at_once: bool,
+    },
+    /// It is done with when the broker has it.
+    Receipt,
+}
+
+pub(super) fn insert(
+    db: &Connection,
+    recipient: &PrimaryKey,
+    message_id: [u8; 16],
+    nats_msg_id: [u8; 16],
+    payload: &[u8],
+    kind: Kind,
+) -> Result<(), StoreError> {
+    let (awaits_receipt, on_its_way) = match kind {
+        Kind::Message { at_once } => (true, at_once),
+        Kind::Receipt => (false, true),
+    };
+    db.prepare_cached(
+        "INSERT INTO outbox (recipient, message_id, nats_msg_id, payload, awaits_receipt, handed_over, numbered)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
+    )?
+    .execute((recipient.as_bytes(), message_id, nats_msg_id, payload, awaits_receipt, on_its_way))?;
+    Ok(())
+}
