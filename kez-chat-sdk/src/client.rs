@@ -29,6 +29,18 @@ use crate::{
 };
 
 /// Says why a client could not be opened, or can't go on.
+///
+/// ```
+/// use std::sync::Arc;
+/// use kez_chat_sdk::{Client, Passphrase, PassphraseFile};
+///
+/// # #[tokio::main]
+/// # async fn main() {
+/// let key_store = PassphraseFile::new("nowhere/seed.age", Passphrase::new("correct horse".into()));
+/// let error = Client::open("nowhere", Arc::new(key_store)).await.unwrap_err();
+/// assert_eq!(error.code(), "NotRegistered");
+/// # }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ClientError {

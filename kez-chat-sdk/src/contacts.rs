@@ -15,6 +15,13 @@ use crate::{
 };
 
 /// Says why a person could not be added or found.
+///
+/// ```
+/// use kez_chat_sdk::ContactError;
+///
+/// assert_eq!(ContactError::Yourself.code(), "Yourself");
+/// assert_eq!(ContactError::Yourself.to_string(), "that is you; add somebody else");
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ContactError {
@@ -80,6 +87,13 @@ impl ContactError {
 }
 
 /// Whether a handle is vouched for from both sides.
+///
+/// ```
+/// use kez_chat_sdk::Agreement;
+///
+/// assert_eq!(serde_json::to_value(Agreement::OneSided)?, "one_sided");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Agreement {

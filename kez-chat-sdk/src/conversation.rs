@@ -14,6 +14,15 @@ use crate::{
 };
 
 /// Says why a message was not accepted for sending.
+///
+/// ```
+/// use kez_chat_sdk::{SendError, payload::MessageId};
+///
+/// fn is_worth_another_try(error: &SendError) -> bool {
+///     matches!(error, SendError::Store(_) | SendError::NoInbox { .. })
+/// }
+/// assert!(!is_worth_another_try(&SendError::TooLate(MessageId([7; 16]))));
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SendError {

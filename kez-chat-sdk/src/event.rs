@@ -26,6 +26,12 @@ pub struct PendingEvent {
 }
 
 /// Names somebody's offer of files, on this device only; it is what fetching takes.
+///
+/// ```
+/// use kez_chat_sdk::ShareId;
+///
+/// assert_eq!(ShareId::new(3).to_string(), "3");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ShareId(pub(crate) i64);
 
@@ -44,6 +50,13 @@ impl fmt::Display for ShareId {
 }
 
 /// Somebody else: their key, which is who they are, and the handle that they go by.
+///
+/// ```
+/// use kez_chat_sdk::{Peer, identity::SecretKey};
+///
+/// let peer = Peer { primary: SecretKey::from_seed([7; 32]).primary(), handle: None };
+/// assert_eq!(peer.to_string(), peer.primary.to_string(), "who has no handle goes by their key");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     /// Their key.
@@ -64,6 +77,13 @@ impl fmt::Display for Peer {
 }
 
 /// A file as it was offered. The name is the sender's word: make it safe before it is shown.
+///
+/// ```
+/// use kez_chat_sdk::SharedFile;
+///
+/// let file = SharedFile { path: "secret plan.pdf".into(), media_type: String::new(), size_bytes: 12 };
+/// assert_eq!(format!("{file:?}"), "SharedFile(redacted, 12 bytes)", "nothing to be read in a log");
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedFile {
     /// Its relative path.
@@ -88,6 +108,12 @@ impl fmt::Debug for SharedFile {
 
 /// How far a message of ours came (`docs/PROTOCOL.md` §8). It rises, but for a message that is
 /// [sent again](crate::Conversation::resend).
+///
+/// ```
+/// use kez_chat_sdk::MessageState;
+///
+/// assert!(MessageState::Queued < MessageState::Sent && MessageState::Sent < MessageState::Delivered);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -132,6 +158,19 @@ impl MessageState {
 }
 
 /// Where an event stands in the sequence of its sender's messages to us.
+///
+/// ```
+/// use kez_chat_sdk::Order;
+///
+/// fn remark(order: Order) -> Option<String> {
+///     match order {
+///         Order::AfterGap { missing } => Some(format!("{missing} earlier messages have not arrived")),
+///         Order::Late => Some("this one is late".to_owned()),
+///         _ => None,
+///     }
+/// }
+/// assert_eq!(remark(Order::AfterGap { missing: 2 }).unwrap(), "2 earlier messages have not arrived");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -149,6 +188,16 @@ pub enum Order {
 }
 
 /// Something that happened. Texts in it are others' words: make them safe before they are shown. `Debug` shows no texts.
+///
+/// ```
+/// use kez_chat_sdk::{Event, MessageState, Peer, identity::SecretKey, payload::MessageId};
+///
+/// let to = Peer { primary: SecretKey::from_seed([7; 32]).primary(), handle: None };
+/// let event = Event::MessageState { to, id: MessageId([1; 16]), state: MessageState::Delivered };
+/// // As bots and other processes read it.
+/// assert_eq!(serde_json::to_value(&event)?["kind"], "message_state");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]

@@ -9,6 +9,13 @@ use std::{
 use thiserror::Error;
 
 /// Says why a home directory can't be used.
+///
+/// ```
+/// use kez_chat_sdk::HomeDirError;
+///
+/// let error = HomeDirError::Owned { path: "alice".into(), pid: "4711".into() };
+/// assert_eq!(error.to_string(), "alice is in use by process 4711; stop it, or use another home");
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum HomeDirError {

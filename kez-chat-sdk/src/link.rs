@@ -15,6 +15,12 @@ use tokio::{
 use crate::{event::EventId, inbox::Gaps, offline::OfflineCause, sightings::Sightings};
 
 /// Whether the client is connected to its home's broker.
+///
+/// ```
+/// use kez_chat_sdk::ConnectionState;
+///
+/// assert_eq!(ConnectionState::Online.to_string(), "online");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectionState {

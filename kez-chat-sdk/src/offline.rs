@@ -5,6 +5,12 @@ use std::error::Error as StdError;
 use thiserror::Error;
 
 /// Says why there is no connection. What is sent meanwhile waits, and nothing that others send is lost.
+///
+/// ```
+/// use kez_chat_sdk::OfflineCause;
+///
+/// assert_eq!(OfflineCause::ConnectionLost.code(), "ConnectionLost");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum OfflineCause {
@@ -120,6 +126,13 @@ impl OfflineCause {
 }
 
 /// Says why a home refuses an account. Only its operator, or the owner, can change that.
+///
+/// ```
+/// use kez_chat_sdk::{OfflineCause, Refusal};
+///
+/// let cause = OfflineCause::Refused(Refusal::Retired);
+/// assert_eq!(cause.code(), "Retired");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Refusal {

@@ -24,6 +24,13 @@ pub struct SyncReport {
 }
 
 /// How a [visit](crate::Client::sync_once) ended.
+///
+/// ```
+/// use kez_chat_sdk::{OfflineCause, SyncOutcome};
+///
+/// let outcome = SyncOutcome::Offline(OfflineCause::ConnectionLost);
+/// assert_ne!(outcome, SyncOutcome::Complete, "there may be more: ask for another moment");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SyncOutcome {

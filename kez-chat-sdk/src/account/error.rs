@@ -12,6 +12,15 @@ use thiserror::Error;
 use crate::{home_dir::HomeDirError, key_store::KeyStoreError, net::NetError, store::StoreError};
 
 /// Says why an account could not be made or completed. A later attempt goes on where this one stopped.
+///
+/// ```
+/// use kez_chat_sdk::{HomeUrl, resolve_handle};
+///
+/// let server = HomeUrl::parse("kez.lat")?;
+/// let error = resolve_handle("alice@other.example", Some(&server)).unwrap_err();
+/// assert_eq!(error.code(), "TwoHomes");
+/// # Ok::<(), kez_chat_sdk::HomeUrlError>(())
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AccountError {

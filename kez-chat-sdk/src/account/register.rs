@@ -16,6 +16,13 @@ use super::{
 use crate::net::{HomeClient, HomeUrl, Http, Info, RegisterOutcome, SigchainClient, check_broker_url};
 
 /// A step of registration that is done, for a person who watches.
+///
+/// ```
+/// use kez_chat_sdk::RegistrationStep;
+///
+/// let step = RegistrationStep::ChainPublished { sigchain_url: "https://sig.kez.lat/…".into() };
+/// assert_eq!(step.to_string(), "your sigchain is published at https://sig.kez.lat/…");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RegistrationStep {

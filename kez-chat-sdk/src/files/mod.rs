@@ -29,6 +29,12 @@ use node::{Node, NodeSettings};
 pub use node::NodeError as TransferError;
 
 /// Says why a file could not be shared or fetched.
+///
+/// ```
+/// use kez_chat_sdk::{FilesError, ShareId};
+///
+/// assert_eq!(FilesError::NoSuchOffer(ShareId::new(3)).code(), "NoSuchOffer");
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FilesError {
@@ -79,6 +85,13 @@ impl From<TransferError> for FilesError {
 }
 
 /// How far a transfer has come.
+///
+/// ```
+/// use kez_chat_sdk::TransferProgress;
+///
+/// let progress = TransferProgress { path: "report.pdf".into(), done_bytes: 30, total_bytes: 120 };
+/// assert_eq!(100 * progress.done_bytes / progress.total_bytes, 25, "per cent");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransferProgress {
     /// The file's name.

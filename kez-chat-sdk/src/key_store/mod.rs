@@ -63,6 +63,12 @@ pub trait KeyStore: Send + Sync + 'static {
 }
 
 /// Says why a seed could not be loaded or saved.
+///
+/// ```
+/// use kez_chat_sdk::KeyStoreError;
+///
+/// assert_eq!(KeyStoreError::WrongPassphrase.code(), "WrongPassphrase");
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum KeyStoreError {

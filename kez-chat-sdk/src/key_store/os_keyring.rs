@@ -9,6 +9,16 @@ use super::{KeyStore, KeyStoreError, key_from};
 const SERVICE: &str = "kez-chat";
 
 /// A seed in Keychain (macOS, iOS), Credential Manager (Windows) or a Secret Service (Linux).
+///
+/// ```
+/// use kez_chat_sdk::{KeyStore, OsKeyring};
+///
+/// fn choose(name: &str) -> Option<Box<dyn KeyStore>> {
+///     // On a machine without one: a `PassphraseFile`.
+///     OsKeyring::is_available().then(|| Box::new(OsKeyring::new(name)) as Box<dyn KeyStore>)
+/// }
+/// # let _ = choose("alice");
+/// ```
 #[derive(Debug)]
 pub struct OsKeyring {
     entry_name: String,

@@ -19,6 +19,12 @@ const WORK_FACTOR: u8 = 18;
 const MAX_WORK_FACTOR: u8 = 20;
 
 /// A passphrase: wiped on drop, never printed.
+///
+/// ```
+/// use kez_chat_sdk::Passphrase;
+///
+/// assert_eq!(format!("{:?}", Passphrase::new("correct horse".into())), "Passphrase(redacted)");
+/// ```
 #[derive(Clone)]
 pub struct Passphrase(SecretString);
 

@@ -4,6 +4,13 @@ use kez_core::handle::{HandleError, Home, Policy};
 use thiserror::Error;
 
 /// Says why an address is no home server's.
+///
+/// ```
+/// use kez_chat_sdk::{HomeUrl, HomeUrlError};
+///
+/// let error = HomeUrl::parse("https://kez.lat/path").unwrap_err();
+/// assert!(matches!(error, HomeUrlError::NotAHome(_)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum HomeUrlError {

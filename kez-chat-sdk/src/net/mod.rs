@@ -26,6 +26,13 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_ANSWER_BYTES: usize = 24 << 20;
 
 /// Says why a server could not be asked, or did not answer as the protocol says.
+///
+/// ```
+/// use kez_chat_sdk::NetError;
+///
+/// let error = NetError::WrongHome { asked: "kez.lat".into(), found: "evil.example".into() };
+/// assert_eq!(error.code(), "WrongHome");
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum NetError {

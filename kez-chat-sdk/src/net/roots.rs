@@ -16,6 +16,13 @@ use rustls_platform_verifier::Verifier;
 use thiserror::Error;
 
 /// Says why a certificate authority can't be trusted.
+///
+/// ```
+/// use kez_chat_sdk::{Roots, RootsError};
+///
+/// let error = Roots::system().and_pem(b"no certificate").unwrap_err();
+/// assert!(matches!(error, RootsError::NoCertificate));
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RootsError {

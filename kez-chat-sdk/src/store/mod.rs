@@ -42,6 +42,13 @@ pub(crate) use sequence::Gap;
 pub(crate) use shares::{OfferRow, OwnFile};
 
 /// Says why the account's database can't be used. It is never wiped: recovery is the person's decision.
+///
+/// ```
+/// use kez_chat_sdk::StoreError;
+///
+/// let error = StoreError::TooNew { found: 9, known: 2 };
+/// assert_eq!(error.code(), "StoreTooNew");
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StoreError {
