@@ -7,9 +7,11 @@ use std::{
 
 use kez_core::{
     envelope::Peer,
-    identity::{KeyError, PrimaryKey, SecretKey},
+    identity::{KeyError, SecretKey},
 };
 use lru::LruCache;
+
+use crate::keys::checked;
 
 /// How many people are kept at a time; of others the secret is agreed anew.
 const KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
@@ -28,7 +30,7 @@ impl Peers {
         let peer = match self.known(key) {
             Some(peer) => peer,
             None => {
-                let peer = Peer::new(own, PrimaryKey::from_bytes(key)?);
+                let peer = Peer::new(own, checked(key)?);
                 self.keep(&peer);
                 peer
             }

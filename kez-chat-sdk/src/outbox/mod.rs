@@ -18,9 +18,9 @@ use crate::{
 /// How long a receipt waits for others to the same person.
 const RECEIPT_BATCH: Duration = Duration::from_millis(100);
 /// How long sending rests after a second denial in a row, before the home is asked again; the first is mended at once.
-const FIRST_REST: Duration = Duration::from_secs(2);
-const LAST_REST: Duration = Duration::from_secs(300);
-/// The longest that the store's clock is left alone: the home's may be set meanwhile.
+const FIRST_DENIED_REST: Duration = Duration::from_secs(2);
+const LAST_DENIED_REST: Duration = Duration::from_secs(300);
+/// How often at least it is looked for messages that nobody has confirmed for a day.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// Sends whatever is due, for as long as the session lasts.
@@ -75,7 +75,7 @@ async fn overdue_at(shared: &Shared) -> Result<Instant, SessionError> {
 fn rest_after(earlier: u32) -> Duration {
     match earlier.checked_sub(1) {
         None => Duration::ZERO,
-        Some(doublings) => FIRST_REST.saturating_mul(2_u32.saturating_pow(doublings)).min(LAST_REST),
+        Some(doublings) => FIRST_DENIED_REST.saturating_mul(2_u32.saturating_pow(doublings)).min(LAST_DENIED_REST),
     }
 }
 
@@ -122,6 +122,6 @@ mod tests {
     fn the_first_denial_is_mended_at_once_and_later_ones_ever_more_slowly() {
         let rests: Vec<u64> = (0..12).map(|earlier| rest_after(earlier).as_secs()).collect();
         assert_eq!(rests, [0, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
-        assert_eq!(rest_after(u32::MAX), LAST_REST);
+        assert_eq!(rest_after(u32::MAX), LAST_DENIED_REST);
     }
 }

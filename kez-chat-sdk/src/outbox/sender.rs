@@ -135,7 +135,7 @@ impl<'a> Sender<'a> {
         })
     }
 
-    /// Tells whether the broker has something to answer.
+    /// Tells whether the broker has something to answer, or the store to note.
     pub(super) fn is_waiting(&self) -> bool {
         !self.flights.is_empty() || !self.notes.is_empty()
     }

@@ -19,7 +19,6 @@ mod sequence;
 #[cfg(feature = "files")]
 mod shares;
 mod thread;
-mod unsent;
 
 use std::{fs, io, path::Path, sync::Arc};
 

@@ -12,6 +12,7 @@ use super::{Draft, Store, StoreError, contacts, outbox::queue};
 use crate::{
     conversation::SendError,
     event::{Peer, ShareId},
+    keys::checked,
 };
 
 /// A file of our own, sealed in the local blob store.
@@ -59,7 +60,7 @@ impl Store {
             let rows = statement.query_map([], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get(1)?)))?;
             rows.map(|row| {
                 let (reader, hash) = row?;
-                Ok((PrimaryKey::from_bytes(&reader).map_err(StoreError::damaged)?, hash))
+                Ok((checked(&reader).map_err(StoreError::damaged)?, hash))
             })
             .collect()
         })
@@ -113,7 +114,7 @@ fn find_offer(tx: &Connection, id: ShareId) -> Result<Option<OfferRow>, StoreErr
         )
         .optional()?;
     let Some((author, fetched, bytes)) = found else { return Ok(None) };
-    let primary = PrimaryKey::from_bytes(&author).map_err(StoreError::damaged)?;
+    let primary = checked(&author).map_err(StoreError::damaged)?;
     let payload = Payload::decode(&bytes, Channel::Inbox, Policy::Development).map_err(StoreError::damaged)?;
     let Content::FileShare(share) = payload.content else {
         return Err(StoreError::Damaged("an offer whose message is no file share".into()));

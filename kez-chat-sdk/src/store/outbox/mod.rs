@@ -185,6 +185,13 @@ impl Store {
         .await
     }
 
+    /// Counts the messages and receipts that wait for the broker. Receipts that are owed and not written yet count as
+    /// one.
+    pub(crate) async fn unsent(&self) -> Result<usize, StoreError> {
+        let query = "SELECT (SELECT count(*) FROM outbox WHERE sent = 0) + EXISTS (SELECT 1 FROM receipts_due)";
+        self.read(|db| Ok(db.query_row(query, [], |row| row.get(0))?)).await
+    }
+
     /// Lists the messages that are not known to have arrived, in the order in which they were queued.
     pub(crate) async fn undelivered(&self, own: PrimaryKey) -> Result<Vec<OutboxEntry>, StoreError> {
         self.read(move |db| {
