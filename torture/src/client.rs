@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::PathBuf,
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -93,21 +94,31 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     process::init_logging(LogFormat::Pretty, LOG)?;
     tracing::info!(clock_ms = options.clock_ms, "started");
     let (ledger, before) = Ledger::open(&options.place.ledger())?;
-    ledger.write(Record::Started)?;
-    let clock_ms = options.clock_ms;
-    let clock = Clock::from_fn(move || Clock::system().now_ms().saturating_add_signed(clock_ms));
-    let client = Client::builder(options.place.account(), options.place.key_store());
-    let client = client.clock(clock).gap_wait(GAP_WAIT).open().await?;
+    // Listens from the first poll on: whoever reads that we have started may ask us to stop.
+    let mut stopped = pin!(process::stop_requested());
+    let client = tokio::select! {
+        biased;
+        stopped = &mut stopped => return Ok(stopped?),
+        client = open(options, &ledger) => client?,
+    };
     let working = async {
         let peer = befriend(&client, &options.peer).await;
         tokio::try_join!(write(&client, peer, options, &ledger, &before), read(&client, peer, &ledger))
     };
     tokio::select! {
         ended = working => drop(ended?),
-        stopped = process::stop_requested() => stopped?,
+        stopped = stopped => stopped?,
     }
     client.shutdown().await;
     Ok(())
+}
+
+async fn open(options: &Options, ledger: &Ledger) -> Result<Client> {
+    ledger.write(Record::Started)?;
+    let clock_ms = options.clock_ms;
+    let clock = Clock::from_fn(move || Clock::system().now_ms().saturating_add_signed(clock_ms));
+    let client = Client::builder(options.place.account(), options.place.key_store());
+    Ok(client.clock(clock).gap_wait(GAP_WAIT).open().await?)
 }
 
 /// Finds the other one's key, however often the servers have to be asked.

@@ -24,7 +24,7 @@ use crate::{
     client::Place,
     home::AHEAD_MS,
     judge::Verdict,
-    ledger,
+    ledger::{self, Record},
     plan::{Blow, Plan, Strike, Victim},
     print,
 };
@@ -146,6 +146,7 @@ impl Scene {
             peer: NAMES[1 - index],
             messages: shares[index],
             time_ms: (0, 0),
+            starts_before: 0,
             process: None,
         };
         let clients = [client(0), client(1)];
@@ -284,6 +285,8 @@ struct ClientProcess {
     messages: u64,
     /// When the first and the last message are due.
     time_ms: (u64, u64),
+    /// How often it had said that it started when it was started last.
+    starts_before: usize,
     process: Option<Guarded>,
 }
 
@@ -305,8 +308,15 @@ impl ClientProcess {
             format!("--begin-ms={begin_ms}"),
             format!("--end-ms={end_ms}"),
         ];
+        self.starts_before = self.starts()?;
         self.process = Some(self.spawn("client", more)?);
         Ok(())
+    }
+
+    /// Counts how often it has said that it started.
+    fn starts(&self) -> Result<usize> {
+        let records = ledger::read(&self.place.ledger())?;
+        Ok(records.iter().filter(|record| matches!(record, Record::Started)).count())
     }
 
     /// Kills the process, which has to be running.
@@ -331,8 +341,12 @@ impl ClientProcess {
         Ok(())
     }
 
-    /// Has the client closed in good order, if it runs.
+    /// Has the client closed in good order, if it runs. Before it has started it could not know what is asked of it.
     async fn stop(&mut self) -> Result<()> {
+        while self.process.is_some() && self.starts()? <= self.starts_before {
+            self.check_alive()?;
+            sleep(LOOK).await;
+        }
         if let Some(process) = self.process.take() {
             let status = process.stop(STOP_PATIENCE).await?;
             ensure!(status.success(), "{} did not close well: {status}; {}", self.place.name, self.see_log());
