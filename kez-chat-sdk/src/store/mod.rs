@@ -16,6 +16,7 @@ mod inbox;
 mod outbox;
 mod schema;
 mod sequence;
+mod settings;
 #[cfg(feature = "files")]
 mod shares;
 mod thread;

@@ -168,6 +168,37 @@ const MIGRATIONS: &[&str] = &[
      ) STRICT, WITHOUT ROWID;",
     "ALTER TABLE account ADD COLUMN leaving INTEGER NOT NULL DEFAULT 0; -- 1: the person has decided to go for good
      ALTER TABLE account ADD COLUMN chain_pin BLOB; -- where the published part of the own chain ends",
+    // What a conversation shows, and in which order; what the person has chosen.
+    "ALTER TABLE messages ADD COLUMN place INTEGER;     -- in what its conversation shows, from 1; NULL: not shown there
+     ALTER TABLE messages ADD COLUMN about_author BLOB; -- of edits, deletions and reactions: the message they are about
+     ALTER TABLE messages ADD COLUMN about_id BLOB;
+     ALTER TABLE messages ADD COLUMN erased INTEGER NOT NULL DEFAULT 0; -- 1: its payload is gone, its name stays taken
+     DROP INDEX messages_by_peer;
+     UPDATE messages SET place = counted.place FROM (
+        SELECT row AS counted_row, row_number() OVER (PARTITION BY peer ORDER BY row) AS place
+        FROM messages WHERE kind < 3 AND misaddressed = 0 AND (receipt_at_ms IS NOT NULL OR author <> peer)
+     ) AS counted WHERE row = counted_row;
+     CREATE UNIQUE INDEX messages_by_place ON messages (peer, place) WHERE place IS NOT NULL;
+     CREATE INDEX messages_about ON messages (about_author, about_id) WHERE about_id IS NOT NULL;
+
+     CREATE TABLE conversations (
+        peer BLOB PRIMARY KEY,
+        last_place INTEGER NOT NULL DEFAULT 0,
+        last_at_ms INTEGER NOT NULL DEFAULT 0,      -- when the last one was shown, by the home's clock
+        read_place INTEGER NOT NULL DEFAULT 0,      -- all up to this one were read
+        unread INTEGER NOT NULL DEFAULT 0,
+        muted_until_ms INTEGER NOT NULL DEFAULT 0,
+        archived INTEGER NOT NULL DEFAULT 0,
+        draft TEXT
+     ) STRICT, WITHOUT ROWID;
+     CREATE INDEX conversations_by_time ON conversations (last_at_ms);
+     INSERT INTO conversations (peer, last_place, last_at_ms, read_place)
+        SELECT peer, max(place), max(stored_at_ms), max(place) FROM messages WHERE place IS NOT NULL GROUP BY peer;
+
+     CREATE TABLE settings (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+     ) STRICT, WITHOUT ROWID;",
 ];
 
 /// The version that this application writes.
