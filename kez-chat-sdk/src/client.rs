@@ -16,6 +16,7 @@ use crate::{
     config::{ClientBuilder, Config},
     contacts::Contacts,
     conversation::{Conversation, OutboxEntry},
+    conversations::Conversations,
     event::{EventId, MessageState, PendingEvent},
     home_dir::{HomeDir, HomeDirError},
     key_store::{KeyStore, KeyStoreError},
@@ -222,10 +223,16 @@ impl Client {
         Contacts::new(&self.shared)
     }
 
-    /// Speaks with a contact.
+    /// Speaks with a contact, or looks at what was said.
     #[must_use]
     pub fn conversation(&self, peer: PrimaryKey) -> Conversation<'_> {
         Conversation::new(&self.shared, peer)
+    }
+
+    /// Looks at all conversations.
+    #[must_use]
+    pub fn conversations(&self) -> Conversations<'_> {
+        Conversations::new(&self.shared)
     }
 
     /// Shares and fetches files.

@@ -51,6 +51,7 @@ mod config;
 mod connection;
 mod contacts;
 mod conversation;
+mod conversations;
 mod denial;
 mod event;
 #[cfg(feature = "files")]
@@ -60,6 +61,7 @@ mod inbox;
 mod key_store;
 mod keys;
 mod link;
+mod message;
 mod net;
 mod offline;
 mod outbox;
@@ -79,6 +81,7 @@ pub use clock::Clock;
 pub use config::ClientBuilder;
 pub use contacts::{Agreement, Contact, ContactError, Contacts};
 pub use conversation::{Conversation, OutboxEntry, SendError};
+pub use conversations::{ConversationSummary, Conversations};
 pub use event::{Event, EventId, MessageState, Order, Peer, PendingEvent, ShareId, SharedFile};
 #[cfg(feature = "files")]
 pub use files::{Files, FilesError, Offer, Share, TransferError, TransferProgress};
@@ -90,6 +93,7 @@ pub use kez_core::{
     broker, contact_uri, envelope, filecrypt, handle, identity, manifest, mnemonic, payload, safety, sigchain,
 };
 pub use link::{Connection, ConnectionState};
+pub use message::{Message, MessageContent, MessageRef, Place, Reaction};
 pub use net::{HomeUrl, HomeUrlError, NetError, Roots, RootsError};
 pub use offline::{OfflineCause, Refusal};
 pub use store::StoreError;

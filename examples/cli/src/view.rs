@@ -221,6 +221,14 @@ impl View for Happened<'_> {
                 MessageState::Withdrawn => format!("      not sent to {}", who(to)),
                 _ => format!("      something became of a message to {}", who(to)),
             },
+            Event::Edited { from, sent_at_ms, text, .. } => {
+                format!("{} {} changed a message: {}", time(*sent_at_ms), who(from), safe::block(text, INDENT))
+            }
+            Event::Deleted { from, .. } => format!("      {} took a message back", who(from)),
+            Event::Reaction { from, sent_at_ms, emoji, .. } => match emoji {
+                Some(emoji) => format!("{} {} reacted: {}", time(*sent_at_ms), who(from), safe::line(emoji)),
+                None => format!("{} {} took a reaction back", time(*sent_at_ms), who(from)),
+            },
             Event::Unsupported { from, sent_at_ms, order, .. } => {
                 let (gap, time) = (gap(*order), time(*sent_at_ms));
                 format!("{gap}{time} {} sent something that this version can't show", who(from))
@@ -372,7 +380,7 @@ mod tests {
 
     fn message(from: Peer, text: &str) -> Event {
         let (id, order) = (MessageId([1; 16]), Order::InOrder);
-        Event::Message { from, id, sent_at_ms: 0, text: text.to_owned(), order, earlier: false }
+        Event::Message { from, id, sent_at_ms: 0, text: text.to_owned(), reply_to: None, order, earlier: false }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::{
     contacts, events,
     outbox::raise_state,
     sequence::arrive,
+    timeline::about,
 };
 use crate::event::{Event, MessageState, Peer};
 
@@ -191,10 +192,11 @@ fn receive_message(db: &Connection, own: &PrimaryKey, incoming: &Incoming, now_m
     if room == Room::None {
         return Ok(Stored::Dropped);
     }
+    let (about_author, about_id) = about(author, &payload.content).unzip();
     db.prepare_cached(
         "INSERT INTO messages (author, id, peer, kind, payload, sent_at_ms, stored_at_ms, state, misaddressed,
-            receipt_at_ms)
-         VALUES (?1, ?2, ?1, ?3, ?4, ?5, ?6, 0, ?7, ?8)",
+            receipt_at_ms, about_author, about_id)
+         VALUES (?1, ?2, ?1, ?3, ?4, ?5, ?6, 0, ?7, ?8, ?9, ?10)",
     )?
     .execute((
         author.as_bytes(),
@@ -205,13 +207,15 @@ fn receive_message(db: &Connection, own: &PrimaryKey, incoming: &Incoming, now_m
         now_ms,
         misaddressed,
         is_known.then_some(now_ms),
+        about_author,
+        about_id,
     ))?;
     if is_known {
         if !is_note {
             owe_receipt(db, author, &payload.id)?;
         }
         let from = Peer { primary: *author, handle: contact.flatten() };
-        let message = Received { payload: payload.clone(), misaddressed: *misaddressed };
+        let message = Received { payload: payload.clone(), misaddressed: *misaddressed, stored_at_ms: now_ms };
         arrive(db, &from, &message)?;
     } else if room == Room::First {
         let from = Peer { primary: *author, handle: None };

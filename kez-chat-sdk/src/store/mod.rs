@@ -20,6 +20,7 @@ mod settings;
 #[cfg(feature = "files")]
 mod shares;
 mod thread;
+mod timeline;
 
 use std::{fs, io, path::Path, sync::Arc};
 
@@ -36,7 +37,7 @@ use thread::{Job, StoreThread};
 pub(crate) use account::AccountRow;
 pub(crate) use contacts::{ContactRow, Trouble};
 pub(crate) use inbox::{Frame, Incoming, Stored};
-pub(crate) use outbox::{Acknowledged, Draft, OutboxRow};
+pub(crate) use outbox::{Acknowledged, Draft, OutboxRow, ReceiptDue};
 pub(crate) use sequence::Gap;
 #[cfg(feature = "files")]
 pub(crate) use shares::{OfferRow, OwnFile};

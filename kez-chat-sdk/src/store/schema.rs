@@ -191,9 +191,10 @@ const MIGRATIONS: &[&str] = &[
         archived INTEGER NOT NULL DEFAULT 0,
         draft TEXT
      ) STRICT, WITHOUT ROWID;
-     CREATE INDEX conversations_by_time ON conversations (last_at_ms);
      INSERT INTO conversations (peer, last_place, last_at_ms, read_place)
         SELECT peer, max(place), max(stored_at_ms), max(place) FROM messages WHERE place IS NOT NULL GROUP BY peer;
+
+     ALTER TABLE receipts_due ADD COLUMN status INTEGER NOT NULL DEFAULT 1; -- 1 delivered, 2 read
 
      CREATE TABLE settings (
         name TEXT PRIMARY KEY,

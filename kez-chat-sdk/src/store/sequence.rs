@@ -143,8 +143,9 @@ impl Sequence<'_> {
                 break;
             }
             for (id, given_out) in run {
-                if !given_out {
-                    announce(db, from, &received(db, self.author, &id)?, std::mem::take(&mut order))?;
+                // What was erased while it waited has nothing to say.
+                if !given_out && let Some(message) = received(db, self.author, &id)? {
+                    announce(db, from, &message, std::mem::take(&mut order))?;
                 }
             }
             next += 1;

@@ -9,6 +9,7 @@ mod callout;
 mod chains;
 mod connection;
 mod contacts;
+mod conversations;
 mod database;
 mod dialling;
 #[cfg(target_os = "linux")]
