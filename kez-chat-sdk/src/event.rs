@@ -9,7 +9,7 @@ use kez_core::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::keys;
+use crate::{account::OwnChainNotice, contacts::Notice, keys};
 
 /// Names an event until it is handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -285,6 +285,18 @@ pub enum Event {
         #[serde(default)]
         earlier: bool,
     },
+    /// Something about a contact that the person should know.
+    Contact {
+        /// Who.
+        who: Peer,
+        /// What.
+        notice: Notice,
+    },
+    /// Something about our own sigchain that the person should know.
+    OwnChain {
+        /// What.
+        notice: OwnChainNotice,
+    },
     /// Something that a later version of the application kept here.
     Unreadable,
 }
@@ -304,6 +316,8 @@ impl fmt::Debug for Event {
             Self::Unsupported { from, kind, order, .. } => {
                 write!(f, "Unsupported(kind {kind} from {from}, {order:?})")
             }
+            Self::Contact { who, notice } => write!(f, "Contact({who}, {notice:?})"),
+            Self::OwnChain { notice } => write!(f, "OwnChain({notice:?})"),
             Self::Unreadable => f.write_str("Unreadable"),
         }
     }

@@ -100,7 +100,7 @@ async fn a_frame_that_comes_again_is_the_same_message(place: &mut Place) {
         let Some((author, ids)) = due.filter(|(author, _)| *author == person(2)) else { return 0 };
         let receipt = Content::Receipt { status: ReceiptStatus::Delivered, ids: ids.clone() };
         let receipt = payload(1, rand::random(), 0, receipt);
-        place.store().await.queue_receipt(author, ids.clone(), receipt, rand::random()).await.unwrap();
+        place.store().await.queue_receipt(own(), author, ids.clone(), receipt, rand::random()).await.unwrap();
         ids.len()
     };
     forget_what_is_due(place).await;
@@ -229,7 +229,7 @@ async fn a_receipt_takes_the_place_of_what_was_due(place: &mut Place) {
     assert_eq!(place.store().await.receipts_due(1).await.unwrap().unwrap().1.len(), 1, "no more than fit");
     let content = Content::Receipt { status: ReceiptStatus::Delivered, ids: ids.clone() };
     let receipt = payload(1, rand::random(), 0, content);
-    place.store().await.queue_receipt(author, ids, receipt, rand::random()).await.unwrap();
+    place.store().await.queue_receipt(own(), author, ids, receipt, rand::random()).await.unwrap();
     assert_eq!(place.store().await.receipts_due(9).await.unwrap(), None);
     let rows = place.waiting(2).await;
     assert!(rows.len() == 1 && !rows[0].awaits_receipt);

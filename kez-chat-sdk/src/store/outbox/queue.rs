@@ -14,7 +14,7 @@ use crate::{
     store::{
         StoreError,
         announce::{decode, received},
-        contacts,
+        contacts, heads,
     },
 };
 
@@ -29,6 +29,7 @@ pub(in crate::store) fn queue(db: &Connection, draft: Draft) -> Result<(), SendE
     let contact = check_sendable(contact.ok_or(SendError::NotAContact(recipient.into()))?, draft.own_handle.home())?;
     // The order of numbers is that of the rows.
     let at_once = draft.at_once && !has_unnumbered(db, &recipient)?;
+    let heads = heads::to_tell(db, &own, &recipient, draft.sent_at_ms)?;
     let payload = Payload {
         id: draft.id,
         install: draft.install,
@@ -37,8 +38,8 @@ pub(in crate::store) fn queue(db: &Connection, draft: Draft) -> Result<(), SendE
         from: Some(draft.own_handle),
         to: contact.handle,
         content: draft.content,
-        own_head: None,
-        peer_head: None,
+        own_head: heads.own,
+        peer_head: heads.peer,
         reply_to: None,
     };
     let bytes = payload.encode()?;
