@@ -42,7 +42,7 @@ pub enum OwnChainNotice {
     /// server shows them another history than us. It proves neither; compare heads with them on another way.
     HeadDisagreement {
         /// Who said so.
-        said_by: Peer,
+        said_by: Box<Peer>,
         /// The place on our chain, from 1.
         seq: u64,
         /// What they say stands there.

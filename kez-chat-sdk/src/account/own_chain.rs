@@ -127,7 +127,8 @@ where
             Ok(()) => CHECK_EVERY,
             Err(error) => {
                 tracing::warn!(%error, "the own sigchain could not be looked at");
-                RETRY_AFTER
+                // A chain that is not sound does not mend itself within a minute.
+                if matches!(error, AccountError::Chain(_)) { CHECK_EVERY } else { RETRY_AFTER }
             }
         };
     }
@@ -210,7 +211,11 @@ mod tests {
         };
         let look = || {
             looks.set(looks.get() + 1);
-            future::ready(if looks.get() == 3 { Err(AccountError::ChainConflict) } else { Ok(()) })
+            future::ready(match looks.get() {
+                3 => Err(AccountError::ChainConflict),
+                5 => Err(ChainError::Fork { seq: 3 }.into()),
+                _ => Ok(()),
+            })
         };
         assert!(keep_looking(wait, look).now_or_never().is_none(), "it never ends by itself");
         assert_eq!((waited.into_inner(), looks.get()), (vec![60, 600, 600, 60, 600, 600], 5));

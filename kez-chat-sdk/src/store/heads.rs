@@ -164,7 +164,8 @@ impl Store {
                     db,
                     &match of_ours {
                         true => {
-                            let notice = OwnChainNotice::HeadDisagreement { said_by: who, seq, said: head, known };
+                            let notice =
+                                OwnChainNotice::HeadDisagreement { said_by: who.into(), seq, said: head, known };
                             Event::OwnChain { notice }
                         }
                         false => Event::Contact { who, notice: Notice::HeadDisagreement { seq, said: head, known } },

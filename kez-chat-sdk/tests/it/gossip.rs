@@ -48,7 +48,7 @@ async fn a_server_that_shows_two_people_two_histories_is_found_out_on_both_sides
 
     // Each tells the other what they see, with no hand in it, and what they write arrives.
     a.conversation(b.primary()).send_text("hello").await.unwrap();
-    let said_by = Peer { primary: a.primary(), handle: Some(handle_at(&testbed, "alice")) };
+    let said_by = Peer { primary: a.primary(), handle: Some(handle_at(&testbed, "alice")) }.into();
     let notice = OwnChainNotice::HeadDisagreement { said_by, seq: 4, said: false_head, known: Some(true_head) };
     let events = until_told(&b, &Event::OwnChain { notice }).await;
     assert_eq!(texts(&events), ["hello"]);
@@ -215,7 +215,7 @@ async fn a_recovery_on_an_old_history_is_found_out_by_the_first_contact_who_saw_
     let now = published(&testbed, &key).await;
     assert_eq!(now.tip().head(), Some(a.account().head().await.unwrap()));
     a.contacts().add("@bob").await.unwrap();
-    let said_by = Peer { primary: b.primary(), handle: Some(handle_at(&testbed, "bob")) };
+    let said_by = Peer { primary: b.primary(), handle: Some(handle_at(&testbed, "bob")) }.into();
     let known = now.at(5).map(|event| event.head());
     let notice = OwnChainNotice::HeadDisagreement { said_by, seq: 5, said: seen.head, known };
     let events = until_told(&a, &Event::OwnChain { notice }).await;

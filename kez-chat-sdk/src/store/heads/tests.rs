@@ -220,7 +220,7 @@ async fn heads_that_agree_are_forgotten_and_others_are_told_once() {
     let expected = [
         Event::Contact { who: who.clone(), notice: Notice::HeadDisagreement { seq: 2, said: theirs.head, known } },
         Event::OwnChain {
-            notice: OwnChainNotice::HeadDisagreement { said_by: who, seq: 9, said: ours.head, known: None },
+            notice: OwnChainNotice::HeadDisagreement { said_by: who.into(), seq: 9, said: ours.head, known: None },
         },
     ];
     assert_eq!(stage.told().await, expected);
