@@ -56,6 +56,7 @@ mod denial;
 mod event;
 #[cfg(feature = "files")]
 mod files;
+mod gossip;
 mod home_dir;
 mod inbox;
 mod key_store;
@@ -73,13 +74,13 @@ mod store;
 mod sync;
 
 pub use account::{
-    Account, AccountError, BackedUpAccount, BegunAccount, NewAccount, Registered, RegistrationStep, Unconfirmed,
-    recover_account, resolve_handle,
+    Account, AccountError, BackedUpAccount, BegunAccount, NewAccount, OwnChainNotice, Registered, RegistrationStep,
+    Unconfirmed, recover_account, resolve_handle,
 };
 pub use client::{Client, ClientError};
 pub use clock::Clock;
 pub use config::ClientBuilder;
-pub use contacts::{Agreement, Contact, ContactError, Contacts};
+pub use contacts::{Agreement, Contact, ContactError, Contacts, Notice};
 pub use conversation::{Conversation, OutboxEntry, SendError};
 pub use conversations::{ConversationSummary, Conversations};
 pub use event::{Event, EventId, MessageState, Order, Peer, PendingEvent, ShareId, SharedFile};

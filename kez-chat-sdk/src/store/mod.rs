@@ -12,6 +12,7 @@ mod contacts;
 #[cfg(test)]
 mod damage;
 mod events;
+mod heads;
 mod inbox;
 mod outbox;
 mod schema;
@@ -36,6 +37,7 @@ use thread::{Job, StoreThread};
 
 pub(crate) use account::AccountRow;
 pub(crate) use contacts::{ContactRow, Trouble};
+pub(crate) use heads::HeardHead;
 pub(crate) use inbox::{Frame, Incoming, Stored};
 pub(crate) use outbox::{Acknowledged, Draft, OutboxRow, ReceiptDue};
 pub(crate) use sequence::Gap;

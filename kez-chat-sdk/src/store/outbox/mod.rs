@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use self::queue::{number, say_nothing_instead};
 pub(crate) use self::receipts::ReceiptDue;
 pub(super) use self::{queue::queue, resend::resend_all};
-use super::{Store, StoreError, contacts, events};
+use super::{Store, StoreError, contacts, events, heads};
 use crate::{
     conversation::{OutboxEntry, SendError},
     event::{Event, MessageState},
@@ -229,6 +229,8 @@ pub(super) fn cancel(db: &Connection, own: &PrimaryKey, peer: &PrimaryKey, id: &
         say_nothing_instead(db, own, row, id)?;
     } else {
         db.execute("DELETE FROM outbox WHERE row = ?1", [row])?;
+        // What it was to tell the next one tells.
+        heads::forget_told(db, peer)?;
     }
     raise_state(db, own, id, MessageState::Withdrawn)?;
     Ok(true)

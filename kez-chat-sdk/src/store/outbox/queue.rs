@@ -15,7 +15,7 @@ use crate::{
     store::{
         StoreError,
         announce::decode,
-        contacts,
+        contacts, heads,
         timeline::{NOTE_STATE, about, check_target, is_shown, last_change_ms, take_place},
     },
 };
@@ -43,6 +43,10 @@ pub(in crate::store) fn queue(db: &Connection, mut draft: Draft) -> Result<(), S
     };
     // The order of numbers is that of the rows.
     let at_once = contact.is_some() && draft.at_once && !has_unnumbered(db, &recipient)?;
+    let heads = match contact {
+        Some(_) => heads::to_tell(db, &own, &recipient, draft.sent_at_ms)?,
+        None => heads::Heads::default(),
+    };
     let payload = Payload {
         id: draft.id,
         install: draft.install,
@@ -51,8 +55,8 @@ pub(in crate::store) fn queue(db: &Connection, mut draft: Draft) -> Result<(), S
         to: contact.as_ref().map_or(Some(draft.own_handle.clone()), |contact| contact.handle.clone()),
         from: Some(draft.own_handle),
         content: draft.content,
-        own_head: None,
-        peer_head: None,
+        own_head: heads.own,
+        peer_head: heads.peer,
         reply_to: draft.reply_to.map(Into::into),
     };
     let bytes = payload.encode()?;
