@@ -15,6 +15,7 @@ mod events;
 mod heads;
 mod inbox;
 mod outbox;
+mod presence;
 mod schema;
 mod sequence;
 mod settings;
