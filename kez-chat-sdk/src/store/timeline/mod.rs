@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 pub(super) use self::{
     changes::{check_target, last_change_ms, take_change, wording},
-    page::{NOTE_STATE, answered},
+    page::{NOTE_STATE, answered, shown_in},
 };
 use super::StoreError;
 
