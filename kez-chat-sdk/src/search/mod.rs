@@ -150,3 +150,40 @@ fn said(content: &MessageContent) -> String {
         _ => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kez_core::identity::SecretKey;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::Store;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// The index has a language of its own, which nobody who types speaks.
+        #[test]
+        fn whatever_is_typed_is_looked_for_or_refused_by_name(
+            typed in prop::collection::vec(
+                prop_oneof![any::<String>(), "[\"'*:^(){}+\\-]{1,4}", "AND|OR|NOT|NEAR\\(a b, 2\\)|words:|\u{e000}"], 0..6),
+            in_one in any::<bool>(),
+        ) {
+            let typed = typed.join(" ");
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let dir = tempfile::tempdir().unwrap();
+                let key = SecretKey::from_seed([1; 32]);
+                let store = Store::open(&dir.path().join("kez.db"), &key).await.unwrap();
+                match query::terms(&typed) {
+                    Ok(terms) => {
+                        let peer = in_one.then(|| key.primary());
+                        let found = store.find(key.primary(), query::expression(&terms), peer, i64::MAX, 9).await;
+                        assert!(found.unwrap().is_empty());
+                    }
+                    Err(error) => assert!(["NoWords", "TooManyWords"].contains(&error.code())),
+                }
+            });
+        }
+    }
+}

@@ -1,6 +1,9 @@
 //! Backups: the account's database in a file of its own, under a key of its own, less what belongs to the device
 //! (`docs/PROTOCOL.md` §12).
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     fs::{self, OpenOptions},
     io,

@@ -128,3 +128,118 @@ fn forget(db: &Connection, names: Vec<Name>) -> Result<bool, StoreError> {
     }
     Ok(may_be_more)
 }
+
+#[cfg(test)]
+mod tests {
+    use kez_core::payload::MessageId;
+
+    use super::*;
+    use crate::{
+        event::MessageState,
+        store::timeline::tests::{delete, draft, edit, incoming, lines, own, person, store, text},
+    };
+
+    const NOW_MS: u64 = 100 * DAY_MS;
+
+    /// Has somebody's text come in so many days ago.
+    async fn came(store: &Store, from: u8, id: u8, days_ago: u64, said: &str) {
+        let frames = vec![incoming(from, [id; 16], 1, text(said))];
+        store.receive(own(), frames, NOW_MS - days_ago * DAY_MS).await.unwrap();
+    }
+
+    async fn enforce(store: &Store) {
+        while store.erase_expired(NOW_MS).await.unwrap() {}
+    }
+
+    async fn unread(store: &Store, peer: u8) -> u64 {
+        store.conversation(own(), person(peer)).await.unwrap().unread
+    }
+
+    #[tokio::test]
+    async fn what_was_kept_long_enough_goes_and_nothing_else() {
+        let (_dir, store) = store().await;
+        for (id, days_ago) in [(1, 40), (2, 31), (3, 29), (4, 0)] {
+            came(&store, 2, id, days_ago, &id.to_string()).await;
+            came(&store, 3, id + 10, days_ago, &id.to_string()).await;
+        }
+        enforce(&store).await;
+        assert_eq!(lines(&store, 2).await.len(), 4, "for ever, if nobody says otherwise");
+        store.set_retention(Retention::Days(30)).await.unwrap();
+        store.set_conversation_retention(person(3), Some(Retention::Forever)).await.unwrap();
+        enforce(&store).await;
+        assert_eq!(lines(&store, 2).await, ["3", "4"]);
+        assert_eq!(unread(&store, 2).await, 2, "what is gone needs no reading");
+        assert_eq!((lines(&store, 3).await.len(), unread(&store, 3).await), (4, 4));
+        // What comes again is known.
+        came(&store, 2, 1, 0, "1").await;
+        assert_eq!(lines(&store, 2).await, ["3", "4"]);
+        let said = "SELECT sum(length(payload)) FROM messages WHERE id IN (x'01010101010101010101010101010101')";
+        let said = store.read(move |db| Ok(db.query_row(said, [], |row| row.get::<_, u32>(0))?)).await;
+        assert_eq!(said.unwrap(), 0);
+
+        store.set_conversation_retention(person(3), Some(Retention::Days(1))).await.unwrap();
+        store.set_retention(Retention::Forever).await.unwrap();
+        enforce(&store).await;
+        assert_eq!(lines(&store, 3).await, ["4"]);
+        assert_eq!(lines(&store, 2).await, ["3", "4"]);
+    }
+
+    #[tokio::test]
+    async fn changes_and_tombstones_go_with_their_message() {
+        let (_dir, store) = store().await;
+        came(&store, 2, 1, 9, "first").await;
+        came(&store, 2, 2, 9, "second").await;
+        let changes = vec![incoming(2, [3; 16], 2, edit([1; 16], "edited")), incoming(2, [4; 16], 2, delete([2; 16]))];
+        store.receive(own(), changes, NOW_MS).await.unwrap();
+        assert_eq!(lines(&store, 2).await, ["edited*", "-"]);
+        store.set_retention(Retention::Days(8)).await.unwrap();
+        enforce(&store).await;
+        assert!(lines(&store, 2).await.is_empty());
+        let left = "SELECT count(*) FROM messages WHERE payload <> x'' AND (kind <> 5 OR place IS NOT NULL)";
+        assert_eq!(store.read(move |db| Ok(db.query_row(left, [], |row| row.get::<_, u32>(0))?)).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_has_not_arrived_stays_until_it_has() {
+        let (_dir, store) = store().await;
+        let arrived = async |id: MessageId| {
+            let done = "DELETE FROM outbox WHERE message_id = ?1";
+            store.transact::<_, StoreError>(move |db| Ok(db.execute(done, [id.0])?)).await.unwrap();
+        };
+        came(&store, 2, 1, 50, "theirs").await;
+        let (waiting, changed) = (draft(2, text("waiting")), draft(2, text("changed")));
+        let (waits, id) = (waiting.id, changed.id);
+        store.queue_message(waiting).await.unwrap();
+        store.queue_message(changed).await.unwrap();
+        arrived(id).await;
+        let change = draft(2, edit(id.0, "differently"));
+        let change_id = change.id;
+        store.queue_message(change).await.unwrap();
+        came(&store, 2, 2, 50, "theirs too").await;
+
+        store.set_retention(Retention::Days(1)).await.unwrap();
+        enforce(&store).await;
+        assert_eq!(lines(&store, 2).await, ["waiting", "differently*"]);
+        assert_eq!(store.message_state(own(), waits).await.unwrap(), Some(MessageState::Queued));
+        store.erase_up_to(person(2), Place::END).await.unwrap();
+        assert_eq!(lines(&store, 2).await.len(), 2, "nor are they cleared away");
+        arrived(waits).await;
+        arrived(change_id).await;
+        enforce(&store).await;
+        assert!(lines(&store, 2).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn many_go_piece_by_piece_and_what_comes_later_stays() {
+        let (_dir, store) = store().await;
+        for id in 0..200 {
+            came(&store, 2, id, 0, "old").await;
+        }
+        let last = store.history(own(), person(2), Place::END, 1).await.unwrap()[0].place;
+        assert!(store.erase_up_to(person(2), last).await.unwrap());
+        came(&store, 2, 222, 0, "new").await;
+        assert!(!store.erase_up_to(person(2), last).await.unwrap());
+        assert_eq!(lines(&store, 2).await, ["new"]);
+        assert_eq!(unread(&store, 2).await, 1);
+    }
+}

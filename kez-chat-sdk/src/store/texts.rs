@@ -187,3 +187,120 @@ fn index(db: &Connection, source: &Source) -> Result<(), StoreError> {
 fn word_of(peer: &[u8; 32]) -> String {
     format!("\u{e000}{}", data_encoding::HEXLOWER.encode(peer))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        message::MessageContent,
+        store::{
+            Frame,
+            timeline::tests::{delete, draft, edit, incoming, own, person, store, take, text},
+        },
+    };
+
+    /// The texts that are found, the last one first.
+    async fn found(store: &Store, expression: &str, conversation: Option<u8>) -> Vec<String> {
+        while store.index_texts().await.unwrap() {}
+        let conversation = conversation.map(person);
+        let found = store.find(own(), expression.to_owned(), conversation, i64::MAX, 100).await.unwrap();
+        let said = |message: Message| match message.content {
+            MessageContent::Text { text, .. } => text,
+            other => panic!("{other:?}"),
+        };
+        found.into_iter().map(|(_, _, message)| said(message)).collect()
+    }
+
+    #[tokio::test]
+    async fn messages_are_found_by_what_they_say_now_in_all_or_one_conversation() {
+        let (_dir, store) = store().await;
+        take(&store, vec![incoming(2, [1; 16], 1, text("meet me at the harbour"))]).await;
+        take(&store, vec![incoming(3, [2; 16], 2, text("which harbour?"))]).await;
+        store.queue_message(draft(2, text("the old harbour"))).await.unwrap();
+        let all = ["the old harbour", "which harbour?", "meet me at the harbour"];
+        assert_eq!(found(&store, "\"harb\"* ", None).await, all);
+        assert_eq!(found(&store, "\"harbour\" \"at\" ", None).await, all[2..]);
+        assert_eq!(found(&store, "\"the harbour\" ", None).await, all[2..], "side by side");
+        assert_eq!(found(&store, "\"harbour\" ", Some(3)).await, all[1..2]);
+        assert!(found(&store, "\"harbour\" ", Some(9)).await.is_empty());
+        let (last, _, _) = store.find(own(), "\"harbour\"".into(), None, i64::MAX, 1).await.unwrap().remove(0);
+        let next = store.find(own(), "\"harbour\"".into(), None, last, 9).await.unwrap();
+        assert_eq!(next.len(), 2, "the next page goes on after it");
+
+        // A change that comes before what it changes counts too, and the last one does.
+        take(&store, vec![incoming(2, [3; 16], 4, edit([1; 16], "meet me at the station"))]).await;
+        take(&store, vec![incoming(2, [4; 16], 3, edit([1; 16], "meet me at the bridge"))]).await;
+        take(&store, vec![incoming(3, [6; 16], 5, edit([5; 16], "at the lighthouse"))]).await;
+        take(&store, vec![incoming(3, [5; 16], 4, text("at the beach"))]).await;
+        assert_eq!(found(&store, "\"station\" ", None).await, ["meet me at the station"]);
+        assert_eq!(found(&store, "\"lighthouse\" ", None).await, ["at the lighthouse"]);
+        for gone in ["\"bridge\" ", "\"beach\" ", "\"meet\" \"harbour\" "] {
+            assert!(found(&store, gone, None).await.is_empty(), "{gone}");
+        }
+        take(&store, vec![incoming(2, [7; 16], 6, delete([1; 16]))]).await;
+        assert!(found(&store, "\"meet\" ", None).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn only_what_a_conversation_shows_is_found() {
+        let (_dir, store) = store().await;
+        let stranger = incoming(9, [1; 16], 1, text("let me in"));
+        let Frame::Message(mut lost) = incoming(2, [2; 16], 1, text("let me out")) else { unreachable!() };
+        lost.misaddressed = true;
+        take(&store, vec![stranger, Frame::Message(lost)]).await;
+        assert!(found(&store, "\"let me\" ", None).await.is_empty());
+        let row = "UPDATE messages SET place = 1 WHERE author = ?1";
+        store.transact::<_, StoreError>(move |db| Ok(db.execute(row, [person(9).as_bytes()])?)).await.unwrap();
+        assert_eq!(found(&store, "\"let me\" ", None).await, ["let me in"], "since it is shown");
+    }
+
+    /// The number of the last message is given again once that is gone.
+    #[tokio::test]
+    async fn a_message_in_the_row_of_one_that_is_gone_is_found() {
+        let (_dir, store) = store().await;
+        take(&store, vec![incoming(2, [1; 16], 1, text("one")), incoming(2, [2; 16], 1, text("two"))]).await;
+        assert_eq!(found(&store, "\"two\" ", None).await, ["two"]);
+        let remove = "DELETE FROM messages WHERE id = ?1";
+        store.transact::<_, StoreError>(move |db| Ok(db.execute(remove, [[2; 16]])?)).await.unwrap();
+        assert!(found(&store, "\"two\" ", None).await.is_empty());
+        take(&store, vec![incoming(2, [3; 16], 1, text("three"))]).await;
+        assert_eq!(found(&store, "\"three\" ", None).await, ["three"]);
+        assert!(found(&store, "\"two\" ", None).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn words_of_what_was_erased_leave_the_file() {
+        let (_dir, store) = store().await;
+        for number in 0..200 {
+            let said = if number % 50 == 3 { "quixotic" } else { "something else" };
+            take(&store, vec![incoming(2, [number; 16], 1, text(said))]).await;
+            if number % 7 == 0 {
+                while store.index_texts().await.unwrap() {}
+            }
+        }
+        let in_file = async || -> u32 {
+            let query = "SELECT count(*) FROM message_texts_data WHERE instr(block, CAST('quixotic' AS BLOB)) > 0";
+            store.read(|db| Ok(db.query_row(query, [], |row| row.get(0))?)).await.unwrap()
+        };
+        assert_eq!(found(&store, "\"quixotic\" ", None).await.len(), 4);
+        assert_eq!(store.forget_words().await.unwrap(), None, "nothing was erased");
+        for number in [3, 53, 103, 153] {
+            take(&store, vec![incoming(2, [250 - number / 50; 16], 2, delete([number; 16]))]).await;
+        }
+        assert!(found(&store, "\"quixotic\" ", None).await.is_empty());
+        assert!(in_file().await > 0, "they are only hidden");
+        while store.forget_words().await.unwrap() == Some(true) {}
+        assert_eq!(in_file().await, 0);
+        assert_eq!(found(&store, "\"else\" ", None).await.len(), 100, "and the others are there");
+        assert_eq!(store.forget_words().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_message_that_can_not_be_read_keeps_no_other_from_being_found() {
+        let (_dir, store) = store().await;
+        take(&store, vec![incoming(2, [1; 16], 1, text("one")), incoming(2, [2; 16], 1, text("two"))]).await;
+        let damage = "UPDATE messages SET payload = x'ff' WHERE id = ?1";
+        store.transact::<_, StoreError>(move |db| Ok(db.execute(damage, [[1; 16]])?)).await.unwrap();
+        assert_eq!(found(&store, "\"two\" ", None).await, ["two"]);
+    }
+}

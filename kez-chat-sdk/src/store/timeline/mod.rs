@@ -4,7 +4,7 @@ mod changes;
 mod page;
 mod summary;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use kez_core::{
     identity::PrimaryKey,
