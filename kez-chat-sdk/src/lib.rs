@@ -58,6 +58,7 @@ mod event;
 mod export;
 #[cfg(feature = "files")]
 mod files;
+mod gossip;
 mod home_dir;
 mod inbox;
 mod key_store;
@@ -79,14 +80,14 @@ mod sync;
 mod upkeep;
 
 pub use account::{
-    Account, AccountError, BackedUpAccount, BegunAccount, NewAccount, Registered, RegistrationStep, Unconfirmed,
-    recover_account, recover_account_from, resolve_handle,
+    Account, AccountError, BackedUpAccount, BegunAccount, NewAccount, OwnChainNotice, Registered, RegistrationStep,
+    Unconfirmed, recover_account, recover_account_from, resolve_handle,
 };
 pub use backup::{Backup, BackupError};
 pub use client::{Client, ClientError};
 pub use clock::Clock;
 pub use config::ClientBuilder;
-pub use contacts::{Agreement, Contact, ContactError, Contacts};
+pub use contacts::{Agreement, Contact, ContactError, Contacts, Notice};
 pub use conversation::{Conversation, OutboxEntry, SendError};
 pub use conversations::{ConversationSummary, Conversations};
 pub use event::{Event, EventId, MessageState, Order, Peer, PendingEvent, ShareId, SharedFile};

@@ -200,6 +200,28 @@ const MIGRATIONS: &[&str] = &[
         name TEXT PRIMARY KEY,
         value TEXT NOT NULL
      ) STRICT, WITHOUT ROWID;",
+    // What was told of chains, and what others say of them.
+    "ALTER TABLE account ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0; -- 1: a lost device had messages before it
+     ALTER TABLE account ADD COLUMN chain_fork INTEGER; -- where another event of ours than the one here was seen
+
+     -- Which heads the messages to somebody last named.
+     CREATE TABLE told_heads (
+        peer BLOB PRIMARY KEY,
+        own_seq INTEGER NOT NULL,           -- of our own chain; no place of it gets two events
+        peer_head BLOB NOT NULL,
+        told_at_ms INTEGER NOT NULL         -- by the home's clock
+     ) STRICT, WITHOUT ROWID;
+
+     -- Which heads others named: those to be looked into, and those that disagreed and were told of.
+     CREATE TABLE heard_heads (
+        said_by BLOB NOT NULL,
+        of_ours INTEGER NOT NULL,           -- 1: of our chain, 0: of their own
+        seq INTEGER NOT NULL,
+        head BLOB NOT NULL,
+        told_at_ms INTEGER,                 -- by the home's clock; NULL: it was not looked into yet
+        PRIMARY KEY (said_by, of_ours, seq, head)
+     ) STRICT, WITHOUT ROWID;
+     CREATE UNIQUE INDEX heard_heads_waiting ON heard_heads (said_by, of_ours) WHERE told_at_ms IS NULL;",
     // The words of messages, for search; what outlives the device, and what does not outlive its time.
     "-- One row for each text, under its message's `row`: the conversation's own word, then the words as `search::words` folds
      -- them. It holds no texts, and is written behind the messages: up to `indexing.row`.
@@ -213,7 +235,8 @@ const MIGRATIONS: &[&str] = &[
      ) STRICT;
      INSERT INTO indexing VALUES (1, 0, 0);
      -- Whoever erases a message, it can't be found any more.
-     CREATE TRIGGER message_was_erased AFTER UPDATE OF erased ON messages WHEN new.erased > old.erased BEGIN
+     CREATE TRIGGER message_was_erased AFTER UPDATE OF erased ON messages
+     WHEN new.erased > old.erased AND old.kind IN (1, 2) BEGIN
         DELETE FROM message_texts WHERE rowid = old.row;
         UPDATE indexing SET outdated = 1;
      END;

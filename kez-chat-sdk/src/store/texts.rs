@@ -134,6 +134,7 @@ fn index_next(db: &Connection) -> Result<(), StoreError> {
         sources.push(source);
     }
     let Some(last) = sources.last().map(|source| source.row) else { return Ok(()) };
+    let has_edits = sources.iter().any(|source| source.kind == EDIT);
     for source in sources {
         let changed = match source.kind {
             TEXT | FILES => Some(source),
@@ -147,7 +148,7 @@ fn index_next(db: &Connection) -> Result<(), StoreError> {
             indexed => indexed?,
         }
     }
-    db.prepare_cached("UPDATE indexing SET row = ?1")?.execute([last])?;
+    db.prepare_cached("UPDATE indexing SET row = ?1, outdated = iif(?2, 1, outdated)")?.execute((last, has_edits))?;
     Ok(())
 }
 

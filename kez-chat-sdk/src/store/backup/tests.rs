@@ -18,6 +18,7 @@ const KEPT: &[&str] = &[
     "contacts",
     "conversations",
     "events",
+    "heard_heads",
     "held",
     "messages",
     "numbering",
@@ -27,6 +28,7 @@ const KEPT: &[&str] = &[
     "quarantine",
     "receipts_due",
     "settings",
+    "told_heads",
 ];
 
 fn key() -> SecretKey {

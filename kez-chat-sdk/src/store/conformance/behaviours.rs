@@ -29,7 +29,7 @@ list![
     numbers_never_repeat,
     the_quarantine_keeps_the_newest,
     a_change_wakes_who_watches,
-    a_receipt_takes_the_site_of_what_was_due,
+    a_receipt_takes_the_place_of_what_was_due,
     messages_are_given_out_by_their_numbers,
     a_stranger_waits_until_they_are_added,
     a_lost_broker_has_all_sent_again,
@@ -99,7 +99,7 @@ async fn a_frame_that_comes_again_is_the_same_message(site: &mut Site) {
         let Some(ReceiptDue { to, ids, .. }) = due.filter(|due| due.to == person(2)) else { return 0 };
         let receipt = Content::Receipt { status: ReceiptStatus::Delivered, ids: ids.clone() };
         let receipt = payload(1, rand::random(), 0, receipt);
-        site.store().await.queue_receipt(to, ids.clone(), receipt, rand::random()).await.unwrap();
+        site.store().await.queue_receipt(own(), to, ids.clone(), receipt, rand::random()).await.unwrap();
         ids.len()
     };
     forget_what_is_due(site).await;
@@ -220,7 +220,7 @@ async fn a_change_wakes_who_watches(site: &mut Site) {
     assert!(waiting.iter().any(|row| texts(std::slice::from_ref(row)) == ["hello"]), "the change is there to be seen");
 }
 
-async fn a_receipt_takes_the_site_of_what_was_due(site: &mut Site) {
+async fn a_receipt_takes_the_place_of_what_was_due(site: &mut Site) {
     forget_what_is_due(site).await;
     site.store().await.receive(own(), vec![text(2, 1), text(2, 2)], 1).await.unwrap();
     let ReceiptDue { to, ids, .. } = site.store().await.receipts_due(9).await.unwrap().unwrap();
@@ -228,7 +228,7 @@ async fn a_receipt_takes_the_site_of_what_was_due(site: &mut Site) {
     assert_eq!(site.store().await.receipts_due(1).await.unwrap().unwrap().ids.len(), 1, "no more than fit");
     let content = Content::Receipt { status: ReceiptStatus::Delivered, ids: ids.clone() };
     let receipt = payload(1, rand::random(), 0, content);
-    site.store().await.queue_receipt(to, ids, receipt, rand::random()).await.unwrap();
+    site.store().await.queue_receipt(own(), to, ids, receipt, rand::random()).await.unwrap();
     assert_eq!(site.store().await.receipts_due(9).await.unwrap(), None);
     let rows = site.waiting(2).await;
     assert!(rows.len() == 1 && !rows[0].awaits_receipt);

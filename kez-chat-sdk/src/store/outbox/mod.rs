@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use self::queue::{number, say_nothing_instead};
 pub(crate) use self::receipts::ReceiptDue;
 pub(super) use self::{queue::queue, resend::resend_all};
-use super::{Store, StoreError, contacts, events};
+use super::{Store, StoreError, contacts, events, heads};
 use crate::{
     conversation::{OutboxEntry, SendError},
     event::{Event, MessageState},
@@ -214,21 +214,25 @@ impl Store {
     }
 }
 
-/// Takes back a message that the broker certainly has not got. Tells whether it was one.
+/// Takes back a message that the broker certainly has not got. Tells whether it was one. An edit or a reaction is none: it
+/// is made good by another one.
 pub(super) fn cancel(db: &Connection, own: &PrimaryKey, peer: &PrimaryKey, id: &MessageId) -> Result<bool, StoreError> {
     let waiting: Option<(i64, bool)> = db
         .query_row(
-            "SELECT row, numbered FROM outbox
-             WHERE message_id = ?1 AND recipient = ?2 AND sent = 0 AND handed_over = 0 AND awaits_receipt",
-            (id.0, peer.as_bytes()),
+            "SELECT outbox.row, numbered FROM outbox JOIN messages ON author = ?3 AND id = message_id
+             WHERE message_id = ?1 AND recipient = ?2 AND sent = 0 AND handed_over = 0 AND awaits_receipt
+                AND place IS NOT NULL",
+            (id.0, peer.as_bytes(), own.as_bytes()),
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
     let Some((row, numbered)) = waiting else { return Ok(false) };
     if numbered {
-        say_nothing_instead(db, own, row, id)?;
+        say_nothing_instead(db, row, id)?;
     } else {
         db.execute("DELETE FROM outbox WHERE row = ?1", [row])?;
+        // What it was to tell the next one tells.
+        heads::forget_told(db, peer)?;
     }
     raise_state(db, own, id, MessageState::Withdrawn)?;
     Ok(true)

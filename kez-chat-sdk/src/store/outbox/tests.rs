@@ -159,7 +159,7 @@ async fn a_receipt_that_the_broker_lost_is_made_good_when_its_message_comes_agai
         let due = store.receipts_due(9).await.unwrap();
         if let Some(due) = &due {
             let receipt = Payload { id: MessageId(rand::random()), ..payload.clone() };
-            store.queue_receipt(due.to, due.ids.clone(), receipt, rand::random()).await.unwrap();
+            store.queue_receipt(own(), due.to, due.ids.clone(), receipt, rand::random()).await.unwrap();
         }
         due.is_some()
     };
