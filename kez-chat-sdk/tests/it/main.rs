@@ -21,6 +21,7 @@ mod frames;
 mod front;
 mod gate;
 mod gossip;
+mod keeping;
 #[cfg(all(target_os = "linux", feature = "keyring"))]
 mod keyring;
 mod kills;

@@ -39,6 +39,22 @@ impl Store {
         .await
     }
 
+    /// Returns up to `limit` messages of the conversation with `peer` after a place, in their order.
+    pub(crate) async fn messages_after(
+        &self,
+        own: PrimaryKey,
+        peer: PrimaryKey,
+        after: Place,
+        limit: usize,
+    ) -> Result<Vec<Message>, StoreError> {
+        self.read(move |db| {
+            let mut statement = db.prepare_cached(&select("WHERE peer = ?1 AND place > ?2 ORDER BY place LIMIT ?3"))?;
+            let rows = statement.query_map((peer.as_bytes(), after.0, limit), read)?;
+            rows.map(|row| message(db, &own, &peer, row?)).collect()
+        })
+        .await
+    }
+
     /// Returns a message that the conversation with `peer` shows.
     pub(crate) async fn shown_message(
         &self,
@@ -66,7 +82,22 @@ pub(super) fn last(db: &Connection, own: &PrimaryKey, peer: &PrimaryKey) -> Resu
 
 /// Begins a query for messages as [`read`] takes them.
 fn select(which: &str) -> String {
-    format!("SELECT author, id, kind, payload, sent_at_ms, stored_at_ms, {STATE}, place, erased FROM messages {which}")
+    format!(
+        "SELECT author, id, kind, payload, sent_at_ms, stored_at_ms, {STATE}, place, erased, peer FROM messages {which}"
+    )
+}
+
+/// Returns the message in a row of the table, and with whom its conversation is, if that shows it and it says something.
+pub(in crate::store) fn shown_in(
+    db: &Connection,
+    own: &PrimaryKey,
+    row: i64,
+) -> Result<Option<(PrimaryKey, Message)>, StoreError> {
+    let mut statement = db.prepare_cached(&select("WHERE row = ?1 AND place IS NOT NULL AND erased = 0"))?;
+    let found = statement.query_row([row], |row| Ok((read(row)?, row.get::<_, [u8; 32]>(9)?))).optional()?;
+    let Some((stored, peer)) = found else { return Ok(None) };
+    let peer = checked(&peer).map_err(StoreError::damaged)?;
+    Ok(Some((peer, message(db, own, &peer, stored)?)))
 }
 
 /// A message's row, as it is kept.
