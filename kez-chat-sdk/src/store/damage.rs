@@ -197,7 +197,7 @@ mod disk {
     #[track_caller]
     fn with_small_disk(test: &str) {
         let folder = tempfile::tempdir().unwrap();
-        let script = "mount -t tmpfs -o size=512k tmpfs \"$KEZ_SMALL_DISK\" && exec \"$@\"";
+        let script = "mount -t tmpfs -o size=1200k tmpfs \"$KEZ_SMALL_DISK\" && exec \"$@\"";
         let output = Command::new("unshare")
             .args(["--mount", "--user", "--map-root-user", "sh", "-c", script, "sh"])
             .arg(env::current_exe().unwrap())
