@@ -26,6 +26,7 @@ use crate::{
     link::{Connection, Link},
     net::{HomeClient, HomeUrl, Http, SigchainClient},
     peers::Peers,
+    presence::{Presence, Presences},
     retention::Retention,
     search::{self, Hit, Query, SearchError},
     session,
@@ -179,6 +180,7 @@ impl Client {
             gossip: Gossip::default(),
             adding: tokio::sync::Mutex::default(),
             http,
+            presences: Presences::open(&store).await?,
             link: Link::new(config.suspended),
             config,
             install: row.install,
@@ -239,6 +241,12 @@ impl Client {
     #[must_use]
     pub fn conversations(&self) -> Conversations<'_> {
         Conversations::new(&self.shared)
+    }
+
+    /// Tells and watches who is there.
+    #[must_use]
+    pub fn presence(&self) -> Presence<'_> {
+        Presence::new(&self.shared)
     }
 
     /// Shares and fetches files.

@@ -22,6 +22,7 @@ use crate::{
     link::Link,
     net::{HomeClient, Http},
     peers::Peers,
+    presence::Presences,
     store::Store,
 };
 
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) gossip: Gossip,
     /// Held by whoever adds a contact.
     pub(crate) adding: Mutex<()>,
+    /// Who is there, and how we are to be seen.
+    pub(crate) presences: Presences,
     /// What the connection and the rest of the client tell each other.
     pub(crate) link: Link,
     pub(crate) stop: CancellationToken,

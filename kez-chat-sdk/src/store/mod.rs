@@ -16,6 +16,7 @@ mod events;
 mod heads;
 mod inbox;
 mod outbox;
+mod presence;
 mod retention;
 mod schema;
 mod sequence;

@@ -35,6 +35,7 @@ mod outbox;
 mod own_chain;
 mod people;
 mod poison;
+mod presence;
 mod privacy;
 mod raw;
 mod recover;

@@ -120,10 +120,10 @@ async fn states_rise_only(site: &mut Site) {
     site.store().await.queue_message(message).await.unwrap();
     let waiting = site.waiting(2).await.swap_remove(0).row;
     let mut seen = vec![site.state(id).await];
-    let acknowledged = || vec![Acknowledged { row: waiting, message_id: id, awaits_receipt: true }];
+    let acknowledged = || vec![Acknowledged { row: waiting, awaits_receipt: true }];
     let receipt =
         |from: u8, status| frame(from, payload(from, rand::random(), 0, Content::Receipt { status, ids: vec![id] }));
-    site.store().await.set_sent(own(), acknowledged(), BTreeMap::new(), 1).await.unwrap();
+    site.store().await.set_sent(acknowledged(), BTreeMap::new(), 1).await.unwrap();
     seen.push(site.state(id).await);
     for from in [3, 2, 2] {
         site.store().await.receive(own(), vec![receipt(from, ReceiptStatus::Delivered)], 1).await.unwrap();
@@ -134,7 +134,7 @@ async fn states_rise_only(site: &mut Site) {
         seen.push(site.state(id).await);
     }
     // What the broker says late changes nothing.
-    site.store().await.set_sent(own(), acknowledged(), BTreeMap::new(), 1).await.unwrap();
+    site.store().await.set_sent(acknowledged(), BTreeMap::new(), 1).await.unwrap();
     site.store().await.set_inbox_full(waiting, own()).await.unwrap();
     seen.push(site.state(id).await);
     assert_eq!(seen, [Queued, Sent, Sent, Delivered, Delivered, Read, Read, Read], "another's receipt does not count");
@@ -308,12 +308,8 @@ async fn send_all(site: &mut Site, to: u8) {
 }
 
 async fn set_sent(site: &mut Site, rows: Vec<OutboxRow>) {
-    let taken = rows.into_iter().map(|row| Acknowledged {
-        row: row.row,
-        message_id: row.message_id,
-        awaits_receipt: row.awaits_receipt,
-    });
-    site.store().await.set_sent(own(), taken.collect(), BTreeMap::new(), 1).await.unwrap();
+    let taken = rows.into_iter().map(|row| Acknowledged { row: row.row, awaits_receipt: row.awaits_receipt });
+    site.store().await.set_sent(taken.collect(), BTreeMap::new(), 1).await.unwrap();
 }
 
 /// Lets what the past owes be no part of what is looked at.
