@@ -52,6 +52,33 @@ impl View for Account<'_> {
     }
 }
 
+/// A backup that was written.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename = "backup")]
+pub(crate) struct Backup<'a> {
+    file: &'a Path,
+    made_at_ms: u64,
+    messages: u64,
+    bytes: u64,
+}
+
+impl<'a> Backup<'a> {
+    pub(crate) fn new(backup: &kez_chat_sdk::Backup, file: &'a Path) -> Self {
+        Self { file, made_at_ms: backup.made_at_ms, messages: backup.messages, bytes: backup.bytes }
+    }
+}
+
+impl View for Backup<'_> {
+    fn text(&self) -> String {
+        let file = safe::line(&self.file.to_string_lossy());
+        format!(
+            "{} messages kept in {file} ({}); with your 24 words it brings them back",
+            self.messages,
+            size(self.bytes)
+        )
+    }
+}
+
 /// Somebody that was added, or is in the list.
 #[derive(Serialize)]
 pub(crate) struct Contact<'a> {

@@ -193,7 +193,7 @@ mod disk {
 
     const FOLDER: &str = "KEZ_SMALL_DISK";
 
-    /// Runs an ignored test of this file as the one process that sees a disk of half a megabyte.
+    /// Runs an ignored test of this file as the one process that sees a disk of a megabyte.
     #[track_caller]
     fn with_small_disk(test: &str) {
         let folder = tempfile::tempdir().unwrap();

@@ -80,24 +80,23 @@ pub(super) fn last(db: &Connection, own: &PrimaryKey, peer: &PrimaryKey) -> Resu
     stored.map(|stored| message(db, own, peer, stored)).transpose()
 }
 
-/// Begins a query for messages as [`read`] takes them.
-fn select(which: &str) -> String {
-    format!(
-        "SELECT author, id, kind, payload, sent_at_ms, stored_at_ms, {STATE}, place, erased, peer FROM messages {which}"
-    )
-}
-
 /// Returns the message in a row of the table, and with whom its conversation is, if that shows it and it says something.
 pub(in crate::store) fn shown_in(
     db: &Connection,
     own: &PrimaryKey,
     row: i64,
 ) -> Result<Option<(PrimaryKey, Message)>, StoreError> {
-    let mut statement = db.prepare_cached(&select("WHERE row = ?1 AND place IS NOT NULL AND erased = 0"))?;
-    let found = statement.query_row([row], |row| Ok((read(row)?, row.get::<_, [u8; 32]>(9)?))).optional()?;
-    let Some((stored, peer)) = found else { return Ok(None) };
+    let place = "SELECT peer FROM messages WHERE row = ?1 AND place IS NOT NULL AND erased = 0";
+    let peer: Option<[u8; 32]> = db.prepare_cached(place)?.query_row([row], |row| row.get(0)).optional()?;
+    let Some(peer) = peer else { return Ok(None) };
     let peer = checked(&peer).map_err(StoreError::damaged)?;
+    let stored = db.prepare_cached(&select("WHERE row = ?1"))?.query_row([row], read)?;
     Ok(Some((peer, message(db, own, &peer, stored)?)))
+}
+
+/// Begins a query for messages as [`read`] takes them.
+fn select(which: &str) -> String {
+    format!("SELECT author, id, kind, payload, sent_at_ms, stored_at_ms, {STATE}, place, erased FROM messages {which}")
 }
 
 /// A message's row, as it is kept.
