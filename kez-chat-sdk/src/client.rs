@@ -171,7 +171,6 @@ impl Client {
             peers: Peers::default(),
             sigchain_url: SigchainClient::chain_url(&base, &key.primary()),
             home: HomeClient::new(handle.home(), http.clone()),
-            adding: tokio::sync::Mutex::default(),
             http,
             link: Link::new(config.suspended),
             config,

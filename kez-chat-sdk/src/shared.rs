@@ -9,7 +9,6 @@ use kez_core::{
     identity::{PrimaryKey, SecretKey},
     sigchain::Install,
 };
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "files")]
@@ -44,8 +43,6 @@ pub(crate) struct Shared {
     pub(crate) http: Http,
     pub(crate) home: HomeClient,
     pub(crate) store: Store,
-    /// Held by whoever adds a contact.
-    pub(crate) adding: Mutex<()>,
     /// What the connection and the rest of the client tell each other.
     pub(crate) link: Link,
     pub(crate) stop: CancellationToken,

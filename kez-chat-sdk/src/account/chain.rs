@@ -139,7 +139,7 @@ impl<'a> OwnChain<'a> {
 
     /// Walks on from the chain's end, and keeps whatever is sound.
     async fn walk(&mut self) -> Result<(), AccountError> {
-        let (new, outcome) = self.server.walk(&mut self.chain).await;
+        let (new, outcome) = self.server.walk(&mut self.chain, None).await;
         self.store.adopt_own_events(new, self.chain.pin()).await?;
         match outcome {
             Ok(()) => Ok(()),

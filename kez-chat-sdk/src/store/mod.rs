@@ -35,7 +35,7 @@ use zeroize::Zeroizing;
 use thread::{Job, StoreThread};
 
 pub(crate) use account::AccountRow;
-pub(crate) use contacts::{ContactRow, Trouble};
+pub(crate) use contacts::{ContactRow, Finding, HomeSays, Kept, LookUp, NextLook, Said, WalkEnd, Word};
 pub(crate) use inbox::{Frame, Incoming, Stored};
 pub(crate) use outbox::{Acknowledged, Draft, OutboxRow, ReceiptDue};
 pub(crate) use sequence::Gap;

@@ -5,6 +5,7 @@ mod account;
 #[cfg(feature = "files")]
 mod audit;
 mod authority;
+mod by_uri;
 mod callout;
 mod chains;
 mod connection;
@@ -20,9 +21,11 @@ mod files;
 mod frames;
 mod front;
 mod gate;
+mod histories;
 #[cfg(all(target_os = "linux", feature = "keyring"))]
 mod keyring;
 mod kills;
+mod liar;
 mod messages;
 mod mobile;
 #[cfg(target_os = "linux")]
@@ -38,4 +41,5 @@ mod raw;
 mod recover;
 mod retire;
 mod routes;
+mod trust;
 mod wire;
