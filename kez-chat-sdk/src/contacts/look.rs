@@ -166,7 +166,7 @@ impl Look {
                 Ok(()) => WalkEnd::Sound,
                 Err(WalkError::Net(_)) => WalkEnd::BrokenOff,
                 Err(WalkError::Chain { source, fork }) => {
-                    WalkEnd::Trouble { trouble: Trouble::of(source), proof: fork.as_ref().map(ToString::to_string) }
+                    WalkEnd::Trouble { trouble: Trouble::of(source).into(), proof: fork.as_ref().map(ToString::to_string) }
                 }
             },
             looked_up: walked.looked_up.clone(),

@@ -34,7 +34,7 @@ pub enum SendError {
         /// The contact.
         to: String,
         /// Why.
-        trouble: Trouble,
+        trouble: Box<Trouble>,
     },
     /// Nobody but their home, or nobody but themselves, says that the contact's handle is theirs.
     #[error(
@@ -118,7 +118,7 @@ impl SendError {
 pub(crate) fn check_sendable(contact: ContactRow, own_home: &Home) -> Result<ContactRow, SendError> {
     let to = || contact.handle.as_ref().map_or_else(|| contact.owner.to_string(), |handle| format!("@{handle}"));
     if let Some(trouble) = contact.trouble() {
-        return Err(SendError::Stopped { to: to(), trouble });
+        return Err(SendError::Stopped { to: to(), trouble: trouble.into() });
     }
     if contact.retired {
         return Err(SendError::Retired { to: to() });
