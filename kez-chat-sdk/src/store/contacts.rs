@@ -7,7 +7,7 @@ use kez_core::{
 };
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Store, StoreError, announce::release, chains::insert_events, sequence::give_out_held};
+use super::{Store, StoreError, chains::insert_events, sequence::give_out_held, strangers::release};
 use crate::{
     event::{MessageState, Peer},
     keys::checked,

@@ -10,10 +10,11 @@ use zeroize::Zeroizing;
 
 use super::{
     Store, StoreError,
-    announce::{Received, Room, make_room_for_stranger},
+    announce::Received,
     contacts, events,
     outbox::raise_state,
     sequence::arrive,
+    strangers::{Room, make_room},
 };
 use crate::event::{Event, MessageState, Peer};
 
@@ -187,7 +188,7 @@ fn receive_message(db: &Connection, own: &PrimaryKey, incoming: &Incoming, now_m
         }
         return Ok(Stored::Kept);
     }
-    let room = if is_known { Room::Further } else { make_room_for_stranger(db, author, now_ms)? };
+    let room = if is_known { Room::Further } else { make_room(db, author, now_ms)? };
     if room == Room::None {
         return Ok(Stored::Dropped);
     }

@@ -19,6 +19,7 @@ mod sequence;
 mod settings;
 #[cfg(feature = "files")]
 mod shares;
+mod strangers;
 mod thread;
 
 use std::{fs, io, path::Path, sync::Arc};
