@@ -16,7 +16,9 @@ use crate::{
     config::{ClientBuilder, Config},
     contacts::Contacts,
     conversation::{Conversation, OutboxEntry},
+    conversations::Conversations,
     event::{EventId, MessageState, PendingEvent},
+    gossip::Gossip,
     home_dir::{HomeDir, HomeDirError},
     key_store::{KeyStore, KeyStoreError},
     link::{Connection, Link},
@@ -170,6 +172,7 @@ impl Client {
             peers: Peers::default(),
             sigchain_url: SigchainClient::chain_url(&base, &key.primary()),
             home: HomeClient::new(handle.home(), http.clone()),
+            gossip: Gossip::default(),
             adding: tokio::sync::Mutex::default(),
             http,
             link: Link::new(config.suspended),
@@ -222,10 +225,16 @@ impl Client {
         Contacts::new(&self.shared)
     }
 
-    /// Speaks with a contact.
+    /// Speaks with a contact, or looks at what was said.
     #[must_use]
     pub fn conversation(&self, peer: PrimaryKey) -> Conversation<'_> {
         Conversation::new(&self.shared, peer)
+    }
+
+    /// Looks at all conversations.
+    #[must_use]
+    pub fn conversations(&self) -> Conversations<'_> {
+        Conversations::new(&self.shared)
     }
 
     /// Shares and fetches files.

@@ -1,5 +1,7 @@
 //! The people we know: trust on first use (`docs/PROTOCOL.md` §§3, 4).
 
+mod notice;
+
 use kez_core::{
     handle::{Handle, HandleError},
     identity::PrimaryKey,
@@ -8,6 +10,7 @@ use kez_core::{
 use serde::Serialize;
 use thiserror::Error;
 
+pub use self::notice::Notice;
 use crate::{
     net::{HomeClient, NetError, SigchainClient, WalkError},
     shared::Shared,
@@ -228,6 +231,16 @@ impl<'a> Contacts<'a> {
         let trouble = Trouble { lasting: true, text: error.to_string(), evidence: None };
         self.shared.store.set_trouble(pinned, trouble, Vec::new()).await?;
         Ok(error)
+    }
+
+    /// Walks on along the chain of somebody we know.
+    pub(crate) async fn refresh(&self, who: PrimaryKey) -> Result<Contact, ContactError> {
+        let _turn = self.shared.adding.lock().await;
+        let known = self.shared.store.contact(who).await?;
+        match known.and_then(|known| Some((known.handle?, known.agreed, known.sigchain_base))) {
+            Some((handle, agreed, base)) => self.walk_and_keep(who, handle, agreed, base).await,
+            None => Err(ContactError::NotAContact(who.to_string())),
+        }
     }
 
     async fn walk_and_keep(

@@ -9,7 +9,7 @@ use kez_core::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::keys;
+use crate::{account::OwnChainNotice, contacts::Notice, keys, message::MessageRef};
 
 /// Names an event until it is handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -212,6 +212,9 @@ pub enum Event {
         sent_at_ms: u64,
         /// What.
         text: String,
+        /// The message of the conversation that it answers.
+        #[serde(default)]
+        reply_to: Option<MessageRef>,
         /// Whether messages before it are missing.
         #[serde(default)]
         order: Order,
@@ -285,6 +288,47 @@ pub enum Event {
         #[serde(default)]
         earlier: bool,
     },
+    /// A contact has given a message another wording.
+    Edited {
+        /// Who.
+        from: Peer,
+        /// The message's name.
+        id: MessageId,
+        /// When they say they changed it, in milliseconds since 1970.
+        sent_at_ms: u64,
+        /// What it says now.
+        text: String,
+    },
+    /// A contact has taken a message back. What it said is gone from here.
+    Deleted {
+        /// Who.
+        from: Peer,
+        /// The message's name.
+        id: MessageId,
+    },
+    /// A contact has put an emoji on a message of the conversation.
+    Reaction {
+        /// Who.
+        from: Peer,
+        /// The message.
+        to: MessageRef,
+        /// When they say they did, in milliseconds since 1970.
+        sent_at_ms: u64,
+        /// What; `None` if they have taken it back.
+        emoji: Option<String>,
+    },
+    /// Something about a contact that the person should know.
+    Contact {
+        /// Who.
+        who: Peer,
+        /// What.
+        notice: Notice,
+    },
+    /// Something about our own sigchain that the person should know.
+    OwnChain {
+        /// What.
+        notice: OwnChainNotice,
+    },
     /// Something that a later version of the application kept here.
     Unreadable,
 }
@@ -304,6 +348,11 @@ impl fmt::Debug for Event {
             Self::Unsupported { from, kind, order, .. } => {
                 write!(f, "Unsupported(kind {kind} from {from}, {order:?})")
             }
+            Self::Edited { from, id, text, .. } => write!(f, "Edited({id} from {from}, {} bytes)", text.len()),
+            Self::Deleted { from, id } => write!(f, "Deleted({id} from {from})"),
+            Self::Reaction { from, to, .. } => write!(f, "Reaction(redacted, from {from} to {})", to.id),
+            Self::Contact { who, notice } => write!(f, "Contact({who}, {notice:?})"),
+            Self::OwnChain { notice } => write!(f, "OwnChain({notice:?})"),
             Self::Unreadable => f.write_str("Unreadable"),
         }
     }

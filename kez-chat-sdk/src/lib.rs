@@ -51,15 +51,18 @@ mod config;
 mod connection;
 mod contacts;
 mod conversation;
+mod conversations;
 mod denial;
 mod event;
 #[cfg(feature = "files")]
 mod files;
+mod gossip;
 mod home_dir;
 mod inbox;
 mod key_store;
 mod keys;
 mod link;
+mod message;
 mod net;
 mod offline;
 mod outbox;
@@ -71,14 +74,15 @@ mod store;
 mod sync;
 
 pub use account::{
-    Account, AccountError, BackedUpAccount, BegunAccount, NewAccount, Registered, RegistrationStep, Unconfirmed,
-    recover_account, resolve_handle,
+    Account, AccountError, BackedUpAccount, BegunAccount, NewAccount, OwnChainNotice, Registered, RegistrationStep,
+    Unconfirmed, recover_account, resolve_handle,
 };
 pub use client::{Client, ClientError};
 pub use clock::Clock;
 pub use config::ClientBuilder;
-pub use contacts::{Agreement, Contact, ContactError, Contacts};
+pub use contacts::{Agreement, Contact, ContactError, Contacts, Notice};
 pub use conversation::{Conversation, OutboxEntry, SendError};
+pub use conversations::{ConversationSummary, Conversations};
 pub use event::{Event, EventId, MessageState, Order, Peer, PendingEvent, ShareId, SharedFile};
 #[cfg(feature = "files")]
 pub use files::{Files, FilesError, Offer, Share, TransferError, TransferProgress};
@@ -90,6 +94,7 @@ pub use kez_core::{
     broker, contact_uri, envelope, filecrypt, handle, identity, manifest, mnemonic, payload, safety, sigchain,
 };
 pub use link::{Connection, ConnectionState};
+pub use message::{Message, MessageContent, MessageRef, Place, Reaction};
 pub use net::{HomeUrl, HomeUrlError, NetError, Roots, RootsError};
 pub use offline::{OfflineCause, Refusal};
 pub use store::StoreError;

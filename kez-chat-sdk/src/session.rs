@@ -12,7 +12,7 @@ use crate::{
     account::own_chain,
     backoff::Backoff,
     connection::{Session, SessionError, connect},
-    inbox,
+    gossip, inbox,
     link::{ConnectionState, Wish},
     offline::with_sources,
     outbox,
@@ -104,6 +104,7 @@ async fn hold(
         Err(error) = inbox::run(shared, &session, deliveries) => Some(error),
         Err(error) = outbox::run(shared, &session) => Some(error),
         () = own_chain::watch(shared, session.brokers()) => Some(SessionError::Lost),
+        () = gossip::watch(shared) => Some(SessionError::Lost),
         Some(error) = ended.recv() => Some(error),
         () = called_off(shared, wish) => None,
     };

@@ -17,6 +17,7 @@ use crate::files::slot::NodeSlot;
 use crate::{
     account::own_chain::OwnStanding,
     config::Config,
+    gossip::Gossip,
     home_dir::HomeDir,
     link::Link,
     net::{HomeClient, Http},
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) http: Http,
     pub(crate) home: HomeClient,
     pub(crate) store: Store,
+    /// Which chains were looked at because of what others said.
+    pub(crate) gossip: Gossip,
     /// Held by whoever adds a contact.
     pub(crate) adding: Mutex<()>,
     /// What the connection and the rest of the client tell each other.

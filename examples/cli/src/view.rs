@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use kez_chat_sdk::{
-    Agreement, Event, MessageState, Order, Peer, ShareId, SharedFile,
+    Agreement, Event, MessageState, Notice, Order, OwnChainNotice, Peer, ShareId, SharedFile,
     handle::{Handle, Home},
     identity::PrimaryKey,
     payload::MessageId,
@@ -221,10 +221,32 @@ impl View for Happened<'_> {
                 MessageState::Withdrawn => format!("      not sent to {}", who(to)),
                 _ => format!("      something became of a message to {}", who(to)),
             },
+            Event::Edited { from, sent_at_ms, text, .. } => {
+                format!("{} {} changed a message: {}", time(*sent_at_ms), who(from), safe::block(text, INDENT))
+            }
+            Event::Deleted { from, .. } => format!("      {} took a message back", who(from)),
+            Event::Reaction { from, sent_at_ms, emoji, .. } => match emoji {
+                Some(emoji) => format!("{} {} reacted: {}", time(*sent_at_ms), who(from), safe::line(emoji)),
+                None => format!("{} {} took a reaction back", time(*sent_at_ms), who(from)),
+            },
             Event::Unsupported { from, sent_at_ms, order, .. } => {
                 let (gap, time) = (gap(*order), time(*sent_at_ms));
                 format!("{gap}{time} {} sent something that this version can't show", who(from))
             }
+            Event::Contact { who: whom, notice: Notice::HeadDisagreement { seq, .. } } => format!(
+                "      {0} and their sigchain server say different things of event {seq} of their sigchain: ask {0} on another way",
+                who(whom)
+            ),
+            Event::OwnChain { notice: OwnChainNotice::Forked { seq, .. } } => format!(
+                "      two of your sigchain's events stand at place {seq}: somebody else has your key, or you recovered from an old history"
+            ),
+            Event::OwnChain { notice: OwnChainNotice::Overtaken { seq } } => {
+                format!("      another installation of yours took place {seq} of your sigchain first")
+            }
+            Event::OwnChain { notice: OwnChainNotice::HeadDisagreement { said_by, seq, .. } } => format!(
+                "      {0} sees another event at place {seq} of your sigchain than you do: compare heads with {0} on another way",
+                who(said_by)
+            ),
             _ => "something happened that this version can't show".to_owned(),
         }
     }
@@ -372,7 +394,7 @@ mod tests {
 
     fn message(from: Peer, text: &str) -> Event {
         let (id, order) = (MessageId([1; 16]), Order::InOrder);
-        Event::Message { from, id, sent_at_ms: 0, text: text.to_owned(), order, earlier: false }
+        Event::Message { from, id, sent_at_ms: 0, text: text.to_owned(), reply_to: None, order, earlier: false }
     }
 
     #[test]

@@ -6,13 +6,14 @@ mod sender;
 
 use std::time::Duration;
 
-use kez_core::payload::{Content, MAX_RECEIPT_IDS, MessageId, Payload, ReceiptStatus};
+use kez_core::payload::{Content, MAX_RECEIPT_IDS, MessageId, Payload};
 use tokio::time::Instant;
 
 use self::sender::{Said, Sender};
 use crate::{
     connection::{Session, SessionError},
     shared::Shared,
+    store::ReceiptDue,
 };
 
 /// How long a receipt waits for others to the same person.
@@ -93,9 +94,9 @@ pub(crate) async fn last_words(shared: &Shared, session: &Session) -> Result<(),
     Ok(())
 }
 
-/// Turns delivery receipts that are owed into messages.
+/// Turns receipts that are owed into messages.
 async fn queue_receipts(shared: &Shared) -> Result<(), SessionError> {
-    while let Some((to, ids)) = shared.store.receipts_due(MAX_RECEIPT_IDS).await? {
+    while let Some(ReceiptDue { to, status, ids }) = shared.store.receipts_due(MAX_RECEIPT_IDS).await? {
         let contact = shared.store.contact(to).await?;
         let payload = Payload {
             id: MessageId(rand::random()),
@@ -104,12 +105,12 @@ async fn queue_receipts(shared: &Shared) -> Result<(), SessionError> {
             sent_at_ms: shared.home_now_ms(),
             from: Some(shared.handle.clone()),
             to: contact.and_then(|contact| contact.handle),
-            content: Content::Receipt { status: ReceiptStatus::Delivered, ids: ids.clone() },
+            content: Content::Receipt { status, ids: ids.clone() },
             own_head: None,
             peer_head: None,
             reply_to: None,
         };
-        shared.store.queue_receipt(to, ids, payload, rand::random()).await?;
+        shared.store.queue_receipt(shared.primary(), to, ids, payload, rand::random()).await?;
     }
     Ok(())
 }

@@ -2,16 +2,16 @@
 //! any two calls, one that an earlier version wrote.
 
 mod behaviours;
-mod place;
+mod site;
 
 use super::schema;
 use behaviours::ALL;
-use place::{Origin, Place};
+use site::{Origin, Site};
 
 async fn conforms(origin: Origin, is_reopened: bool) {
     for (name, behaviour) in ALL {
         eprintln!("{origin:?}, reopened: {is_reopened}: {name}");
-        behaviour(&mut Place::new(origin, is_reopened).await).await;
+        behaviour(&mut Site::new(origin, is_reopened).await).await;
     }
 }
 
@@ -37,6 +37,6 @@ async fn files_of_every_earlier_version_conform() {
 #[tokio::test]
 async fn what_an_earlier_version_kept_is_still_there() {
     for version in 1..schema::KNOWN {
-        place::inheritance_is_whole(&mut Place::new(Origin::Version(version), true).await).await;
+        site::inheritance_is_whole(&mut Site::new(Origin::Version(version), true).await).await;
     }
 }

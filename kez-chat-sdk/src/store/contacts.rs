@@ -7,7 +7,7 @@ use kez_core::{
 };
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Store, StoreError, chains::insert_events, sequence::give_out_held, strangers::release};
+use super::{Store, StoreError, chains::insert_events, heads, sequence::give_out_held, strangers::release};
 use crate::{
     event::{MessageState, Peer},
     keys::checked,
@@ -178,6 +178,7 @@ impl Store {
     /// The conversation stays. Returns which blobs they could fetch.
     pub(crate) async fn forget_contact(&self, owner: PrimaryKey) -> Result<Vec<[u8; 32]>, StoreError> {
         self.transact(move |tx| {
+            heads::forget(tx, &owner)?;
             let owner = owner.as_bytes();
             give_out_held(tx, owner)?;
             tx.execute("DELETE FROM pins WHERE owner = ?1", [owner])?;

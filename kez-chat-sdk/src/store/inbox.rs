@@ -11,10 +11,11 @@ use zeroize::Zeroizing;
 use super::{
     Store, StoreError,
     announce::Received,
-    contacts, events,
+    contacts, events, heads,
     outbox::raise_state,
-    sequence::arrive,
+    sequence::{arrive, begin_where_others_ended},
     strangers::{Room, make_room},
+    timeline::about,
 };
 use crate::event::{Event, MessageState, Peer};
 
@@ -76,6 +77,7 @@ impl Store {
         self.transact(move |db| {
             let stored = frames.into_iter().map(|frame| dispose(db, &own, frame, now_ms));
             let stored = stored.collect::<Result<Vec<_>, StoreError>>()?;
+            begin_where_others_ended(db)?;
             if stored.contains(&Stored::PutAside) {
                 make_room_in_quarantine(db)?;
             }
@@ -109,7 +111,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.transact(move |db| {
             db.execute("DELETE FROM quarantine WHERE row = ?1", [row])?;
-            message.map_or(Ok(()), |message| dispose(db, &own, Frame::Message(message.into()), now_ms).map(drop))
+            message.map_or(Ok(()), |message| dispose(db, &own, Frame::Message(message.into()), now_ms).map(drop))?;
+            begin_where_others_ended(db)
         })
         .await
     }
@@ -148,10 +151,12 @@ fn dispose(db: &Connection, own: &PrimaryKey, frame: Frame, now_ms: u64) -> Resu
 }
 
 fn take(db: &Connection, own: &PrimaryKey, incoming: &Incoming, now_ms: u64) -> Result<Stored, StoreError> {
-    match &incoming.payload.content {
-        Content::Receipt { status, ids } => receive_receipt(db, own, &incoming.author, *status, ids),
-        _ => receive_message(db, own, incoming, now_ms),
-    }
+    let stored = match &incoming.payload.content {
+        Content::Receipt { status, ids } => receive_receipt(db, own, &incoming.author, *status, ids)?,
+        _ => receive_message(db, own, incoming, now_ms)?,
+    };
+    heads::hear(db, &incoming.author, &incoming.payload)?;
+    Ok(stored)
 }
 
 /// Drops the oldest frames above what is kept for a later version. It looks at all of them, so once for many is enough.
@@ -192,10 +197,11 @@ fn receive_message(db: &Connection, own: &PrimaryKey, incoming: &Incoming, now_m
     if room == Room::None {
         return Ok(Stored::Dropped);
     }
+    let (about_author, about_id) = about(author, &payload.content).unzip();
     db.prepare_cached(
         "INSERT INTO messages (author, id, peer, kind, payload, sent_at_ms, stored_at_ms, state, misaddressed,
-            receipt_at_ms)
-         VALUES (?1, ?2, ?1, ?3, ?4, ?5, ?6, 0, ?7, ?8)",
+            receipt_at_ms, about_author, about_id)
+         VALUES (?1, ?2, ?1, ?3, ?4, ?5, ?6, 0, ?7, ?8, ?9, ?10)",
     )?
     .execute((
         author.as_bytes(),
@@ -206,13 +212,15 @@ fn receive_message(db: &Connection, own: &PrimaryKey, incoming: &Incoming, now_m
         now_ms,
         misaddressed,
         is_known.then_some(now_ms),
+        about_author,
+        about_id,
     ))?;
     if is_known {
         if !is_note {
             owe_receipt(db, author, &payload.id)?;
         }
         let from = Peer { primary: *author, handle: contact.flatten() };
-        let message = Received { payload: payload.clone(), misaddressed: *misaddressed };
+        let message = Received { payload: payload.clone(), misaddressed: *misaddressed, stored_at_ms: now_ms };
         arrive(db, &from, &message)?;
     } else if room == Room::First {
         let from = Peer { primary: *author, handle: None };

@@ -12,6 +12,7 @@ mod contacts;
 #[cfg(test)]
 mod damage;
 mod events;
+mod heads;
 mod inbox;
 mod outbox;
 mod schema;
@@ -21,6 +22,7 @@ mod settings;
 mod shares;
 mod strangers;
 mod thread;
+mod timeline;
 
 use std::{fs, io, path::Path, sync::Arc};
 
@@ -36,8 +38,9 @@ use thread::{Job, StoreThread};
 
 pub(crate) use account::AccountRow;
 pub(crate) use contacts::{ContactRow, Trouble};
+pub(crate) use heads::HeardHead;
 pub(crate) use inbox::{Frame, Incoming, Stored};
-pub(crate) use outbox::{Acknowledged, Draft, OutboxRow};
+pub(crate) use outbox::{Acknowledged, Draft, OutboxRow, ReceiptDue};
 pub(crate) use sequence::Gap;
 #[cfg(feature = "files")]
 pub(crate) use shares::{OfferRow, OwnFile};

@@ -191,14 +191,37 @@ const MIGRATIONS: &[&str] = &[
         archived INTEGER NOT NULL DEFAULT 0,
         draft TEXT
      ) STRICT, WITHOUT ROWID;
-     CREATE INDEX conversations_by_time ON conversations (last_at_ms);
      INSERT INTO conversations (peer, last_place, last_at_ms, read_place)
         SELECT peer, max(place), max(stored_at_ms), max(place) FROM messages WHERE place IS NOT NULL GROUP BY peer;
+
+     ALTER TABLE receipts_due ADD COLUMN status INTEGER NOT NULL DEFAULT 1; -- 1 delivered, 2 read
 
      CREATE TABLE settings (
         name TEXT PRIMARY KEY,
         value TEXT NOT NULL
      ) STRICT, WITHOUT ROWID;",
+    // What was told of chains, and what others say of them.
+    "ALTER TABLE account ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0; -- 1: a lost device had messages before it
+     ALTER TABLE account ADD COLUMN chain_fork INTEGER; -- where another event of ours than the one here was seen
+
+     -- Which heads the messages to somebody last named.
+     CREATE TABLE told_heads (
+        peer BLOB PRIMARY KEY,
+        own_seq INTEGER NOT NULL,           -- of our own chain; no place of it gets two events
+        peer_head BLOB NOT NULL,
+        told_at_ms INTEGER NOT NULL         -- by the home's clock
+     ) STRICT, WITHOUT ROWID;
+
+     -- Which heads others named: those to be looked into, and those that disagreed and were told of.
+     CREATE TABLE heard_heads (
+        said_by BLOB NOT NULL,
+        of_ours INTEGER NOT NULL,           -- 1: of our chain, 0: of their own
+        seq INTEGER NOT NULL,
+        head BLOB NOT NULL,
+        told_at_ms INTEGER,                 -- by the home's clock; NULL: it was not looked into yet
+        PRIMARY KEY (said_by, of_ours, seq, head)
+     ) STRICT, WITHOUT ROWID;
+     CREATE UNIQUE INDEX heard_heads_waiting ON heard_heads (said_by, of_ours) WHERE told_at_ms IS NULL;",
 ];
 
 /// The version that this application writes.

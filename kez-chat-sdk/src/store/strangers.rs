@@ -6,7 +6,8 @@ use rusqlite::Connection;
 use super::{
     StoreError,
     announce::{Received, decode},
-    sequence::arrive,
+    heads,
+    sequence::{arrive, begin_where_others_ended},
 };
 use crate::event::Peer;
 
@@ -21,13 +22,14 @@ const STRANGERS_WAIT_MS: u64 = 30 * 24 * 3_600_000;
 pub(super) fn release(db: &Connection, from: &Peer) -> Result<(), StoreError> {
     let author = from.primary.as_bytes();
     let mut statement = db.prepare_cached(
-        "SELECT payload, misaddressed FROM messages WHERE author = ?1 AND peer = ?1 AND receipt_at_ms IS NULL",
+        "SELECT payload, misaddressed, stored_at_ms FROM messages
+         WHERE author = ?1 AND peer = ?1 AND receipt_at_ms IS NULL",
     )?;
-    let rows = statement.query_map([author], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?)))?;
+    let rows = statement.query_map([author], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?, row.get(2)?)))?;
     let mut waiting = Vec::new();
     for row in rows {
-        let (bytes, misaddressed) = row?;
-        waiting.push(Received { payload: decode(&bytes)?, misaddressed });
+        let (bytes, misaddressed, stored_at_ms) = row?;
+        waiting.push(Received { payload: decode(&bytes)?, misaddressed, stored_at_ms });
     }
     waiting.sort_by_key(|message| (message.payload.install.to_bytes(), message.payload.seq));
     for message in waiting {
@@ -35,8 +37,9 @@ pub(super) fn release(db: &Connection, from: &Peer) -> Result<(), StoreError> {
         db.execute("INSERT OR IGNORE INTO receipts_due (author, id) VALUES (?1, ?2)", (author, id))?;
         db.execute("UPDATE messages SET receipt_at_ms = stored_at_ms WHERE author = ?1 AND id = ?2", (author, id))?;
         arrive(db, from, &message)?;
+        heads::hear(db, &from.primary, &message.payload)?;
     }
-    Ok(())
+    begin_where_others_ended(db)
 }
 
 /// Messages of people who are no contacts; they have no receipt yet.

@@ -9,6 +9,7 @@ mod callout;
 mod chains;
 mod connection;
 mod contacts;
+mod conversations;
 mod database;
 mod dialling;
 #[cfg(target_os = "linux")]
@@ -19,6 +20,7 @@ mod files;
 mod frames;
 mod front;
 mod gate;
+mod gossip;
 #[cfg(all(target_os = "linux", feature = "keyring"))]
 mod keyring;
 mod kills;
@@ -37,4 +39,5 @@ mod raw;
 mod recover;
 mod retire;
 mod routes;
+mod two_faces;
 mod wire;

@@ -6,16 +6,16 @@ use futures::future::BoxFuture;
 use kez_core::payload::{Content, ReceiptStatus};
 
 use super::{
-    super::{Acknowledged, Frame, OutboxRow, StoreError, Stored, announce::decode},
-    place::{Place, contact, draft, frame, handle, home, own, payload, person, text},
+    super::{Acknowledged, Frame, OutboxRow, ReceiptDue, StoreError, Stored, announce::decode},
+    site::{Site, contact, draft, frame, handle, home, own, payload, person, text},
 };
 use crate::event::{Event, MessageState, PendingEvent};
 
-type Behaviour = for<'a> fn(&'a mut Place) -> BoxFuture<'a, ()>;
+type Behaviour = for<'a> fn(&'a mut Site) -> BoxFuture<'a, ()>;
 
 macro_rules! list {
     ($($behaviour:ident),* $(,)?) => {
-        pub(super) const ALL: &[(&str, Behaviour)] = &[$((stringify!($behaviour), |place| Box::pin($behaviour(place)))),*];
+        pub(super) const ALL: &[(&str, Behaviour)] = &[$((stringify!($behaviour), |site| Box::pin($behaviour(site)))),*];
     };
 }
 
@@ -36,24 +36,24 @@ list![
     who_is_forgotten_gets_nothing_more,
 ];
 
-async fn what_returned_is_on_disk(place: &mut Place) {
+async fn what_returned_is_on_disk(site: &mut Site) {
     let message = draft(2, "kept");
     let id = message.id;
-    place.store().await.queue_message(message).await.unwrap();
-    let state = async |place: &Place| {
-        let (_dir, store) = place.after_a_kill().await;
+    site.store().await.queue_message(message).await.unwrap();
+    let state = async |site: &Site| {
+        let (_dir, store) = site.after_a_kill().await;
         store.message_state(own(), id).await.unwrap()
     };
-    assert_eq!(state(place).await, Some(MessageState::Queued));
-    send_all(place, 2).await;
-    assert_eq!(state(place).await, Some(MessageState::Sent));
-    place.store().await.receive(own(), vec![text(2, 1)], 1).await.unwrap();
-    let events = place.events().await;
-    let (_dir, killed) = place.after_a_kill().await;
+    assert_eq!(state(site).await, Some(MessageState::Queued));
+    send_all(site, 2).await;
+    assert_eq!(state(site).await, Some(MessageState::Sent));
+    site.store().await.receive(own(), vec![text(2, 1)], 1).await.unwrap();
+    let events = site.events().await;
+    let (_dir, killed) = site.after_a_kill().await;
     assert_eq!(killed.receipts_due(9).await.unwrap().is_some(), !events.is_empty());
 }
 
-async fn a_transaction_is_whole_or_nothing(place: &mut Place) {
+async fn a_transaction_is_whole_or_nothing(site: &mut Site) {
     let pin = |name: &'static str, fails: bool| {
         move |db: &rusqlite::Connection| -> Result<(), StoreError> {
             for part in ["first", "second"] {
@@ -62,7 +62,7 @@ async fn a_transaction_is_whole_or_nothing(place: &mut Place) {
             if fails { Err(StoreError::damaged("on purpose")) } else { Ok(()) }
         }
     };
-    let store = place.store().await;
+    let store = site.store().await;
     // Asked for at the same time, they share a commit.
     let (good, bad, broken, last) = tokio::join!(
         store.transact(pin("good", false)),
@@ -74,72 +74,71 @@ async fn a_transaction_is_whole_or_nothing(place: &mut Place) {
     );
     assert!(good.is_ok() && bad.is_err() && broken.is_err() && last.is_ok());
     let names = "SELECT group_concat(handle) FROM (SELECT handle FROM pins WHERE owner = x'00' ORDER BY handle)";
-    let kept: String =
-        place.store().await.read(move |db| Ok(db.query_row(names, [], |row| row.get(0))?)).await.unwrap();
+    let kept: String = site.store().await.read(move |db| Ok(db.query_row(names, [], |row| row.get(0))?)).await.unwrap();
     assert_eq!(kept, "goodfirst,goodsecond,lastfirst,lastsecond");
 }
 
-async fn messages_wait_in_their_order(place: &mut Place) {
+async fn messages_wait_in_their_order(site: &mut Site) {
     for (to, text) in [(2, "a"), (3, "b"), (2, "c"), (2, "d")] {
-        place.store().await.queue_message(draft(to, text)).await.unwrap();
+        site.store().await.queue_message(draft(to, text)).await.unwrap();
     }
-    assert_eq!(texts(&place.waiting(2).await), ["a", "c", "d"]);
-    let first = place.waiting(2).await.swap_remove(0);
-    set_sent(place, vec![first]).await;
-    assert_eq!(texts(&place.waiting(2).await), ["c", "d"]);
-    let rows = place.waiting(2).await;
-    let handed_over = place.store().await.hand_over(own(), rows).await.unwrap();
+    assert_eq!(texts(&site.waiting(2).await), ["a", "c", "d"]);
+    let first = site.waiting(2).await.swap_remove(0);
+    set_sent(site, vec![first]).await;
+    assert_eq!(texts(&site.waiting(2).await), ["c", "d"]);
+    let rows = site.waiting(2).await;
+    let handed_over = site.store().await.hand_over(own(), rows).await.unwrap();
     assert_eq!(texts(&handed_over), ["c", "d"]);
-    assert_eq!(texts(&place.waiting(2).await), ["c", "d"], "until the broker has them");
-    assert_eq!(texts(&place.waiting(3).await), ["b"]);
+    assert_eq!(texts(&site.waiting(2).await), ["c", "d"], "until the broker has them");
+    assert_eq!(texts(&site.waiting(3).await), ["b"]);
 }
 
-async fn a_frame_that_comes_again_is_the_same_message(place: &mut Place) {
-    let due = async |place: &mut Place| {
-        let due = place.store().await.receipts_due(9).await.unwrap();
-        let Some((author, ids)) = due.filter(|(author, _)| *author == person(2)) else { return 0 };
+async fn a_frame_that_comes_again_is_the_same_message(site: &mut Site) {
+    let due = async |site: &mut Site| {
+        let due = site.store().await.receipts_due(9).await.unwrap();
+        let Some(ReceiptDue { to, ids, .. }) = due.filter(|due| due.to == person(2)) else { return 0 };
         let receipt = Content::Receipt { status: ReceiptStatus::Delivered, ids: ids.clone() };
         let receipt = payload(1, rand::random(), 0, receipt);
-        place.store().await.queue_receipt(author, ids.clone(), receipt, rand::random()).await.unwrap();
+        site.store().await.queue_receipt(own(), to, ids.clone(), receipt, rand::random()).await.unwrap();
         ids.len()
     };
-    forget_what_is_due(place).await;
-    let stored = place.store().await.receive(own(), vec![text(2, 1), text(2, 1)], 1_000).await.unwrap();
+    forget_what_is_due(site).await;
+    let stored = site.store().await.receive(own(), vec![text(2, 1), text(2, 1)], 1_000).await.unwrap();
     assert_eq!(stored, [Stored::Kept, Stored::Kept]);
-    assert_eq!(due(place).await, 1);
+    assert_eq!(due(site).await, 1);
     for (now_ms, owed) in [(2_000, 0), (60_999, 0), (61_000, 1), (61_001, 0)] {
-        place.store().await.receive(own(), vec![text(2, 1)], now_ms).await.unwrap();
-        assert_eq!(due(place).await, owed, "at {now_ms}");
+        site.store().await.receive(own(), vec![text(2, 1)], now_ms).await.unwrap();
+        assert_eq!(due(site).await, owed, "at {now_ms}");
     }
-    assert_eq!(place.events().await.len(), 1);
+    assert_eq!(site.events().await.len(), 1);
 }
 
-async fn states_rise_only(place: &mut Place) {
+async fn states_rise_only(site: &mut Site) {
     use MessageState::{Delivered, Queued, Read, Sent};
     let message = draft(2, "hello");
     let id = message.id;
-    place.store().await.queue_message(message).await.unwrap();
-    let waiting = place.waiting(2).await.swap_remove(0).row;
-    let mut seen = vec![place.state(id).await];
+    site.store().await.queue_message(message).await.unwrap();
+    let waiting = site.waiting(2).await.swap_remove(0).row;
+    let mut seen = vec![site.state(id).await];
     let acknowledged = || vec![Acknowledged { row: waiting, message_id: id, awaits_receipt: true }];
     let receipt =
         |from: u8, status| frame(from, payload(from, rand::random(), 0, Content::Receipt { status, ids: vec![id] }));
-    place.store().await.set_sent(own(), acknowledged(), BTreeMap::new(), 1).await.unwrap();
-    seen.push(place.state(id).await);
+    site.store().await.set_sent(own(), acknowledged(), BTreeMap::new(), 1).await.unwrap();
+    seen.push(site.state(id).await);
     for from in [3, 2, 2] {
-        place.store().await.receive(own(), vec![receipt(from, ReceiptStatus::Delivered)], 1).await.unwrap();
-        seen.push(place.state(id).await);
+        site.store().await.receive(own(), vec![receipt(from, ReceiptStatus::Delivered)], 1).await.unwrap();
+        seen.push(site.state(id).await);
     }
     for status in [ReceiptStatus::Read, ReceiptStatus::Delivered] {
-        place.store().await.receive(own(), vec![receipt(2, status)], 1).await.unwrap();
-        seen.push(place.state(id).await);
+        site.store().await.receive(own(), vec![receipt(2, status)], 1).await.unwrap();
+        seen.push(site.state(id).await);
     }
     // What the broker says late changes nothing.
-    place.store().await.set_sent(own(), acknowledged(), BTreeMap::new(), 1).await.unwrap();
-    place.store().await.set_inbox_full(waiting, own()).await.unwrap();
-    seen.push(place.state(id).await);
+    site.store().await.set_sent(own(), acknowledged(), BTreeMap::new(), 1).await.unwrap();
+    site.store().await.set_inbox_full(waiting, own()).await.unwrap();
+    seen.push(site.state(id).await);
     assert_eq!(seen, [Queued, Sent, Sent, Delivered, Delivered, Read, Read, Read], "another's receipt does not count");
-    let told: Vec<_> = place
+    let told: Vec<_> = site
         .events()
         .await
         .into_iter()
@@ -149,66 +148,66 @@ async fn states_rise_only(place: &mut Place) {
         })
         .collect();
     assert_eq!(told, [Delivered, Read], "each once");
-    assert!(place.waiting(2).await.is_empty());
+    assert!(site.waiting(2).await.is_empty());
 }
 
-async fn events_come_until_they_are_handled(place: &mut Place) {
+async fn events_come_until_they_are_handled(site: &mut Site) {
     let frames = (1..=3).map(|seq| text(2, seq)).collect();
-    place.store().await.receive(own(), frames, 1).await.unwrap();
+    site.store().await.receive(own(), frames, 1).await.unwrap();
     for _ in 0..2 {
-        assert_eq!(said(&place.events().await), ["1", "2", "3"]);
+        assert_eq!(said(&site.events().await), ["1", "2", "3"]);
     }
-    let events = place.events().await;
-    place.store().await.forget_events(vec![events[1].id]).await.unwrap();
-    assert_eq!(said(&place.events().await), ["1", "3"]);
-    place.store().await.forget_events(events.iter().map(|pending| pending.id).collect()).await.unwrap();
-    assert!(place.events().await.is_empty());
-    place.store().await.receive(own(), vec![text(2, 4)], 1).await.unwrap();
-    assert!(place.events().await[0].id > events[2].id, "a name is never given twice");
+    let events = site.events().await;
+    site.store().await.forget_events(vec![events[1].id]).await.unwrap();
+    assert_eq!(said(&site.events().await), ["1", "3"]);
+    site.store().await.forget_events(events.iter().map(|pending| pending.id).collect()).await.unwrap();
+    assert!(site.events().await.is_empty());
+    site.store().await.receive(own(), vec![text(2, 4)], 1).await.unwrap();
+    assert!(site.events().await[0].id > events[2].id, "a name is never given twice");
 }
 
-async fn numbers_never_repeat(place: &mut Place) {
+async fn numbers_never_repeat(site: &mut Site) {
     let mut given = Vec::new();
     for round in 0..3 {
         if round == 2 {
-            place.store().await.forget_contact(person(2)).await.unwrap();
-            place.store().await.keep_contact(contact(2), home(), Vec::new()).await.unwrap();
+            site.store().await.forget_contact(person(2)).await.unwrap();
+            site.store().await.keep_contact(contact(2), home(), Vec::new()).await.unwrap();
         }
         let mut later = draft(2, "later");
         later.at_once = false;
         for message in [draft(2, "at once"), later] {
-            place.store().await.queue_message(message).await.unwrap();
+            site.store().await.queue_message(message).await.unwrap();
         }
-        let rows = place.waiting(2).await;
-        let rows = place.store().await.hand_over(own(), rows).await.unwrap();
+        let rows = site.waiting(2).await;
+        let rows = site.store().await.hand_over(own(), rows).await.unwrap();
         given.extend(rows.iter().map(|row| decode(&row.payload).unwrap().seq));
-        set_sent(place, rows).await;
+        set_sent(site, rows).await;
     }
     assert_eq!(given, [1, 2, 3, 4, 5, 6]);
 }
 
-async fn the_quarantine_keeps_the_newest(place: &mut Place) {
+async fn the_quarantine_keeps_the_newest(site: &mut Site) {
     let put_aside = |number: u64, length: usize| {
         let mut wire = vec![0; length];
         wire[..8].copy_from_slice(&number.to_le_bytes());
         Frame::Unread { wire: wire.into(), reason: "UnknownSuite".into() }
     };
     let small = (0..1_100).map(|number| put_aside(number, 8)).collect();
-    place.store().await.receive(own(), small, 1).await.unwrap();
-    assert_eq!(kept_aside(place).await, (100..1_100).collect::<Vec<_>>());
+    site.store().await.receive(own(), small, 1).await.unwrap();
+    assert_eq!(kept_aside(site).await, (100..1_100).collect::<Vec<_>>());
     // 16 MiB are 256 frames of the largest size.
     for begin in (2_000..2_300).step_by(50) {
         let large = (begin..begin + 50).map(|number| put_aside(number, 65_536)).collect();
-        place.store().await.receive(own(), large, 1).await.unwrap();
+        site.store().await.receive(own(), large, 1).await.unwrap();
     }
-    assert_eq!(kept_aside(place).await, (2_044..2_300).collect::<Vec<_>>());
-    place.store().await.set_quarantine_tried("this version").await.unwrap();
-    assert!(place.store().await.quarantined(0, "this version").await.unwrap().is_empty());
-    assert!(!place.store().await.quarantined(0, "the next").await.unwrap().is_empty());
+    assert_eq!(kept_aside(site).await, (2_044..2_300).collect::<Vec<_>>());
+    site.store().await.set_quarantine_tried("this version").await.unwrap();
+    assert!(site.store().await.quarantined(0, "this version").await.unwrap().is_empty());
+    assert!(!site.store().await.quarantined(0, "the next").await.unwrap().is_empty());
 }
 
-async fn a_change_wakes_who_watches(place: &mut Place) {
-    let store = place.store().await;
+async fn a_change_wakes_who_watches(site: &mut Site) {
+    let store = site.store().await;
     let mut changes = store.changes();
     changes.mark_unchanged();
     store.account().await.unwrap();
@@ -221,112 +220,112 @@ async fn a_change_wakes_who_watches(place: &mut Place) {
     assert!(waiting.iter().any(|row| texts(std::slice::from_ref(row)) == ["hello"]), "the change is there to be seen");
 }
 
-async fn a_receipt_takes_the_place_of_what_was_due(place: &mut Place) {
-    forget_what_is_due(place).await;
-    place.store().await.receive(own(), vec![text(2, 1), text(2, 2)], 1).await.unwrap();
-    let (author, ids) = place.store().await.receipts_due(9).await.unwrap().unwrap();
-    assert_eq!((author, ids.len()), (person(2), 2));
-    assert_eq!(place.store().await.receipts_due(1).await.unwrap().unwrap().1.len(), 1, "no more than fit");
+async fn a_receipt_takes_the_place_of_what_was_due(site: &mut Site) {
+    forget_what_is_due(site).await;
+    site.store().await.receive(own(), vec![text(2, 1), text(2, 2)], 1).await.unwrap();
+    let ReceiptDue { to, ids, .. } = site.store().await.receipts_due(9).await.unwrap().unwrap();
+    assert_eq!((to, ids.len()), (person(2), 2));
+    assert_eq!(site.store().await.receipts_due(1).await.unwrap().unwrap().ids.len(), 1, "no more than fit");
     let content = Content::Receipt { status: ReceiptStatus::Delivered, ids: ids.clone() };
     let receipt = payload(1, rand::random(), 0, content);
-    place.store().await.queue_receipt(author, ids, receipt, rand::random()).await.unwrap();
-    assert_eq!(place.store().await.receipts_due(9).await.unwrap(), None);
-    let rows = place.waiting(2).await;
+    site.store().await.queue_receipt(own(), to, ids, receipt, rand::random()).await.unwrap();
+    assert_eq!(site.store().await.receipts_due(9).await.unwrap(), None);
+    let rows = site.waiting(2).await;
     assert!(rows.len() == 1 && !rows[0].awaits_receipt);
-    set_sent(place, rows).await;
-    assert!(place.waiting(2).await.is_empty());
-    place.store().await.resend_all().await.unwrap();
-    assert!(place.waiting(2).await.is_empty(), "it is done with");
+    set_sent(site, rows).await;
+    assert!(site.waiting(2).await.is_empty());
+    site.store().await.resend_all().await.unwrap();
+    assert!(site.waiting(2).await.is_empty(), "it is done with");
 }
 
-async fn messages_are_given_out_by_their_numbers(place: &mut Place) {
+async fn messages_are_given_out_by_their_numbers(site: &mut Site) {
     for (seq, expected) in
         [(3, &[][..]), (1, &["1"]), (4, &["1"]), (2, &["1", "2", "3", "4"]), (2, &["1", "2", "3", "4"])]
     {
-        place.store().await.receive(own(), vec![text(2, seq)], 1).await.unwrap();
-        assert_eq!(said(&place.events().await), expected, "after {seq}");
+        site.store().await.receive(own(), vec![text(2, seq)], 1).await.unwrap();
+        assert_eq!(said(&site.events().await), expected, "after {seq}");
     }
-    place.store().await.receive(own(), vec![text(2, 9)], 1).await.unwrap();
-    let gaps = place.store().await.gaps().await.unwrap();
+    site.store().await.receive(own(), vec![text(2, 9)], 1).await.unwrap();
+    let gaps = site.store().await.gaps().await.unwrap();
     assert_eq!(gaps.iter().map(|gap| (gap.author, gap.next)).collect::<Vec<_>>(), [(*person(2).as_bytes(), 5)]);
-    place.store().await.pass_gap(gaps[0]).await.unwrap();
-    assert_eq!(said(&place.events().await)[4..], ["9"]);
-    assert!(place.store().await.gaps().await.unwrap().is_empty());
+    site.store().await.pass_gap(gaps[0]).await.unwrap();
+    assert_eq!(said(&site.events().await)[4..], ["9"]);
+    assert!(site.store().await.gaps().await.unwrap().is_empty());
 }
 
-async fn a_stranger_waits_until_they_are_added(place: &mut Place) {
-    place.store().await.receive(own(), vec![text(9, 2), text(9, 1)], 1).await.unwrap();
-    let events = place.events().await;
+async fn a_stranger_waits_until_they_are_added(site: &mut Site) {
+    site.store().await.receive(own(), vec![text(9, 2), text(9, 1)], 1).await.unwrap();
+    let events = site.events().await;
     let [PendingEvent { event: Event::Request { from, .. }, id }] = &events[..] else { panic!("{events:?}") };
     assert_eq!((from.primary, &from.handle), (person(9), &None), "a handle is only their word");
-    place.store().await.forget_events(vec![*id]).await.unwrap();
-    forget_what_is_due(place).await;
-    place.store().await.keep_contact(contact(9), home(), Vec::new()).await.unwrap();
-    assert_eq!(said(&place.events().await), ["1", "2"]);
-    let (author, ids) = place.store().await.receipts_due(9).await.unwrap().unwrap();
-    assert_eq!((author, ids.len()), (person(9), 2), "now they hear of it");
+    site.store().await.forget_events(vec![*id]).await.unwrap();
+    forget_what_is_due(site).await;
+    site.store().await.keep_contact(contact(9), home(), Vec::new()).await.unwrap();
+    assert_eq!(said(&site.events().await), ["1", "2"]);
+    let due = site.store().await.receipts_due(9).await.unwrap().unwrap();
+    assert_eq!((due.to, due.ids.len()), (person(9), 2), "now they hear of it");
 }
 
-async fn a_lost_broker_has_all_sent_again(place: &mut Place) {
-    place.store().await.note_epoch("before").await.unwrap();
-    place.store().await.queue_message(draft(2, "a")).await.unwrap();
-    place.store().await.queue_message(draft(2, "b")).await.unwrap();
-    send_all(place, 2).await;
-    assert!(!place.store().await.note_epoch("before").await.unwrap());
-    assert!(place.waiting(2).await.is_empty());
-    assert!(place.store().await.note_epoch("after").await.unwrap());
-    assert_eq!(texts(&place.waiting(2).await), ["a", "b"]);
-    assert!(place.waiting(2).await.iter().all(|row| row.handed_over), "nothing of it can be taken back");
+async fn a_lost_broker_has_all_sent_again(site: &mut Site) {
+    site.store().await.note_epoch("before").await.unwrap();
+    site.store().await.queue_message(draft(2, "a")).await.unwrap();
+    site.store().await.queue_message(draft(2, "b")).await.unwrap();
+    send_all(site, 2).await;
+    assert!(!site.store().await.note_epoch("before").await.unwrap());
+    assert!(site.waiting(2).await.is_empty());
+    assert!(site.store().await.note_epoch("after").await.unwrap());
+    assert_eq!(texts(&site.waiting(2).await), ["a", "b"]);
+    assert!(site.waiting(2).await.iter().all(|row| row.handed_over), "nothing of it can be taken back");
 }
 
-async fn who_is_forgotten_gets_nothing_more(place: &mut Place) {
+async fn who_is_forgotten_gets_nothing_more(site: &mut Site) {
     let (sent, mut kept) = (draft(2, "sent"), draft(2, "kept"));
     kept.at_once = false;
     let ids = [sent.id, kept.id];
-    place.store().await.queue_message(sent).await.unwrap();
-    place.store().await.queue_message(kept).await.unwrap();
-    place.store().await.receive(own(), vec![text(2, 1)], 1).await.unwrap();
-    place.store().await.forget_contact(person(2)).await.unwrap();
-    assert!(place.waiting(2).await.is_empty());
-    assert!(place.store().await.contact(person(2)).await.unwrap().is_none());
-    assert_eq!(place.store().await.pinned(&handle(2)).await.unwrap(), None);
+    site.store().await.queue_message(sent).await.unwrap();
+    site.store().await.queue_message(kept).await.unwrap();
+    site.store().await.receive(own(), vec![text(2, 1)], 1).await.unwrap();
+    site.store().await.forget_contact(person(2)).await.unwrap();
+    assert!(site.waiting(2).await.is_empty());
+    assert!(site.store().await.contact(person(2)).await.unwrap().is_none());
+    assert_eq!(site.store().await.pinned(&handle(2)).await.unwrap(), None);
     assert_eq!(
-        [place.state(ids[0]).await, place.state(ids[1]).await],
+        [site.state(ids[0]).await, site.state(ids[1]).await],
         [MessageState::Unconfirmed, MessageState::Withdrawn]
     );
-    let refused = place.store().await.queue_message(draft(2, "more")).await.unwrap_err();
+    let refused = site.store().await.queue_message(draft(2, "more")).await.unwrap_err();
     assert_eq!(refused.code(), "NotAContact");
-    let due = place.store().await.receipts_due(9).await.unwrap();
-    assert!(due.is_none_or(|(author, _)| author != person(2)));
-    assert_eq!(said(&place.events().await), ["1"], "what was said stays");
+    let due = site.store().await.receipts_due(9).await.unwrap();
+    assert!(due.is_none_or(|due| due.to != person(2)));
+    assert_eq!(said(&site.events().await), ["1"], "what was said stays");
 }
 
 /// Has the broker take whatever waits for somebody.
-async fn send_all(place: &mut Place, to: u8) {
-    let rows = place.waiting(to).await;
-    let rows = place.store().await.hand_over(own(), rows).await.unwrap();
-    set_sent(place, rows).await;
+async fn send_all(site: &mut Site, to: u8) {
+    let rows = site.waiting(to).await;
+    let rows = site.store().await.hand_over(own(), rows).await.unwrap();
+    set_sent(site, rows).await;
 }
 
-async fn set_sent(place: &mut Place, rows: Vec<OutboxRow>) {
+async fn set_sent(site: &mut Site, rows: Vec<OutboxRow>) {
     let taken = rows.into_iter().map(|row| Acknowledged {
         row: row.row,
         message_id: row.message_id,
         awaits_receipt: row.awaits_receipt,
     });
-    place.store().await.set_sent(own(), taken.collect(), BTreeMap::new(), 1).await.unwrap();
+    site.store().await.set_sent(own(), taken.collect(), BTreeMap::new(), 1).await.unwrap();
 }
 
 /// Lets what the past owes be no part of what is looked at.
-async fn forget_what_is_due(place: &mut Place) {
+async fn forget_what_is_due(site: &mut Site) {
     let forget = "DELETE FROM receipts_due";
-    place.store().await.transact::<_, StoreError>(move |db| Ok(db.execute(forget, [])?)).await.unwrap();
+    site.store().await.transact::<_, StoreError>(move |db| Ok(db.execute(forget, [])?)).await.unwrap();
 }
 
-async fn kept_aside(place: &mut Place) -> Vec<u64> {
+async fn kept_aside(site: &mut Site) -> Vec<u64> {
     let (mut after, mut kept) = (0, Vec::new());
     loop {
-        let some = place.store().await.quarantined(after, "another version").await.unwrap();
+        let some = site.store().await.quarantined(after, "another version").await.unwrap();
         let Some(last) = some.last() else { return kept };
         after = last.row;
         kept.extend(some.iter().map(|frame| u64::from_le_bytes(frame.wire[..8].try_into().unwrap())));

@@ -18,11 +18,13 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use zeroize::Zeroizing;
 
 use self::queue::{number, say_nothing_instead};
+pub(crate) use self::receipts::ReceiptDue;
 pub(super) use self::{queue::queue, resend::resend_all};
-use super::{Store, StoreError, contacts, events};
+use super::{Store, StoreError, contacts, events, heads};
 use crate::{
     conversation::{OutboxEntry, SendError},
     event::{Event, MessageState},
+    message::MessageRef,
 };
 
 /// Rows that may be sent: to contacts who are sound and whose inbox is at our home.
@@ -40,6 +42,8 @@ pub(crate) struct Draft {
     pub(crate) nats_msg_id: [u8; 16],
     pub(crate) sent_at_ms: u64,
     pub(crate) content: Content,
+    /// The message of the conversation that it answers.
+    pub(crate) reply_to: Option<MessageRef>,
     /// Whether it goes to the broker at once, unless others to the same recipient wait.
     pub(crate) at_once: bool,
 }
@@ -164,25 +168,7 @@ impl Store {
 
     /// Takes back a message that the broker certainly has not got. Tells whether it was one.
     pub(crate) async fn cancel(&self, own: PrimaryKey, peer: PrimaryKey, id: MessageId) -> Result<bool, StoreError> {
-        self.transact(move |db| {
-            let waiting: Option<(i64, bool)> = db
-                .query_row(
-                    "SELECT row, numbered FROM outbox
-                     WHERE message_id = ?1 AND recipient = ?2 AND sent = 0 AND handed_over = 0 AND awaits_receipt",
-                    (id.0, peer.as_bytes()),
-                    |row| Ok((row.get(0)?, row.get(1)?)),
-                )
-                .optional()?;
-            let Some((row, numbered)) = waiting else { return Ok(false) };
-            if numbered {
-                say_nothing_instead(db, &own, row, &id)?;
-            } else {
-                db.execute("DELETE FROM outbox WHERE row = ?1", [row])?;
-            }
-            raise_state(db, &own, &id, MessageState::Withdrawn)?;
-            Ok(true)
-        })
-        .await
+        self.transact(move |db| cancel(db, &own, &peer, &id)).await
     }
 
     /// Counts the messages and receipts that wait for the broker. Receipts that are owed and not written yet count as
@@ -226,6 +212,28 @@ impl Store {
         })
         .await
     }
+}
+
+/// Takes back a message that the broker certainly has not got. Tells whether it was one.
+pub(super) fn cancel(db: &Connection, own: &PrimaryKey, peer: &PrimaryKey, id: &MessageId) -> Result<bool, StoreError> {
+    let waiting: Option<(i64, bool)> = db
+        .query_row(
+            "SELECT row, numbered FROM outbox
+             WHERE message_id = ?1 AND recipient = ?2 AND sent = 0 AND handed_over = 0 AND awaits_receipt",
+            (id.0, peer.as_bytes()),
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    let Some((row, numbered)) = waiting else { return Ok(false) };
+    if numbered {
+        say_nothing_instead(db, own, row, id)?;
+    } else {
+        db.execute("DELETE FROM outbox WHERE row = ?1", [row])?;
+        // What it was to tell the next one tells.
+        heads::forget_told(db, peer)?;
+    }
+    raise_state(db, own, id, MessageState::Withdrawn)?;
+    Ok(true)
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {

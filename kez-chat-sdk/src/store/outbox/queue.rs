@@ -11,10 +11,12 @@ use zeroize::Zeroizing;
 use super::{Draft, OutboxRow};
 use crate::{
     conversation::{SendError, check_sendable},
+    event::MessageState,
     store::{
         StoreError,
-        announce::{decode, received},
-        contacts,
+        announce::decode,
+        contacts, heads,
+        timeline::{NOTE_STATE, about, check_target, is_shown, last_change_ms, take_place},
     },
 };
 
@@ -22,31 +24,50 @@ use crate::{
 const STAND_IN: u64 = 1;
 const NUMBER_BYTES: usize = 8;
 
-/// Keeps and queues a message.
-pub(in crate::store) fn queue(db: &Connection, draft: Draft) -> Result<(), SendError> {
+/// Keeps and queues a message. A note to oneself is kept and goes nowhere.
+pub(in crate::store) fn queue(db: &Connection, mut draft: Draft) -> Result<(), SendError> {
     let Draft { recipient, own, .. } = draft;
-    let contact = contacts::find(db, &recipient)?;
-    let contact = check_sendable(contact.ok_or(SendError::NotAContact(recipient.into()))?, draft.own_handle.home())?;
+    check_target(db, &draft)?;
+    let about = about(&own, &draft.content);
+    if let Some(name) = about
+        && let Some(last_ms) = last_change_ms(db, &own, &recipient, name)?
+    {
+        draft.sent_at_ms = draft.sent_at_ms.max(last_ms.saturating_add(1));
+    }
+    let contact = match recipient == own {
+        true => None,
+        false => {
+            let contact = contacts::find(db, &recipient)?.ok_or(SendError::NotAContact(recipient.into()))?;
+            Some(check_sendable(contact, draft.own_handle.home())?)
+        }
+    };
     // The order of numbers is that of the rows.
-    let at_once = draft.at_once && !has_unnumbered(db, &recipient)?;
+    let at_once = contact.is_some() && draft.at_once && !has_unnumbered(db, &recipient)?;
+    let heads = match contact {
+        Some(_) => heads::to_tell(db, &own, &recipient, draft.sent_at_ms)?,
+        None => heads::Heads::default(),
+    };
     let payload = Payload {
         id: draft.id,
         install: draft.install,
         seq: if at_once { next_number(db, recipient.as_bytes())? } else { STAND_IN },
         sent_at_ms: draft.sent_at_ms,
+        to: contact.as_ref().map_or(Some(draft.own_handle.clone()), |contact| contact.handle.clone()),
         from: Some(draft.own_handle),
-        to: contact.handle,
         content: draft.content,
-        own_head: None,
-        peer_head: None,
-        reply_to: None,
+        own_head: heads.own,
+        peer_head: heads.peer,
+        reply_to: draft.reply_to.map(Into::into),
     };
     let bytes = payload.encode()?;
     if bytes.len() + NUMBER_BYTES > MAX_PADDED_BYTES {
         return Err(PayloadError::TooLarge { field: "message" }.into());
     }
     keep(db, &own, &recipient, &payload, &bytes)?;
-    Ok(insert(db, &recipient, draft.id.0, draft.nats_msg_id, &bytes, Kind::Message { at_once })?)
+    match contact {
+        Some(_) => Ok(insert(db, &recipient, draft.id.0, draft.nats_msg_id, &bytes, Kind::Message { at_once })?),
+        None => Ok(()),
+    }
 }
 
 fn has_unnumbered(db: &Connection, recipient: &PrimaryKey) -> Result<bool, StoreError> {
@@ -71,7 +92,7 @@ pub(super) fn number(db: &Connection, own: &PrimaryKey, row: &OutboxRow) -> Resu
     let bytes = payload.encode().map_err(StoreError::damaged)?;
     db.execute("UPDATE outbox SET numbered = 1, payload = ?2 WHERE row = ?1", (row.row, &**bytes))?;
     db.execute(
-        "UPDATE messages SET payload = ?3 WHERE author = ?1 AND id = ?2",
+        "UPDATE messages SET payload = ?3 WHERE author = ?1 AND id = ?2 AND erased = 0",
         (own.as_bytes(), row.message_id.0, &**bytes),
     )?;
     Ok(bytes)
@@ -84,7 +105,11 @@ pub(super) fn say_nothing_instead(
     row: i64,
     id: &MessageId,
 ) -> Result<(), StoreError> {
-    let mut payload = received(db, own.as_bytes(), id)?.payload;
+    let bytes: Vec<u8> =
+        db.query_row("SELECT payload FROM messages WHERE author = ?1 AND id = ?2", (own.as_bytes(), id.0), |row| {
+            row.get(0)
+        })?;
+    let mut payload = decode(&bytes)?;
     payload.id = MessageId(rand::random());
     payload.content = Content::Delete { id: *id };
     let bytes = payload.encode().map_err(StoreError::damaged)?;
@@ -104,11 +129,26 @@ fn keep(
     bytes: &[u8],
 ) -> Result<(), StoreError> {
     let (id, kind, sent_at_ms) = (payload.id.0, payload.content.kind(), payload.sent_at_ms);
+    let place = is_shown(&payload.content).then(|| take_place(db, peer.as_bytes(), sent_at_ms, false)).transpose()?;
+    let (about_author, about_id) = about(own, &payload.content).unzip();
+    let state = if peer == own { NOTE_STATE } else { MessageState::Queued };
     db.prepare_cached(
-        "INSERT INTO messages (author, id, peer, kind, payload, sent_at_ms, stored_at_ms, state)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 0)",
+        "INSERT INTO messages (author, id, peer, kind, payload, sent_at_ms, stored_at_ms, state, place, about_author,
+            about_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10)",
     )?
-    .execute((own.as_bytes(), id, peer.as_bytes(), kind, bytes, sent_at_ms))?;
+    .execute((
+        own.as_bytes(),
+        id,
+        peer.as_bytes(),
+        kind,
+        bytes,
+        sent_at_ms,
+        state.to_stored(),
+        place,
+        about_author,
+        about_id,
+    ))?;
     Ok(())
 }
 

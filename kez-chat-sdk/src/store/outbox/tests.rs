@@ -28,6 +28,7 @@ fn draft(text: &str, at_once: bool) -> Draft {
         nats_msg_id: rand::random(),
         sent_at_ms: 1,
         content: Content::Text(text.into()),
+        reply_to: None,
         at_once,
     }
 }
@@ -156,9 +157,9 @@ async fn a_receipt_that_the_broker_lost_is_made_good_when_its_message_comes_agai
         let message = Incoming { author: bob(), payload: payload.clone(), bytes, wire, misaddressed: false };
         store.receive(own(), vec![Frame::Message(message.into())], now_ms).await.unwrap();
         let due = store.receipts_due(9).await.unwrap();
-        if let Some((to, ids)) = &due {
+        if let Some(due) = &due {
             let receipt = Payload { id: MessageId(rand::random()), ..payload.clone() };
-            store.queue_receipt(*to, ids.clone(), receipt, rand::random()).await.unwrap();
+            store.queue_receipt(own(), due.to, due.ids.clone(), receipt, rand::random()).await.unwrap();
         }
         due.is_some()
     };

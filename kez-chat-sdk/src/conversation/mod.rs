@@ -1,101 +1,22 @@
-//! Speaking with one contact.
+//! Speaking with one contact, and what was said.
+
+mod error;
+mod reading;
 
 use kez_core::{
-    handle::Home,
     identity::PrimaryKey,
-    payload::{Content, MessageId, PayloadError},
+    payload::{Content, MessageId},
 };
-use thiserror::Error;
+
+pub use error::SendError;
+pub(crate) use error::check_sendable;
 
 use crate::{
     event::{MessageState, Peer},
+    message::MessageRef,
     shared::Shared,
-    store::{ContactRow, Draft, StoreError},
+    store::Draft,
 };
-
-/// Says why a message was not accepted for sending.
-///
-/// ```
-/// use kez_chat_sdk::{SendError, payload::MessageId};
-///
-/// fn is_worth_another_try(error: &SendError) -> bool {
-///     matches!(error, SendError::Store(_) | SendError::NoInbox { .. })
-/// }
-/// assert!(!is_worth_another_try(&SendError::TooLate(MessageId([7; 16]))));
-/// ```
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum SendError {
-    /// The recipient is not a contact.
-    #[error("{0} is not a contact; add them first")]
-    NotAContact(Box<PrimaryKey>),
-    /// Sending to the contact has stopped until the person decides.
-    #[error("sending to {to} has stopped: {trouble}")]
-    Stopped {
-        /// The contact.
-        to: String,
-        /// Why.
-        trouble: String,
-    },
-    /// The contact has left for good.
-    #[error("{to} has retired; nothing can be sent to them any more")]
-    Retired {
-        /// The contact.
-        to: String,
-    },
-    /// The contact's messages go to another home's broker.
-    #[error("{to} lives at another home ({home}); this version sends within one home only")]
-    ForeignHome {
-        /// The contact.
-        to: String,
-        /// Their home.
-        home: String,
-    },
-    /// The contact's chain names no broker.
-    #[error("{to} has published no inbox yet; try again later")]
-    NoInbox {
-        /// The contact.
-        to: String,
-    },
-    /// The broker may have the message already.
-    #[error("message {0} can't be taken back: it is on its way, or was sent")]
-    TooLate(MessageId),
-    /// The message does not wait for a receipt.
-    #[error("message {0} needs no sending again: it is queued, has arrived, or is none of yours to them")]
-    NothingToResend(MessageId),
-    /// A later installation has our account.
-    #[error("this account was signed in elsewhere; write from there")]
-    SignedInElsewhere,
-    /// We have left for good.
-    #[error("you have left this account for good; write from another one")]
-    YouRetired,
-    /// The message can't be written.
-    #[error(transparent)]
-    Payload(#[from] PayloadError),
-    /// The database can't be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl SendError {
-    /// Returns the error's stable name.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NotAContact(_) => "NotAContact",
-            Self::Stopped { .. } => "Stopped",
-            Self::Retired { .. } => "Retired",
-            Self::ForeignHome { .. } => "ForeignHome",
-            Self::NoInbox { .. } => "NoInbox",
-            Self::TooLate(_) => "TooLate",
-            Self::NothingToResend(_) => "NothingToResend",
-            Self::SignedInElsewhere => "SignedInElsewhere",
-            Self::YouRetired => "YouRetired",
-            Self::Payload(error) => error.code().as_str(),
-            Self::Store(error) => error.code(),
-        }
-    }
-}
 
 /// A message of ours that is not known to have arrived.
 #[derive(Clone, Debug)]
@@ -111,7 +32,8 @@ pub struct OutboxEntry {
     pub queued_at_ms: u64,
 }
 
-/// A handle on the conversation with one contact.
+/// A handle on the conversation with one contact, or with [ourselves](crate::Client::primary): notes to oneself are kept
+/// on this device and sent nowhere.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
@@ -155,12 +77,49 @@ impl<'a> Conversation<'a> {
     /// # Errors
     /// [`SendError`]; `TooLarge` for a text above 48 KiB: send it as a file.
     pub async fn send_text(&self, text: &str) -> Result<MessageId, SendError> {
-        self.send(Content::Text(text.to_owned())).await
+        self.send(Content::Text(text.to_owned()), None).await
     }
 
-    async fn send(&self, content: Content) -> Result<MessageId, SendError> {
+    /// Accepts a text that answers a message of this conversation.
+    ///
+    /// # Errors
+    /// As [`send_text`](Self::send_text); [`SendError::NoSuchMessage`] if the conversation does not show that message.
+    pub async fn reply(&self, to: MessageRef, text: &str) -> Result<MessageId, SendError> {
+        self.send(Content::Text(text.to_owned()), Some(to)).await
+    }
+
+    /// Gives a text of ours another wording, here and at the recipient's. Returns the name of the change, by which it can
+    /// be [waited for](crate::Client::wait_until).
+    ///
+    /// # Errors
+    /// As [`send_text`](Self::send_text); [`SendError::NoSuchMessage`] if it is no text of ours that the conversation
+    /// shows.
+    pub async fn edit(&self, id: MessageId, text: &str) -> Result<MessageId, SendError> {
+        self.send(Content::Edit { id, text: text.to_owned() }, None).await
+    }
+
+    /// Puts an emoji on a message, in place of the one that we put there before; `None` takes it back.
+    ///
+    /// # Errors
+    /// As [`send_text`](Self::send_text); `TooLarge` for more than 32 bytes, [`SendError::NoSuchMessage`] if the
+    /// conversation does not show that message.
+    pub async fn react(&self, to: MessageRef, emoji: Option<&str>) -> Result<MessageId, SendError> {
+        self.send(Content::Reaction { target: to.into(), emoji: emoji.unwrap_or_default().to_owned() }, None).await
+    }
+
+    /// Takes a message of ours back: what it said is erased here, and the recipient's device is asked to erase it too. One
+    /// that was not sent yet is [cancelled](Self::cancel).
+    ///
+    /// # Errors
+    /// [`SendError::NoSuchMessage`] if it is no message of ours that the conversation shows.
+    pub async fn delete(&self, id: MessageId) -> Result<(), SendError> {
         self.check_own_standing()?;
-        let draft = self.draft(content);
+        self.shared.store.delete_own(self.draft(Content::Delete { id }), id).await
+    }
+
+    async fn send(&self, content: Content, reply_to: Option<MessageRef>) -> Result<MessageId, SendError> {
+        self.check_own_standing()?;
+        let draft = Draft { reply_to, ..self.draft(content) };
         let id = draft.id;
         self.shared.store.queue_message(draft).await?;
         Ok(id)
@@ -183,6 +142,7 @@ impl<'a> Conversation<'a> {
             nats_msg_id: rand::random(),
             sent_at_ms: shared.home_now_ms(),
             content,
+            reply_to: None,
             at_once: shared.link.is_online(),
         }
     }
@@ -215,21 +175,5 @@ impl<'a> Conversation<'a> {
         self.check_own_standing()?;
         let contact = self.shared.store.contact(self.peer).await?.ok_or(SendError::NotAContact(self.peer.into()))?;
         check_sendable(contact, self.shared.handle.home()).map(drop)
-    }
-}
-
-/// Checks that what is sent to a contact can reach them and nobody else.
-pub(crate) fn check_sendable(contact: ContactRow, own_home: &Home) -> Result<ContactRow, SendError> {
-    let to = || contact.handle.as_ref().map_or_else(|| contact.owner.to_string(), |handle| format!("@{handle}"));
-    if let Some(trouble) = contact.trouble.clone() {
-        return Err(SendError::Stopped { to: to(), trouble });
-    }
-    if contact.retired {
-        return Err(SendError::Retired { to: to() });
-    }
-    match &contact.inbox_home {
-        None => Err(SendError::NoInbox { to: to() }),
-        Some(home) if home != own_home => Err(SendError::ForeignHome { to: to(), home: home.to_string() }),
-        Some(_) => Ok(contact),
     }
 }

@@ -7,7 +7,7 @@ use kez_core::{
     filecrypt::FileKey,
     handle::{Handle, Home, Policy},
     identity::{PrimaryKey, SecretKey},
-    payload::{Addresses, Content, FileEntry, FileShare, MessageId, Payload, SharePath},
+    payload::{Addresses, Content, FileEntry, FileShare, MessageId, Payload, ReceiptStatus, SharePath},
     sigchain::{Head, Install},
 };
 use rusqlite::Connection;
@@ -16,7 +16,10 @@ use tempfile::TempDir;
 use super::super::{
     ContactRow, Draft, Frame, Incoming, OutboxRow, Store, announce::decode, database_key, schema, unlock,
 };
-use crate::event::{Event, EventId, MessageState, PendingEvent};
+use crate::{
+    event::{Event, EventId, MessageState, PendingEvent},
+    message::Place,
+};
 
 /// Where a file comes from.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +30,7 @@ pub(super) enum Origin {
 }
 
 /// A file, and the store that has it open.
-pub(super) struct Place {
+pub(super) struct Site {
     dir: TempDir,
     is_reopened: bool,
     store: Option<Store>,
@@ -84,6 +87,7 @@ pub(super) fn draft(to: u8, text: &str) -> Draft {
         nats_msg_id: rand::random(),
         sent_at_ms: 1,
         content: Content::Text(text.into()),
+        reply_to: None,
         at_once: true,
     }
 }
@@ -129,20 +133,20 @@ pub(super) fn offer() -> Content {
     Content::FileShare(FileShare { entries: vec![entry], addresses: Addresses::default() })
 }
 
-impl Place {
+impl Site {
     pub(super) async fn new(origin: Origin, is_reopened: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut place = Self { dir, is_reopened, store: None, past: EventId::default() };
+        let mut site = Self { dir, is_reopened, store: None, past: EventId::default() };
         if let Origin::Version(version) = origin {
-            write_past(unlock(&place.path(), &database_key(&key(1))).unwrap(), version);
+            write_past(unlock(&site.path(), &database_key(&key(1))).unwrap(), version);
         }
-        place.store().await.begin_account(Install::from_bytes([1; 8])).await.unwrap();
+        site.store().await.begin_account(Install::from_bytes([1; 8])).await.unwrap();
         for number in [2, 3] {
-            place.store().await.keep_contact(contact(number), home(), Vec::new()).await.unwrap();
+            site.store().await.keep_contact(contact(number), home(), Vec::new()).await.unwrap();
         }
-        let past = place.store().await.events_after(EventId::default(), 9).await.unwrap();
-        place.past = past.last().map(|pending| pending.id).unwrap_or_default();
-        place
+        let past = site.store().await.events_after(EventId::default(), 9).await.unwrap();
+        site.past = past.last().map(|pending| pending.id).unwrap_or_default();
+        site
     }
 
     /// Returns the store for the next call.
@@ -258,43 +262,50 @@ fn write_past(mut connection: Connection, version: u32) {
 }
 
 /// Looks for everything that the first version has written.
-pub(super) async fn inheritance_is_whole(place: &mut Place) {
-    let account = place.store().await.account().await.unwrap().unwrap();
+pub(super) async fn inheritance_is_whole(site: &mut Site) {
+    let account = site.store().await.account().await.unwrap().unwrap();
     assert_eq!((account.handle, account.backed_up, account.published), (Some(handle(1)), true, true));
-    let them = place.store().await.contact_by_handle(&handle(4)).await.unwrap().unwrap();
+    let them = site.store().await.contact_by_handle(&handle(4)).await.unwrap().unwrap();
     assert_eq!(them.owner, person(4));
-    let pinned = place.store().await.pinned(&handle(4)).await.unwrap();
+    let pinned = site.store().await.pinned(&handle(4)).await.unwrap();
     assert_eq!(pinned, Some(person(4)));
 
     use MessageState::{Delivered, Queued, Read, Sent, Withdrawn};
     for (id, state) in ID_IN_STATE.into_iter().zip([Queued, Sent, Delivered, Read, Withdrawn]) {
-        assert_eq!(place.state(MessageId(id)).await, state);
+        assert_eq!(site.state(MessageId(id)).await, state);
     }
     let ids = |rows: Vec<OutboxRow>| rows.iter().map(|row| row.message_id.0).collect::<Vec<_>>();
-    assert_eq!(ids(place.waiting(4).await), ID_IN_STATE[..1]);
-    assert!(place.store().await.note_epoch("second").await.unwrap(), "a broker that was lost has it sent again");
-    assert_eq!(ids(place.waiting(4).await), ID_IN_STATE[..2]);
+    assert_eq!(ids(site.waiting(4).await), ID_IN_STATE[..1]);
+    assert!(site.store().await.note_epoch("second").await.unwrap(), "a broker that was lost has it sent again");
+    assert_eq!(ids(site.waiting(4).await), ID_IN_STATE[..2]);
 
-    let events = place.store().await.events_after(EventId::default(), 9).await.unwrap();
+    let events = site.store().await.events_after(EventId::default(), 9).await.unwrap();
     let [PendingEvent { event: Event::Message { from, text, .. }, .. }] = &events[..] else { panic!("{events:?}") };
     assert_eq!((from.primary, text.as_str()), (person(4), "from before"));
-    let due = place.store().await.receipts_due(9).await.unwrap();
-    assert_eq!(due, Some((person(4), vec![MessageId(THEIR_ID)])));
+    let due = site.store().await.receipts_due(9).await.unwrap().unwrap();
+    assert_eq!((due.to, due.status, due.ids), (person(4), ReceiptStatus::Delivered, vec![MessageId(THEIR_ID)]));
+    let shown = site.store().await.history(own(), person(4), Place::END, 9).await.unwrap();
+    let names: Vec<_> = shown.iter().map(|message| (message.place.number(), message.name.id.0)).collect();
+    let said = ID_IN_STATE.into_iter().chain([THEIR_ID, OFFER_ID]);
+    assert_eq!(names, (1..).zip(said).collect::<Vec<_>>());
+    let conversations = site.store().await.conversations(own()).await.unwrap();
+    let [conversation] = &conversations[..] else { panic!("{conversations:?}") };
+    assert_eq!((conversation.with.primary, conversation.unread, conversation.read_place.number()), (person(4), 0, 7));
     let again = payload(4, THEIR_ID, 1, Content::Text("from before".into()));
-    place.store().await.receive(own(), vec![frame(4, again)], 2).await.unwrap();
-    assert!(place.events().await.is_empty(), "what is known is no news");
-    let put_aside = place.store().await.quarantined(0, "this version").await.unwrap();
+    site.store().await.receive(own(), vec![frame(4, again)], 2).await.unwrap();
+    assert!(site.events().await.is_empty(), "what is known is no news");
+    let put_aside = site.store().await.quarantined(0, "this version").await.unwrap();
     assert_eq!(put_aside.iter().map(|frame| frame.wire.as_slice()).collect::<Vec<_>>(), [[1, 9]]);
 
-    place.store().await.queue_message(draft(4, "onward")).await.unwrap();
-    let rows = place.waiting(4).await;
+    site.store().await.queue_message(draft(4, "onward")).await.unwrap();
+    let rows = site.waiting(4).await;
     let last = decode(&rows.last().unwrap().payload).unwrap();
     assert_eq!(last.seq, 6, "the numbers go on");
     #[cfg(feature = "files")]
     {
-        let offers = place.store().await.offers().await.unwrap();
+        let offers = site.store().await.offers().await.unwrap();
         assert_eq!(offers.len(), 1);
         assert_eq!(Content::FileShare(offers[0].share.clone()), offer());
-        assert_eq!(place.store().await.file_readers().await.unwrap(), [(person(4), [7; 32])]);
+        assert_eq!(site.store().await.file_readers().await.unwrap(), [(person(4), [7; 32])]);
     }
 }

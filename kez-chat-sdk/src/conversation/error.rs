@@ -1,0 +1,119 @@
+//! Why a message was not accepted for sending.
+
+use kez_core::{
+    handle::Home,
+    identity::PrimaryKey,
+    payload::{MessageId, PayloadError},
+};
+use thiserror::Error;
+
+use crate::store::{ContactRow, StoreError};
+
+/// Says why a message was not accepted for sending.
+///
+/// ```
+/// use kez_chat_sdk::{SendError, payload::MessageId};
+///
+/// fn is_worth_another_try(error: &SendError) -> bool {
+///     matches!(error, SendError::Store(_) | SendError::NoInbox { .. })
+/// }
+/// assert!(!is_worth_another_try(&SendError::TooLate(MessageId([7; 16]))));
+/// ```
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The recipient is not a contact.
+    #[error("{0} is not a contact; add them first")]
+    NotAContact(Box<PrimaryKey>),
+    /// Sending to the contact has stopped until the person decides.
+    #[error("sending to {to} has stopped: {trouble}")]
+    Stopped {
+        /// The contact.
+        to: String,
+        /// Why.
+        trouble: String,
+    },
+    /// The contact has left for good.
+    #[error("{to} has retired; nothing can be sent to them any more")]
+    Retired {
+        /// The contact.
+        to: String,
+    },
+    /// The contact's messages go to another home's broker.
+    #[error("{to} lives at another home ({home}); this version sends within one home only")]
+    ForeignHome {
+        /// The contact.
+        to: String,
+        /// Their home.
+        home: String,
+    },
+    /// The contact's chain names no broker.
+    #[error("{to} has published no inbox yet; try again later")]
+    NoInbox {
+        /// The contact.
+        to: String,
+    },
+    /// The broker may have the message already.
+    #[error("message {0} can't be taken back: it is on its way, or was sent")]
+    TooLate(MessageId),
+    /// The message does not wait for a receipt.
+    #[error("message {0} needs no sending again: it is queued, has arrived, or is none of yours to them")]
+    NothingToResend(MessageId),
+    /// There is no such message in the conversation, or none that this can be done to.
+    #[error("there is no message {id} here that {what}; only what the conversation shows can be referred to")]
+    NoSuchMessage {
+        /// The message's name.
+        id: MessageId,
+        /// What was to be done.
+        what: &'static str,
+    },
+    /// A later installation has our account.
+    #[error("this account was signed in elsewhere; write from there")]
+    SignedInElsewhere,
+    /// We have left for good.
+    #[error("you have left this account for good; write from another one")]
+    YouRetired,
+    /// The message can't be written.
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+    /// The database can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl SendError {
+    /// Returns the error's stable name.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotAContact(_) => "NotAContact",
+            Self::Stopped { .. } => "Stopped",
+            Self::Retired { .. } => "Retired",
+            Self::ForeignHome { .. } => "ForeignHome",
+            Self::NoInbox { .. } => "NoInbox",
+            Self::TooLate(_) => "TooLate",
+            Self::NothingToResend(_) => "NothingToResend",
+            Self::NoSuchMessage { .. } => "NoSuchMessage",
+            Self::SignedInElsewhere => "SignedInElsewhere",
+            Self::YouRetired => "YouRetired",
+            Self::Payload(error) => error.code().as_str(),
+            Self::Store(error) => error.code(),
+        }
+    }
+}
+
+/// Checks that what is sent to a contact can reach them and nobody else.
+pub(crate) fn check_sendable(contact: ContactRow, own_home: &Home) -> Result<ContactRow, SendError> {
+    let to = || contact.handle.as_ref().map_or_else(|| contact.owner.to_string(), |handle| format!("@{handle}"));
+    if let Some(trouble) = contact.trouble.clone() {
+        return Err(SendError::Stopped { to: to(), trouble });
+    }
+    if contact.retired {
+        return Err(SendError::Retired { to: to() });
+    }
+    match &contact.inbox_home {
+        None => Err(SendError::NoInbox { to: to() }),
+        Some(home) if home != own_home => Err(SendError::ForeignHome { to: to(), home: home.to_string() }),
+        Some(_) => Ok(contact),
+    }
+}
