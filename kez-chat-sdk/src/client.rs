@@ -24,6 +24,7 @@ use crate::{
     link::{Connection, Link},
     net::{HomeClient, HomeUrl, Http, SigchainClient},
     peers::Peers,
+    requests::Requests,
     session,
     shared::Shared,
     store::{Store, StoreError},
@@ -223,6 +224,12 @@ impl Client {
     #[must_use]
     pub fn contacts(&self) -> Contacts<'_> {
         Contacts::new(&self.shared)
+    }
+
+    /// Decides about strangers who wrote.
+    #[must_use]
+    pub fn requests(&self) -> Requests<'_> {
+        Requests::new(&self.shared)
     }
 
     /// Speaks with a contact, or looks at what was said.

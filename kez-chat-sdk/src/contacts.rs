@@ -1,5 +1,7 @@
 //! The people we know: trust on first use (`docs/PROTOCOL.md` §§3, 4).
 
+mod accept;
+mod blocking;
 mod notice;
 
 use kez_core::{
@@ -10,7 +12,7 @@ use kez_core::{
 use serde::Serialize;
 use thiserror::Error;
 
-pub use self::notice::Notice;
+pub use self::{blocking::Blocked, notice::Notice};
 use crate::{
     net::{HomeClient, NetError, SigchainClient, WalkError},
     shared::Shared,
@@ -39,7 +41,7 @@ pub enum ContactError {
     Yourself,
     /// Their sigchain server knows nothing of them yet.
     #[error("{0} has published nothing about themselves yet; try again when their registration is complete")]
-    NoChain(Handle),
+    NoChain(String),
     /// Nobody of that name was added.
     #[error("{0} is not a contact; add them first")]
     NotAContact(String),
@@ -128,6 +130,8 @@ pub struct Contact {
     pub added_at_ms: u64,
     /// Why sending to them has stopped, if it has.
     pub trouble: Option<String>,
+    /// Whether they are [blocked](Contacts::block).
+    pub blocked: bool,
 }
 
 impl From<ContactRow> for Contact {
@@ -142,6 +146,7 @@ impl From<ContactRow> for Contact {
             install: row.install,
             added_at_ms: row.added_at_ms,
             trouble: row.trouble,
+            blocked: row.blocked,
         }
     }
 }
@@ -217,7 +222,7 @@ impl<'a> Contacts<'a> {
         if owner == shared.primary() {
             return Err(ContactError::Yourself);
         }
-        self.walk_and_keep(owner, handle, home_agrees, base).await
+        self.walk_and_keep(owner, Some(handle), home_agrees, base).await
     }
 
     /// Stops sending to the key that the handle was pinned to.
@@ -237,8 +242,8 @@ impl<'a> Contacts<'a> {
     pub(crate) async fn refresh(&self, who: PrimaryKey) -> Result<Contact, ContactError> {
         let _turn = self.shared.adding.lock().await;
         let known = self.shared.store.contact(who).await?;
-        match known.and_then(|known| Some((known.handle?, known.agreed, known.sigchain_base))) {
-            Some((handle, agreed, base)) => self.walk_and_keep(who, handle, agreed, base).await,
+        match known {
+            Some(known) => self.walk_and_keep(who, known.handle, known.agreed, known.sigchain_base).await,
             None => Err(ContactError::NotAContact(who.to_string())),
         }
     }
@@ -246,23 +251,24 @@ impl<'a> Contacts<'a> {
     async fn walk_and_keep(
         &self,
         owner: PrimaryKey,
-        handle: Handle,
+        handle: Option<Handle>,
         home_agrees: bool,
         base: String,
     ) -> Result<Contact, ContactError> {
         let shared = self.shared;
+        let who = handle.as_ref().map_or_else(|| owner.to_string(), |handle| format!("@{handle}"));
         let mut chain = shared.store.chain(owner, shared.policy).await?;
         let (new_events, outcome) = SigchainClient::new(shared.http.clone(), &base).walk(&mut chain).await;
         if let Err(WalkError::Chain { source, evidence }) = outcome {
             // A fork ends by the person's word; the rest ends when the chain is found sound again.
             let lasting = matches!(source, ChainError::Fork { .. });
-            let error = ContactError::Chain { who: handle.to_string(), source };
+            let error = ContactError::Chain { who, source };
             let trouble = Trouble { lasting, text: error.to_string(), evidence };
             shared.store.set_trouble(owner, trouble, new_events).await?;
             return Err(error);
         }
         let is_known = shared.store.contact(owner).await?.is_some();
-        let contact = ContactRow::of(&chain, handle.clone(), home_agrees, base, shared.now_ms());
+        let contact = ContactRow::of(&chain, handle, home_agrees, base, shared.now_ms());
         match (contact, outcome) {
             // Of somebody we know every sound event is kept, also of a walk that broke off: it can't be unsaid later.
             (Some(contact), outcome) if is_known || outcome.is_ok() => {
@@ -272,7 +278,7 @@ impl<'a> Contacts<'a> {
                 }
             }
             (_, Err(WalkError::Net(error))) => return Err(error.into()),
-            _ => return Err(ContactError::NoChain(handle)),
+            _ => return Err(ContactError::NoChain(who)),
         }
         let row = shared.store.contact(owner).await?;
         row.map(Contact::from).ok_or_else(|| ContactError::NotAContact(owner.to_string()))

@@ -15,7 +15,7 @@ use crate::{
     gossip, inbox,
     link::{ConnectionState, Wish},
     offline::with_sources,
-    outbox,
+    outbox, requests,
     shared::Shared,
 };
 
@@ -105,6 +105,7 @@ async fn hold(
         Err(error) = outbox::run(shared, &session) => Some(error),
         () = own_chain::watch(shared, session.brokers()) => Some(SessionError::Lost),
         () = gossip::watch(shared) => Some(SessionError::Lost),
+        () = requests::watch(shared) => Some(SessionError::Lost),
         Some(error) = ended.recv() => Some(error),
         () = called_off(shared, wish) => None,
     };

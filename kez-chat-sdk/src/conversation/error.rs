@@ -33,6 +33,12 @@ pub enum SendError {
         /// Why.
         trouble: String,
     },
+    /// The contact is blocked.
+    #[error("{to} is blocked; unblock them first")]
+    Blocked {
+        /// The contact.
+        to: String,
+    },
     /// The contact has left for good.
     #[error("{to} has retired; nothing can be sent to them any more")]
     Retired {
@@ -88,6 +94,7 @@ impl SendError {
         match self {
             Self::NotAContact(_) => "NotAContact",
             Self::Stopped { .. } => "Stopped",
+            Self::Blocked { .. } => "Blocked",
             Self::Retired { .. } => "Retired",
             Self::ForeignHome { .. } => "ForeignHome",
             Self::NoInbox { .. } => "NoInbox",
@@ -105,6 +112,9 @@ impl SendError {
 /// Checks that what is sent to a contact can reach them and nobody else.
 pub(crate) fn check_sendable(contact: ContactRow, own_home: &Home) -> Result<ContactRow, SendError> {
     let to = || contact.handle.as_ref().map_or_else(|| contact.owner.to_string(), |handle| format!("@{handle}"));
+    if contact.blocked {
+        return Err(SendError::Blocked { to: to() });
+    }
     if let Some(trouble) = contact.trouble.clone() {
         return Err(SendError::Stopped { to: to(), trouble });
     }

@@ -7,11 +7,10 @@ use kez_core::{
 };
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Store, StoreError, chains::insert_events, heads, sequence::give_out_held, strangers::release};
-use crate::{
-    event::{MessageState, Peer},
-    keys::checked,
+use super::{
+    Store, StoreError, chains::insert_events, heads, outbox::withdraw_all, sequence::give_out_held, strangers::release,
 };
+use crate::{event::Peer, keys::checked};
 
 /// A contact as the database keeps it, with what their walked chain says.
 #[derive(Clone, Debug)]
@@ -32,6 +31,7 @@ pub(crate) struct ContactRow {
     pub(crate) install: Option<Install>,
     /// Why sending to them has stopped, if it has.
     pub(crate) trouble: Option<String>,
+    pub(crate) blocked: bool,
 }
 
 /// Why sending to a contact stops.
@@ -46,14 +46,15 @@ pub(crate) struct Trouble {
 }
 
 const COLUMNS: &str = "owner, handle, agreed, chain_handle, sigchain_base, added_at_ms, chain_seq, chain_head, retired, inbox_home, \
-                       broker_url, install, trouble";
+                       broker_url, install, trouble, \
+                       EXISTS (SELECT 1 FROM blocked WHERE blocked.owner = contacts.owner) AS blocked";
 
 impl ContactRow {
-    /// Takes what a walked chain says of somebody who was looked up by `handle`; `None` for a chain without events.
+    /// Takes what a walked chain says of somebody who was looked up by `handle`, if by one; `None` for a chain without events.
     /// `home_agrees` tells whether the handle's home names their key now.
     pub(crate) fn of(
         chain: &Chain,
-        handle: Handle,
+        handle: Option<Handle>,
         home_agrees: bool,
         sigchain_base: String,
         added_at_ms: u64,
@@ -61,9 +62,9 @@ impl ContactRow {
         let state = chain.state();
         Some(Self {
             owner: *chain.primary(),
-            agreed: home_agrees && state.handle() == Some(&handle),
+            agreed: home_agrees && handle.is_some() && state.handle() == handle.as_ref(),
             chain_handle: state.handle().cloned(),
-            handle: Some(handle),
+            handle,
             sigchain_base,
             added_at_ms,
             chain_seq: chain.tip().seq(),
@@ -73,6 +74,7 @@ impl ContactRow {
             broker_url: state.nats().map(|endpoint| endpoint.url.clone()),
             install: state.iroh().map(|endpoint| endpoint.install),
             trouble: None,
+            blocked: false,
         })
     }
 }
@@ -184,17 +186,7 @@ impl Store {
             tx.execute("DELETE FROM pins WHERE owner = ?1", [owner])?;
             tx.execute("DELETE FROM contacts WHERE owner = ?1", [owner])?;
             tx.execute("DELETE FROM chain_events WHERE owner = ?1", [owner])?;
-            let mut unsent =
-                tx.prepare_cached("DELETE FROM outbox WHERE recipient = ?1 RETURNING message_id, handed_over")?;
-            let unsent = unsent.query_map([owner], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, bool>(1)?)))?;
-            for (id, handed_over) in unsent.collect::<Result<Vec<_>, _>>()? {
-                let state = if handed_over { MessageState::Unconfirmed } else { MessageState::Withdrawn };
-                tx.execute(
-                    "UPDATE messages SET state = ?3 WHERE peer = ?1 AND id = ?2 AND author <> ?1",
-                    (owner, id, state.to_stored()),
-                )?;
-            }
-            tx.execute("DELETE FROM receipts_due WHERE author = ?1", [owner])?;
+            withdraw_all(tx, owner)?;
             let mut statement = tx.prepare_cached("DELETE FROM file_readers WHERE reader = ?1 RETURNING blob_hash")?;
             let blobs = statement.query_map([owner], |row| row.get(0))?.collect::<Result<Vec<_>, _>>()?;
             Ok(blobs)
@@ -268,6 +260,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<ContactRow, StoreError>> {
             broker_url: row.get("broker_url")?,
             install: row.get::<_, Option<[u8; 8]>>("install")?.map(Install::from_bytes),
             trouble: row.get("trouble")?,
+            blocked: row.get("blocked")?,
         })
     };
     let parse = |text: Option<String>| text.map(|text| Handle::from_qualified(&text, Policy::Development)).transpose();

@@ -5,6 +5,7 @@
 
 mod account;
 mod announce;
+mod blocked;
 mod chains;
 #[cfg(test)]
 mod conformance;

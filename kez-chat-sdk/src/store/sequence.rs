@@ -74,8 +74,8 @@ pub(super) fn arrive(db: &Connection, from: &Peer, message: &Received) -> Result
     let next = sequence.next(db)?;
     // A kind that this version does not know may be numbered or not: it waits for nobody.
     let waits = !matches!(payload.content, Content::Unsupported(_));
-    // Nor does it tell where a sequence stands of which the lost device had the beginning.
-    let counts = waits || next > 1 || !is_recovered(db)?;
+    // Nor does it tell where a sequence stands of which the beginning is not here.
+    let counts = waits || next > 1 || !lacks_beginning(db, sequence.author)?;
     if payload.seq == next && counts {
         announce(db, from, message, Order::InOrder)?;
         sequence.set_next(db, next + 1)?;
@@ -92,18 +92,22 @@ pub(super) fn arrive(db: &Connection, from: &Peer, message: &Received) -> Result
     }
 }
 
-fn is_recovered(db: &Connection) -> Result<bool, StoreError> {
-    let recovered = db.prepare_cached("SELECT recovered FROM account")?.query_row([], |row| row.get(0));
-    Ok(recovered.optional()?.unwrap_or(false))
+/// Tells whether somebody's first numbers never come: a lost device had them, or they were refused.
+fn lacks_beginning(db: &Connection, author: &[u8; 32]) -> Result<bool, StoreError> {
+    let query =
+        "SELECT EXISTS (SELECT 1 FROM account WHERE recovered) OR EXISTS (SELECT 1 FROM refused WHERE owner = ?1)";
+    Ok(db.prepare_cached(query)?.query_row([author], |row| row.get(0))?)
 }
 
 /// On a device that got its account back from the words, begins the sequences that are new to it where the first
-/// messages stand: those before went to the lost device. It is called when all that came together was taken in, so that the
+/// messages stand: those before went to the lost device. So it does with those of people whose earlier messages were refused. It is called when all that came together was taken in, so that the
 /// lowest number of it comes first. A lower one that comes after all is late.
 pub(super) fn begin_where_others_ended(db: &Connection) -> Result<(), StoreError> {
     let mut statement = db.prepare_cached(
         "SELECT author, install, min(seq) FROM held LEFT JOIN numbering USING (author, install)
-         WHERE next IS NULL AND NOT given_out AND (SELECT recovered FROM account) GROUP BY author, install",
+         WHERE next IS NULL AND NOT given_out
+            AND ((SELECT recovered FROM account) OR author IN (SELECT owner FROM refused))
+         GROUP BY author, install",
     )?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, Install::from_bytes(row.get(1)?), row.get(2)?)))?;
     for row in rows.collect::<Result<Vec<([u8; 32], _, _)>, _>>()? {

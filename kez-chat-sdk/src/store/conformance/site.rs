@@ -74,6 +74,7 @@ pub(super) fn contact(number: u8) -> ContactRow {
         broker_url: None,
         install: None,
         trouble: None,
+        blocked: false,
     }
 }
 
