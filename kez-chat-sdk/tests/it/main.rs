@@ -37,6 +37,7 @@ mod poison;
 mod privacy;
 mod raw;
 mod recover;
+mod requests;
 mod retire;
 mod routes;
 mod two_faces;
