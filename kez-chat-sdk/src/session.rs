@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::Subscriber;
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
@@ -11,12 +10,13 @@ use tokio::{
 use crate::{
     account::own_chain,
     backoff::Backoff,
-    connection::{Session, SessionError, connect},
+    connection::{Deliveries, Session, SessionError, connect},
     gossip, inbox,
     link::{ConnectionState, Wish},
     offline::with_sources,
-    outbox, requests,
+    outbox, presence, requests,
     shared::Shared,
+    upkeep,
 };
 
 /// How long a session that is left may take to send its last receipts, and then to hang up.
@@ -32,6 +32,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     tokio::select! {
         () = keep_connected(&shared) => {}
         () = shared.own.until_over() => {}
+        never = upkeep::run(&shared) => match never {},
     }
     #[cfg(feature = "files")]
     shared.node.shutdown().await;
@@ -90,7 +91,7 @@ async fn hold(
     shared: &Arc<Shared>,
     wish: Wish,
     session: Session,
-    deliveries: Subscriber,
+    deliveries: Deliveries,
     ended: &mut mpsc::Receiver<SessionError>,
 ) -> Option<SessionError> {
     shared.link.count(|traffic| {
@@ -101,7 +102,8 @@ async fn hold(
     #[cfg(feature = "files")]
     crate::files::serve_in_background(shared);
     let end = tokio::select! {
-        Err(error) = inbox::run(shared, &session, deliveries) => Some(error),
+        Err(error) = inbox::run(shared, &session, deliveries.inbox) => Some(error),
+        Err(error) = presence::run(shared, &session, deliveries.presence) => Some(error),
         Err(error) = outbox::run(shared, &session) => Some(error),
         () = own_chain::watch(shared, session.brokers()) => Some(SessionError::Lost),
         () = gossip::watch(shared) => Some(SessionError::Lost),
@@ -111,7 +113,11 @@ async fn hold(
     };
     if end.is_none() {
         // What is owed and what was acknowledged a moment ago still goes out.
-        let _ = timeout(LAST_WORDS, outbox::last_words(shared, &session)).await;
+        let _ = timeout(LAST_WORDS, async {
+            presence::goodbye(shared, &session).await;
+            outbox::last_words(shared, &session).await
+        })
+        .await;
         drop(session);
         // The library's own tasks hold the other end of this.
         let _ = timeout(LAST_WORDS, async { while ended.recv().await.is_some() {} }).await;

@@ -22,6 +22,7 @@ use crate::{
     link::Link,
     net::{HomeClient, Http},
     peers::Peers,
+    presence::Presences,
     store::Store,
 };
 
@@ -49,13 +50,14 @@ pub(crate) struct Shared {
     pub(crate) gossip: Gossip,
     /// Held by whoever adds a contact.
     pub(crate) adding: Mutex<()>,
+    /// Who is there, and how we are to be seen.
+    pub(crate) presences: Presences,
     /// What the connection and the rest of the client tell each other.
     pub(crate) link: Link,
     pub(crate) stop: CancellationToken,
     #[cfg(feature = "files")]
     pub(crate) node: NodeSlot,
-    /// Held for the lock that it is.
-    #[cfg_attr(not(feature = "files"), expect(dead_code, reason = "only the file store looks inside"))]
+    /// Held for the lock that it is, too.
     pub(crate) home_dir: HomeDir,
 }
 

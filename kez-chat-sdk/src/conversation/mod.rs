@@ -1,6 +1,7 @@
 //! Speaking with one contact, and what was said.
 
 mod error;
+mod keeping;
 mod reading;
 
 use kez_core::{
@@ -147,7 +148,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Takes back a message that was not sent yet.
+    /// Takes back a message that was not sent yet. An edit or a reaction is made good by another one.
     ///
     /// # Errors
     /// [`SendError::TooLate`] if the broker may have it already: what was sent can't be unsent.

@@ -6,7 +6,13 @@ use kez_core::{
 };
 use rusqlite::Connection;
 
-use super::{Store, StoreError, contacts::peer, outbox::withdraw_all, sequence::give_out_held, strangers};
+use super::{
+    Store, StoreError,
+    contacts::peer,
+    outbox::withdraw_all,
+    sequence::{give_out_held, pass_over},
+    strangers,
+};
 use crate::contacts::Blocked;
 
 impl Store {
@@ -18,7 +24,7 @@ impl Store {
             give_out_held(db, who.as_bytes())?;
             db.execute("INSERT OR IGNORE INTO blocked (owner, since_ms) VALUES (?1, ?2)", (who.as_bytes(), now_ms))?;
             withdraw_all(db, who.as_bytes())?;
-            strangers::forget(db, who.as_bytes())?;
+            strangers::forget(db, &who, now_ms)?;
             blobs(db, &who)
         })
         .await
@@ -29,10 +35,6 @@ impl Store {
     pub(crate) async fn unblock(&self, who: PrimaryKey) -> Result<Vec<[u8; 32]>, StoreError> {
         self.transact(move |db| {
             db.execute("DELETE FROM blocked WHERE owner = ?1", [who.as_bytes()])?;
-            db.execute(
-                "DELETE FROM numbering WHERE author = ?1 AND EXISTS (SELECT 1 FROM refused WHERE owner = ?1)",
-                [who.as_bytes()],
-            )?;
             blobs(db, &who)
         })
         .await
@@ -60,13 +62,13 @@ pub(super) fn is_blocked(db: &Connection, who: &PrimaryKey) -> Result<bool, Stor
         .query_row([who.as_bytes()], |row| row.get(0))?)
 }
 
-/// Tells whether something that came in is to be dropped because its author is blocked. Of a message it is noted when it was
-/// written, and nothing else. `now_ms` is by the home's clock.
+/// Tells whether something that came in is to be dropped because its author is blocked. Of a message only when it was
+/// written and its number are noted. `now_ms` is by the home's clock.
 pub(super) fn drops(db: &Connection, from: &PrimaryKey, payload: &Payload, now_ms: u64) -> Result<bool, StoreError> {
     let drops = is_blocked(db, from)?;
     // Receipts are about messages of ours, and are not sent again.
     if drops && !matches!(payload.content, Content::Receipt { .. }) {
-        refuse_until(db, from, payload.sent_at_ms.min(now_ms))?;
+        refuse(db, from, payload, now_ms, false)?;
     }
     Ok(drops)
 }
@@ -79,14 +81,21 @@ pub(super) fn is_refused(db: &Connection, from: &PrimaryKey, sent_at_ms: u64) ->
         .query_row((from.as_bytes(), sent_at_ms), |row| row.get(0))?)
 }
 
-/// Refuses from now on what somebody wrote up to then, as they say.
-pub(super) fn refuse_until(db: &Connection, who: &PrimaryKey, sent_at_ms: u64) -> Result<(), StoreError> {
+/// Refuses a message for good, and what its author wrote before that is not here. None that follows waits for it.
+pub(super) fn refuse(
+    db: &Connection,
+    from: &PrimaryKey,
+    payload: &Payload,
+    now_ms: u64,
+    was_kept: bool,
+) -> Result<(), StoreError> {
+    // Whoever dates messages ahead is not to be refused until then.
     db.prepare_cached(
         "INSERT INTO refused (owner, until_ms) VALUES (?1, ?2)
          ON CONFLICT (owner) DO UPDATE SET until_ms = max(until_ms, ?2)",
     )?
-    .execute((who.as_bytes(), sent_at_ms))?;
-    Ok(())
+    .execute((from.as_bytes(), payload.sent_at_ms.min(now_ms)))?;
+    pass_over(db, from.as_bytes(), payload, was_kept)
 }
 
 fn blobs(db: &Connection, reader: &PrimaryKey) -> Result<Vec<[u8; 32]>, StoreError> {

@@ -13,7 +13,7 @@ use super::{
     announce::Received,
     blocked, contacts, events, heads,
     outbox::raise_state,
-    sequence::{arrive, begin_where_others_ended},
+    sequence::{arrive, begin_where_others_ended, take_number},
     strangers::{Room, make_room, note_claim},
     timeline::about,
 };
@@ -193,6 +193,9 @@ fn receive_message(db: &Connection, own: &PrimaryKey, incoming: &Incoming, now_m
                 now_ms,
             ))?;
             owe_receipt(db, author, &payload.id)?;
+        }
+        if is_known && !is_note {
+            take_number(db, &Peer { primary: *author, handle: contact.flatten() }, payload)?;
         }
         return Ok(Stored::Kept);
     }

@@ -4,7 +4,7 @@
 //! the next one is held until the numbers before it have come, or until [`Store::pass_gap`] gives up on them.
 
 use kez_core::{
-    payload::{Content, MessageId},
+    payload::{Content, MessageId, Payload},
     sigchain::Install,
 };
 use rusqlite::{Connection, OptionalExtension};
@@ -74,8 +74,8 @@ pub(super) fn arrive(db: &Connection, from: &Peer, message: &Received) -> Result
     let next = sequence.next(db)?;
     // A kind that this version does not know may be numbered or not: it waits for nobody.
     let waits = !matches!(payload.content, Content::Unsupported(_));
-    // Nor does it tell where a sequence stands of which the beginning is not here.
-    let counts = waits || next > 1 || !lacks_beginning(db, sequence.author)?;
+    // Nor does it tell where a sequence stands of which the lost device had the beginning.
+    let counts = waits || next > 1 || !is_recovered(db)?;
     if payload.seq == next && counts {
         announce(db, from, message, Order::InOrder)?;
         sequence.set_next(db, next + 1)?;
@@ -92,22 +92,52 @@ pub(super) fn arrive(db: &Connection, from: &Peer, message: &Received) -> Result
     }
 }
 
-/// Tells whether somebody's first numbers never come: a lost device had them, or they were refused.
-fn lacks_beginning(db: &Connection, author: &[u8; 32]) -> Result<bool, StoreError> {
-    let query =
-        "SELECT EXISTS (SELECT 1 FROM account WHERE recovered) OR EXISTS (SELECT 1 FROM refused WHERE owner = ?1)";
-    Ok(db.prepare_cached(query)?.query_row([author], |row| row.get(0))?)
+/// Takes the number of a message that is here already: its sender has numbered it anew, after they were recovered from a
+/// backup. Nothing waits for it any more.
+pub(super) fn take_number(db: &Connection, from: &Peer, known: &Payload) -> Result<(), StoreError> {
+    let sequence = Sequence { author: from.primary.as_bytes(), install: known.install };
+    let next = sequence.next(db)?;
+    if known.seq == next {
+        sequence.set_next(db, next + 1)?;
+        return sequence.give_out_from(db, from, next + 1, Order::InOrder);
+    }
+    if known.seq > next {
+        db.prepare_cached(
+            "INSERT OR IGNORE INTO held (author, install, seq, id, given_out) VALUES (?1, ?2, ?3, ?4, 1)",
+        )?
+        .execute((sequence.author, sequence.install.to_bytes(), known.seq, known.id.0))?;
+    }
+    Ok(())
+}
+
+/// Passes over the number of a message that was refused, so that none of those that follow waits for it. A sequence that is
+/// new here is begun only for the few messages that were kept before: whoever is dropped could make up as many as they like.
+pub(super) fn pass_over(
+    db: &Connection,
+    author: &[u8; 32],
+    payload: &Payload,
+    was_kept: bool,
+) -> Result<(), StoreError> {
+    let sequence = Sequence { author, install: payload.install };
+    let next = sequence.known_next(db)?;
+    if matches!(payload.content, Content::Unsupported(_)) || next.is_none() && !was_kept {
+        return Ok(());
+    }
+    sequence.set_next(db, next.unwrap_or(1).max(payload.seq.saturating_add(1)))
+}
+
+fn is_recovered(db: &Connection) -> Result<bool, StoreError> {
+    let recovered = db.prepare_cached("SELECT recovered FROM account")?.query_row([], |row| row.get(0));
+    Ok(recovered.optional()?.unwrap_or(false))
 }
 
 /// On a device that got its account back from the words, begins the sequences that are new to it where the first
-/// messages stand: those before went to the lost device. So it does with those of people whose earlier messages were refused. It is called when all that came together was taken in, so that the
+/// messages stand: those before went to the lost device. It is called when all that came together was taken in, so that the
 /// lowest number of it comes first. A lower one that comes after all is late.
 pub(super) fn begin_where_others_ended(db: &Connection) -> Result<(), StoreError> {
     let mut statement = db.prepare_cached(
         "SELECT author, install, min(seq) FROM held LEFT JOIN numbering USING (author, install)
-         WHERE next IS NULL AND NOT given_out
-            AND ((SELECT recovered FROM account) OR author IN (SELECT owner FROM refused))
-         GROUP BY author, install",
+         WHERE next IS NULL AND NOT given_out AND (SELECT recovered FROM account) GROUP BY author, install",
     )?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, Install::from_bytes(row.get(1)?), row.get(2)?)))?;
     for row in rows.collect::<Result<Vec<([u8; 32], _, _)>, _>>()? {
@@ -140,10 +170,15 @@ struct Sequence<'a> {
 
 impl Sequence<'_> {
     fn next(&self, db: &Connection) -> Result<u64, StoreError> {
+        Ok(self.known_next(db)?.unwrap_or(1))
+    }
+
+    /// Returns the next number; `None` if nothing of the sequence was given out yet.
+    fn known_next(&self, db: &Connection) -> Result<Option<u64>, StoreError> {
         let next = db
             .prepare_cached("SELECT next FROM numbering WHERE author = ?1 AND install = ?2")?
             .query_row((self.author, self.install.to_bytes()), |row| row.get(0));
-        Ok(next.optional()?.unwrap_or(1))
+        Ok(next.optional()?)
     }
 
     fn set_next(&self, db: &Connection, next: u64) -> Result<(), StoreError> {
@@ -194,7 +229,7 @@ mod tests {
     use bytes::Bytes;
     use kez_core::{
         identity::{PrimaryKey, SecretKey},
-        payload::{Payload, UnsupportedReason},
+        payload::UnsupportedReason,
     };
     use proptest::prelude::*;
 
@@ -341,6 +376,22 @@ mod tests {
         store.receive(own(), vec![message(2, 1), message(2, 3)], 1).await.unwrap();
         assert_eq!(told(&store).await[8..], in_order(&[1]));
         assert_eq!(store.gaps().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_known_message_under_another_number_takes_that_one_too() {
+        let (_dir, store) = store().await;
+        let again = |seq| {
+            let (Frame::Message(mut known), Frame::Message(numbered)) = (message(1, 1), message(2, seq)) else {
+                unreachable!()
+            };
+            (known.payload.install, known.payload.seq) = (numbered.payload.install, seq);
+            Frame::Message(known)
+        };
+        store.receive(own(), vec![message(1, 1), message(2, 2), message(2, 4)], 1).await.unwrap();
+        store.receive(own(), vec![again(1), again(3), again(3)], 1).await.unwrap();
+        assert_eq!(told(&store).await, in_order(&[1, 2, 4]));
+        assert!(store.gaps().await.unwrap().is_empty());
     }
 
     proptest! {

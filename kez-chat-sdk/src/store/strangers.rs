@@ -118,13 +118,7 @@ impl Store {
     /// Lets go of what a stranger wrote, for good: what their client sends again is no new request. Tells whether there was
     /// anything. `now_ms` is by the home's clock.
     pub(crate) async fn decline(&self, from: PrimaryKey, now_ms: u64) -> Result<bool, StoreError> {
-        self.transact(move |db| {
-            for message in waiting(db, from.as_bytes())? {
-                blocked::refuse_until(db, &from, message.payload.sent_at_ms.min(now_ms))?;
-            }
-            forget(db, from.as_bytes())
-        })
-        .await
+        self.transact(move |db| forget(db, &from, now_ms)).await
     }
 
     /// Lets go of what has waited for too long.
@@ -205,8 +199,13 @@ pub(super) fn release(db: &Connection, from: &Peer) -> Result<(), StoreError> {
     begin_where_others_ended(db)
 }
 
-/// Forgets what waits from a stranger. Tells whether there was anything.
-pub(super) fn forget(db: &Connection, author: &[u8; 32]) -> Result<bool, StoreError> {
+/// Forgets what waits from a stranger: their client will send it again, and then it is refused. Tells whether there was
+/// anything. `now_ms` is by the home's clock.
+pub(super) fn forget(db: &Connection, author: &PrimaryKey, now_ms: u64) -> Result<bool, StoreError> {
+    for message in waiting(db, author.as_bytes())? {
+        blocked::refuse(db, author, &message.payload, now_ms, true)?;
+    }
+    let author = author.as_bytes();
     let gone =
         db.execute(&format!("DELETE FROM messages WHERE row IN (SELECT row {STRANGERS} AND author = ?1)"), [author])?;
     db.execute("DELETE FROM strangers WHERE owner = ?1", [author])?;

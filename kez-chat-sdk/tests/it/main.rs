@@ -21,6 +21,7 @@ mod frames;
 mod front;
 mod gate;
 mod gossip;
+mod keeping;
 #[cfg(all(target_os = "linux", feature = "keyring"))]
 mod keyring;
 mod kills;
@@ -34,6 +35,7 @@ mod outbox;
 mod own_chain;
 mod people;
 mod poison;
+mod presence;
 mod privacy;
 mod raw;
 mod recover;

@@ -131,10 +131,10 @@ async fn states_rise_only(site: &mut Site) {
     site.store().await.queue_message(message).await.unwrap();
     let waiting = site.waiting(2).await.swap_remove(0).row;
     let mut seen = vec![site.state(id).await];
-    let acknowledged = || vec![Acknowledged { row: waiting, message_id: id, awaits_receipt: true }];
+    let acknowledged = || vec![Acknowledged { row: waiting, awaits_receipt: true }];
     let receipt =
         |from: u8, status| frame(from, payload(from, rand::random(), 0, Content::Receipt { status, ids: vec![id] }));
-    site.store().await.set_sent(own(), acknowledged(), BTreeMap::new(), 1).await.unwrap();
+    site.store().await.set_sent(acknowledged(), BTreeMap::new(), 1).await.unwrap();
     seen.push(site.state(id).await);
     for from in [3, 2, 2] {
         site.store().await.receive(own(), vec![receipt(from, ReceiptStatus::Delivered)], 1).await.unwrap();
@@ -145,7 +145,7 @@ async fn states_rise_only(site: &mut Site) {
         seen.push(site.state(id).await);
     }
     // What the broker says late changes nothing.
-    site.store().await.set_sent(own(), acknowledged(), BTreeMap::new(), 1).await.unwrap();
+    site.store().await.set_sent(acknowledged(), BTreeMap::new(), 1).await.unwrap();
     site.store().await.set_inbox_full(waiting, own()).await.unwrap();
     seen.push(site.state(id).await);
     assert_eq!(seen, [Queued, Sent, Sent, Delivered, Delivered, Read, Read, Read], "another's receipt does not count");
@@ -359,6 +359,10 @@ async fn who_is_blocked_reaches_nobody_and_gets_nothing(site: &mut Site) {
         [(person(2), 20)]
     );
 
+    let learning = site.store().await.presence_recipients().await.unwrap();
+    assert!(!learning.contains(&person(2)) && learning.contains(&person(3)));
+    assert_eq!(site.store().await.presence_counts(person(2)).await.unwrap(), None);
+
     let receipt = Content::Receipt { status: ReceiptStatus::Delivered, ids: vec![ids[0]] };
     let dropped =
         || vec![written_at(2, 1, 10), written_at(2, 4, 30), frame(2, payload(2, [7; 16], 0, receipt.clone()))];
@@ -375,6 +379,7 @@ async fn who_is_blocked_reaches_nobody_and_gets_nothing(site: &mut Site) {
 
     site.store().await.unblock(person(2)).await.unwrap();
     assert!(!site.store().await.contact(person(2)).await.unwrap().unwrap().blocked);
+    assert!(site.store().await.presence_counts(person(2)).await.unwrap().is_some());
     let again = site.store().await.receive(own(), vec![written_at(2, 4, 30), written_at(2, 5, 50)], 60).await.unwrap();
     assert_eq!(again, [Stored::Dropped, Stored::Kept], "what was dropped is gone");
     assert_eq!(said(&site.events().await), ["1", "3", "5"], "and not waited for");
@@ -458,12 +463,8 @@ async fn send_all(site: &mut Site, to: u8) {
 }
 
 async fn set_sent(site: &mut Site, rows: Vec<OutboxRow>) {
-    let taken = rows.into_iter().map(|row| Acknowledged {
-        row: row.row,
-        message_id: row.message_id,
-        awaits_receipt: row.awaits_receipt,
-    });
-    site.store().await.set_sent(own(), taken.collect(), BTreeMap::new(), 1).await.unwrap();
+    let taken = rows.into_iter().map(|row| Acknowledged { row: row.row, awaits_receipt: row.awaits_receipt });
+    site.store().await.set_sent(taken.collect(), BTreeMap::new(), 1).await.unwrap();
 }
 
 /// Lets what the past owes be no part of what is looked at.

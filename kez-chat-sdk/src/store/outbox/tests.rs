@@ -63,12 +63,8 @@ async fn queue(store: &Store, text: &str, at_once: bool) -> MessageId {
 async fn send_all(store: &Store, now_ms: u64) -> usize {
     let rows = store.waiting(0, 100).await.unwrap();
     let count = rows.len();
-    let taken = rows.into_iter().map(|row| Acknowledged {
-        row: row.row,
-        message_id: row.message_id,
-        awaits_receipt: row.awaits_receipt,
-    });
-    store.set_sent(own(), taken.collect(), BTreeMap::new(), now_ms).await.unwrap();
+    let taken = rows.into_iter().map(|row| Acknowledged { row: row.row, awaits_receipt: row.awaits_receipt });
+    store.set_sent(taken.collect(), BTreeMap::new(), now_ms).await.unwrap();
     count
 }
 

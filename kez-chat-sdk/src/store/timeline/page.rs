@@ -11,13 +11,11 @@ use crate::{
     event::{MessageState, ShareId, SharedFile},
     keys::checked,
     message::{Message, MessageContent, MessageRef, Place},
-    store::{Store, StoreError, announce::decode},
+    store::{Store, StoreError, announce::decode, outbox::STATE},
 };
 
 /// How far a note to oneself has come when it is kept.
 pub(in crate::store) const NOTE_STATE: MessageState = MessageState::Read;
-
-const COLUMNS: &str = "author, id, kind, payload, sent_at_ms, stored_at_ms, state, place, erased";
 
 impl Store {
     /// Returns up to `limit` messages of the conversation with `peer` before a place, in their order.
@@ -29,15 +27,30 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Message>, StoreError> {
         self.read(move |db| {
-            let mut statement = db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM messages WHERE peer = ?1 AND place < ?2 ORDER BY place DESC LIMIT ?3"
-            ))?;
+            let mut statement =
+                db.prepare_cached(&select("WHERE peer = ?1 AND place < ?2 ORDER BY place DESC LIMIT ?3"))?;
             let rows = statement.query_map((peer.as_bytes(), before.0, limit), read)?;
             let messages = rows.map(|row| message(db, &own, &peer, row?)).collect::<Result<Vec<_>, _>>();
             messages.map(|mut messages| {
                 messages.reverse();
                 messages
             })
+        })
+        .await
+    }
+
+    /// Returns up to `limit` messages of the conversation with `peer` after a place, in their order.
+    pub(crate) async fn messages_after(
+        &self,
+        own: PrimaryKey,
+        peer: PrimaryKey,
+        after: Place,
+        limit: usize,
+    ) -> Result<Vec<Message>, StoreError> {
+        self.read(move |db| {
+            let mut statement = db.prepare_cached(&select("WHERE peer = ?1 AND place > ?2 ORDER BY place LIMIT ?3"))?;
+            let rows = statement.query_map((peer.as_bytes(), after.0, limit), read)?;
+            rows.map(|row| message(db, &own, &peer, row?)).collect()
         })
         .await
     }
@@ -50,9 +63,8 @@ impl Store {
         name: MessageRef,
     ) -> Result<Option<Message>, StoreError> {
         self.read(move |db| {
-            let mut statement = db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM messages WHERE author = ?1 AND id = ?2 AND peer = ?3 AND place IS NOT NULL"
-            ))?;
+            let mut statement =
+                db.prepare_cached(&select("WHERE author = ?1 AND id = ?2 AND peer = ?3 AND place IS NOT NULL"))?;
             let found = statement.query_row((name.author.as_bytes(), name.id.0, peer.as_bytes()), read).optional()?;
             found.map(|stored| message(db, &own, &peer, stored)).transpose()
         })
@@ -62,11 +74,30 @@ impl Store {
 
 /// Returns the last message that the conversation with `peer` shows.
 pub(super) fn last(db: &Connection, own: &PrimaryKey, peer: &PrimaryKey) -> Result<Option<Message>, StoreError> {
-    let mut statement = db.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM messages WHERE peer = ?1 AND place IS NOT NULL ORDER BY place DESC LIMIT 1"
-    ))?;
+    let mut statement =
+        db.prepare_cached(&select("WHERE peer = ?1 AND place IS NOT NULL ORDER BY place DESC LIMIT 1"))?;
     let stored = statement.query_row([peer.as_bytes()], read).optional()?;
     stored.map(|stored| message(db, own, peer, stored)).transpose()
+}
+
+/// Begins a query for messages as [`read`] takes them.
+fn select(which: &str) -> String {
+    format!(
+        "SELECT author, id, kind, payload, sent_at_ms, stored_at_ms, {STATE}, place, erased, peer FROM messages {which}"
+    )
+}
+
+/// Returns the message in a row of the table, and with whom its conversation is, if that shows it and it says something.
+pub(in crate::store) fn shown_in(
+    db: &Connection,
+    own: &PrimaryKey,
+    row: i64,
+) -> Result<Option<(PrimaryKey, Message)>, StoreError> {
+    let mut statement = db.prepare_cached(&select("WHERE row = ?1 AND place IS NOT NULL AND erased = 0"))?;
+    let found = statement.query_row([row], |row| Ok((read(row)?, row.get::<_, [u8; 32]>(9)?))).optional()?;
+    let Some((stored, peer)) = found else { return Ok(None) };
+    let peer = checked(&peer).map_err(StoreError::damaged)?;
+    Ok(Some((peer, message(db, own, &peer, stored)?)))
 }
 
 /// A message's row, as it is kept.

@@ -14,16 +14,16 @@ use crate::{
     store::{Draft, Frame, Incoming, Store, StoreError},
 };
 
-fn person(number: u8) -> PrimaryKey {
+pub(in crate::store) fn person(number: u8) -> PrimaryKey {
     SecretKey::from_seed([number; 32]).primary()
 }
 
 /// Whose store it is; 2 and 3 are contacts.
-fn own() -> PrimaryKey {
+pub(in crate::store) fn own() -> PrimaryKey {
     person(1)
 }
 
-async fn store() -> (tempfile::TempDir, Store) {
+pub(in crate::store) async fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("kez.db"), &SecretKey::from_seed([1; 32])).await.unwrap();
     for number in [2, 3] {
@@ -35,15 +35,15 @@ async fn store() -> (tempfile::TempDir, Store) {
     (dir, store)
 }
 
-fn text(text: &str) -> Content {
+pub(in crate::store) fn text(text: &str) -> Content {
     Content::Text(text.to_owned())
 }
 
-fn edit(id: [u8; 16], text: &str) -> Content {
+pub(in crate::store) fn edit(id: [u8; 16], text: &str) -> Content {
     Content::Edit { id: MessageId(id), text: text.to_owned() }
 }
 
-fn delete(id: [u8; 16]) -> Content {
+pub(in crate::store) fn delete(id: [u8; 16]) -> Content {
     Content::Delete { id: MessageId(id) }
 }
 
@@ -52,7 +52,7 @@ fn reaction(author: PrimaryKey, id: [u8; 16], emoji: &str) -> Content {
 }
 
 /// A message of somebody's, from an installation of its own, so that it waits for no other.
-fn incoming(from: u8, id: [u8; 16], sent_at_ms: u64, content: Content) -> Frame {
+pub(in crate::store) fn incoming(from: u8, id: [u8; 16], sent_at_ms: u64, content: Content) -> Frame {
     let payload = Payload {
         id: MessageId(id),
         install: Install::from_bytes(rand::random()),
@@ -69,7 +69,7 @@ fn incoming(from: u8, id: [u8; 16], sent_at_ms: u64, content: Content) -> Frame 
     Frame::Message(Incoming { author: person(from), payload, bytes, wire: Bytes::new(), misaddressed: false }.into())
 }
 
-fn draft(to: u8, content: Content) -> Draft {
+pub(in crate::store) fn draft(to: u8, content: Content) -> Draft {
     Draft {
         recipient: person(to),
         own: own(),
@@ -84,7 +84,7 @@ fn draft(to: u8, content: Content) -> Draft {
     }
 }
 
-async fn take(store: &Store, frames: Vec<Frame>) {
+pub(in crate::store) async fn take(store: &Store, frames: Vec<Frame>) {
     store.receive(own(), frames, 10).await.unwrap();
 }
 
@@ -93,7 +93,7 @@ async fn page(store: &Store, peer: u8) -> Vec<Message> {
 }
 
 /// What a conversation shows, a line for each message.
-async fn lines(store: &Store, peer: u8) -> Vec<String> {
+pub(in crate::store) async fn lines(store: &Store, peer: u8) -> Vec<String> {
     let line = |message: &Message| {
         let said = match &message.content {
             MessageContent::Text { text, edited: false } => text.clone(),
@@ -204,6 +204,33 @@ async fn ones_own_changes_come_after_each_other_whatever_the_clock_says() {
     assert_eq!(lines(&store, 2).await, ["four* b"]);
     store.queue_message(draft(2, reaction(own(), id, ""))).await.unwrap();
     assert_eq!(lines(&store, 2).await, ["four*"]);
+}
+
+/// Nobody can make a message slow to read, or keep what they have reworded.
+#[tokio::test]
+async fn of_many_changes_only_the_last_is_kept() {
+    let (_dir, store) = store().await;
+    take(&store, vec![incoming(2, [1; 16], 1, text("hello"))]).await;
+    for number in 2..=20_u8 {
+        let said = [edit([1; 16], &format!("wording {number}")), reaction(person(2), [1; 16], "x")];
+        for (kind, content) in (0..).zip(said) {
+            let mut id = [number; 16];
+            id[0] = kind;
+            take(&store, vec![incoming(2, id, number.into(), content)]).await;
+        }
+    }
+    assert_eq!(lines(&store, 2).await, ["wording 20* x"]);
+    let kept = "SELECT count(*), sum(length(payload) > 0 AND about_id IS NOT NULL) FROM messages";
+    let kept: (u64, u64) =
+        store.read(move |db| Ok(db.query_row(kept, [], |row| Ok((row.get(0)?, row.get(1)?)))?)).await.unwrap();
+    assert_eq!(kept, (39, 2), "the names of all stay taken");
+    let ours = draft(2, text("one"));
+    let id = ours.id;
+    store.queue_message(ours).await.unwrap();
+    let change = Draft { at_once: false, ..draft(2, edit(id.0, "two")) };
+    let change_id = change.id;
+    store.queue_message(change).await.unwrap();
+    assert!(!store.cancel(own(), person(2), change_id).await.unwrap(), "another change makes it good");
 }
 
 #[tokio::test]
