@@ -44,6 +44,12 @@ pub enum SendError {
         /// The contact.
         to: String,
     },
+    /// The contact is blocked.
+    #[error("{to} is blocked; unblock them first")]
+    Blocked {
+        /// The contact.
+        to: String,
+    },
     /// The contact has left for good.
     #[error("{to} has retired; nothing can be sent to them any more")]
     Retired {
@@ -100,6 +106,7 @@ impl SendError {
             Self::NotAContact(_) => "NotAContact",
             Self::Stopped { .. } => "Stopped",
             Self::OneSided { .. } => "OneSided",
+            Self::Blocked { .. } => "Blocked",
             Self::Retired { .. } => "Retired",
             Self::ForeignHome { .. } => "ForeignHome",
             Self::NoInbox { .. } => "NoInbox",
@@ -117,6 +124,9 @@ impl SendError {
 /// Checks that what is sent to a contact can reach them and nobody else.
 pub(crate) fn check_sendable(contact: ContactRow, own_home: &Home) -> Result<ContactRow, SendError> {
     let to = || contact.handle.as_ref().map_or_else(|| contact.owner.to_string(), |handle| format!("@{handle}"));
+    if contact.blocked {
+        return Err(SendError::Blocked { to: to() });
+    }
     if let Some(trouble) = contact.trouble() {
         return Err(SendError::Stopped { to: to(), trouble: trouble.into() });
     }

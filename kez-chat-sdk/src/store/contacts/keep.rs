@@ -12,7 +12,7 @@ use crate::{
     contacts::{Agreement, Notice, Trouble},
     event::{Event, Peer},
     keys::checked,
-    store::{Store, StoreError, announce::release, chains::insert_events, events},
+    store::{Store, StoreError, chains::insert_events, events, strangers::release},
 };
 
 /// What a look at somebody has shown.
