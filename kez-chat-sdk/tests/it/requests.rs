@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kez_chat_sdk::{
-    Client, Event, FilesError, MessageContent, MessageState, Order, Request, Resolution,
+    Agreement, Client, Event, FilesError, MessageContent, MessageState, Order, Request, Resolution,
     broker::subject,
     envelope::{self, Peer},
     handle::{Handle, Policy},
@@ -200,7 +200,7 @@ async fn while_the_home_is_down_a_stranger_is_accepted_by_key_and_others_are_loo
     expect_request(&b, c.primary()).await;
 
     let contact = b.requests().accept(a.primary()).await.unwrap();
-    assert_eq!((contact.primary, contact.handle), (a.primary(), None), "a handle is the home's to give");
+    assert_eq!((contact.primary, contact.agreement), (a.primary(), Agreement::OneSided), "only her own chain says so");
     assert_eq!(text_of(&next(&b).await), "from alice");
     assert_eq!(a.wait_until(id, MessageState::Delivered, PATIENCE).await.unwrap(), MessageState::Delivered);
     b.conversation(a.primary()).send_text("hello alice").await.unwrap();
