@@ -237,7 +237,8 @@ impl<'a> Requests<'a> {
     /// From now on they get receipts.
     ///
     /// They are kept under the handle that their home gives for their key, now. If it gives none, or does not answer, they are
-    /// kept by key alone, with the chain that our own home's sigchain server has.
+    /// kept by key, with the chain that our own home's sigchain server has; a handle that only this chain names is
+    /// [one-sided](crate::Agreement::OneSided).
     ///
     /// # Errors
     /// [`RequestError::NotTheirHandle`] if they claim another's; else [`RequestError`]. Nothing is changed then.

@@ -1,6 +1,6 @@
 //! Adding people.
 
-use kez_core::contact_uri::ContactUri;
+use kez_core::{contact_uri::ContactUri, handle::Handle, identity::PrimaryKey};
 
 use super::{
     Contact, ContactError, Contacts,
@@ -19,8 +19,17 @@ impl Contacts<'_> {
     /// [`ContactError`]. A changed key, a forked or a shortened chain stops sending to them and is never taken over
     /// silently.
     pub async fn add(&self, input: &str) -> Result<Contact, ContactError> {
-        let shared = self.shared;
         let handle = self.handle(input)?;
+        self.add_by_handle(handle, None).await
+    }
+
+    /// Adds whoever has a handle now, if that is who is expected.
+    pub(super) async fn add_by_handle(
+        &self,
+        handle: Handle,
+        expected: Option<PrimaryKey>,
+    ) -> Result<Contact, ContactError> {
+        let shared = self.shared;
         if handle == shared.handle {
             return Err(ContactError::Yourself);
         }
@@ -42,6 +51,9 @@ impl Contacts<'_> {
         };
         if owner == shared.primary() {
             return Err(ContactError::Yourself);
+        }
+        if let Some(named) = expected.filter(|expected| *expected != owner) {
+            return Err(ContactError::NotTheirKey { handle, named: named.into(), found: owner.into() });
         }
         Look { owner, word, base, looked_up: Some(LookUp { handle, says }), hint: None }.run(shared).await
     }

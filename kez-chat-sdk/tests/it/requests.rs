@@ -1,6 +1,9 @@
 //! Strangers who write, and people who are blocked.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use kez_chat_sdk::{
     Agreement, Client, Event, FilesError, MessageContent, MessageState, Order, Request, Resolution,
@@ -12,11 +15,14 @@ use kez_chat_sdk::{
     sigchain::Install,
 };
 use kez_testbed::Testbed;
+use serde_json::json;
 
 use crate::{
+    chains::path,
     dialling::Trap,
     frames::route_of,
     front::{Front, now_ms},
+    liar::Liars,
     people::{PATIENCE, Person, handle_at, next, online, text_of, two_friends},
     raw::Raw,
 };
@@ -120,6 +126,38 @@ async fn who_claims_what_is_not_theirs_is_shown_as_that() {
     let contact = b.requests().accept(mallory.key().primary()).await.unwrap();
     assert_eq!(contact.handle, mallorys);
     assert_eq!(b.contacts().add(&a.handle().to_string()).await.unwrap().primary, a.primary());
+    testbed.shutdown().await.unwrap();
+}
+
+/// A home is asked more than once on the way; what it says first and last has to be the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_that_changes_its_answer_makes_nobody_else_a_contact() {
+    let mut testbed = Testbed::start().await.unwrap();
+    let liars = Liars::before(&mut testbed).await;
+    let ((_alice, a), (_bob, b)) = two_strangers(&testbed).await;
+    let mallory = Person::new();
+    let m = mallory.register(&testbed, "mallory").await;
+    a.conversation(b.primary()).send_text("it is me").await.unwrap();
+    expect_request(&b, a.primary()).await;
+    resolved(&b, a.primary()).await;
+    let profile = |key: &PrimaryKey| {
+        let sigchain_url = format!("{}{}", liars.sig.url(), path(key));
+        json!({ "handle": a.handle().to_string(), "primary": key, "sigchain_url": sigchain_url, "endpoints": [] })
+    };
+    for true_answers in [1, 2] {
+        let (truth, lie, asked) = (profile(&a.primary()), profile(&m.primary()), AtomicUsize::new(0));
+        liars.home.say("GET /v1/u/alice ".to_owned(), move |_| {
+            let is_true = asked.fetch_add(1, Ordering::SeqCst) < true_answers;
+            (200, if is_true { truth.clone() } else { lie.clone() })
+        });
+        match b.requests().accept(a.primary()).await {
+            Ok(contact) => assert_eq!(contact.primary, a.primary()),
+            Err(error) => assert_eq!((error.code(), true_answers), ("NotTheirKey", 1)),
+        }
+        assert!(b.contacts().list().await.unwrap().iter().all(|contact| contact.primary == a.primary()));
+    }
+    assert_eq!(text_of(&next(&b).await), "it is me");
+    liars.shutdown().await;
     testbed.shutdown().await.unwrap();
 }
 

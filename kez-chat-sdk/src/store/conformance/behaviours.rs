@@ -390,6 +390,11 @@ async fn who_is_blocked_reaches_nobody_and_gets_nothing(site: &mut Site) {
     // What arrived before is known, and its receipt is still sent again.
     site.store().await.receive(own(), vec![written_at(2, 1, 10)], 90_000).await.unwrap();
     assert_eq!(site.store().await.receipts_due(9).await.unwrap().unwrap().ids.len(), 2);
+    assert!(site.store().await.next_look(60).await.unwrap().is_some());
+    for number in [2, 3, 4] {
+        site.store().await.block(person(number), 60).await.unwrap();
+    }
+    assert_eq!(site.store().await.next_look(60).await.unwrap(), None, "nobody asks after them");
 }
 
 async fn what_a_blocked_stranger_left_is_gone(site: &mut Site) {

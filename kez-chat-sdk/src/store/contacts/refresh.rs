@@ -26,7 +26,8 @@ pub(crate) struct NextLook {
 }
 
 impl Store {
-    /// Returns which contact is due for a look next. Of who has left there is no more to be seen.
+    /// Returns which contact is due for a look next. Of who has left there is no more to be seen, and
+    /// after who is blocked nobody asks.
     pub(crate) async fn next_look(&self, now_ms: u64) -> Result<Option<NextLook>, StoreError> {
         self.read(move |db| {
             // A time that a clock far ahead of ours has set is none.
@@ -35,7 +36,8 @@ impl Store {
                     "SELECT owner, CASE WHEN refresh_due_ms > ?1 + ?2 THEN 0
                         WHEN refresh_asked = 1 THEN min(refresh_due_ms, refreshed_at_ms + ?3)
                         ELSE refresh_due_ms END AS due
-                     FROM contacts WHERE retired = 0 ORDER BY due LIMIT 1",
+                     FROM contacts WHERE retired = 0 AND owner NOT IN (SELECT owner FROM blocked)
+                     ORDER BY due LIMIT 1",
                 )?
                 .query_row((now_ms, EVERY_MS + SPREAD_MS, SOONEST_MS), |row| {
                     Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, u64>(1)?))
