@@ -38,6 +38,8 @@ mod presence;
 mod privacy;
 mod raw;
 mod recover;
+#[cfg(feature = "files")]
+mod relay;
 mod retire;
 mod routes;
 mod two_faces;
