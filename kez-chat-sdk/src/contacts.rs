@@ -267,7 +267,9 @@ impl<'a> Contacts<'a> {
             // Of somebody we know every sound event is kept, also of a walk that broke off: it can't be unsaid later.
             (Some(contact), outcome) if is_known || outcome.is_ok() => {
                 shared.store.keep_contact(contact, shared.handle.home().clone(), new_events).await?;
-                shared.presences.tell_news();
+                if !is_known {
+                    shared.presences.tell_news();
+                }
                 if let Err(WalkError::Net(error)) = outcome {
                     return Err(error.into());
                 }
