@@ -11,11 +11,12 @@ use crate::{
     account::own_chain,
     backoff::Backoff,
     connection::{Deliveries, Session, SessionError, connect},
-    gossip, inbox,
+    contacts, gossip, inbox,
     link::{ConnectionState, Wish},
     offline::with_sources,
     outbox, presence,
     shared::Shared,
+    upkeep,
 };
 
 /// How long a session that is left may take to send its last receipts, and then to hang up.
@@ -31,6 +32,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     tokio::select! {
         () = keep_connected(&shared) => {}
         () = shared.own.until_over() => {}
+        never = upkeep::run(&shared) => match never {},
     }
     #[cfg(feature = "files")]
     shared.node.shutdown().await;
@@ -106,6 +108,7 @@ async fn hold(
         Err(error) = outbox::run(shared, &session) => Some(error),
         () = own_chain::watch(shared, session.brokers()) => Some(SessionError::Lost),
         () = gossip::watch(shared) => Some(SessionError::Lost),
+        () = contacts::keep_fresh(shared) => Some(SessionError::Lost),
         Some(error) = ended.recv() => Some(error),
         () = called_off(shared, wish) => None,
     };

@@ -13,7 +13,7 @@ use super::{
     announce::{Received, Room, make_room_for_stranger},
     contacts, events, heads,
     outbox::raise_state,
-    sequence::{arrive, begin_where_others_ended},
+    sequence::{arrive, begin_where_others_ended, take_number},
     timeline::about,
 };
 use crate::event::{Event, MessageState, Peer};
@@ -190,6 +190,9 @@ fn receive_message(db: &Connection, own: &PrimaryKey, incoming: &Incoming, now_m
             ))?;
             owe_receipt(db, author, &payload.id)?;
         }
+        if is_known && !is_note {
+            take_number(db, &Peer { primary: *author, handle: contact.flatten() }, payload)?;
+        }
         return Ok(Stored::Kept);
     }
     let room = if is_known { Room::Further } else { make_room_for_stranger(db, author, now_ms)? };
@@ -219,6 +222,9 @@ fn receive_message(db: &Connection, own: &PrimaryKey, incoming: &Incoming, now_m
             owe_receipt(db, author, &payload.id)?;
         }
         let from = Peer { primary: *author, handle: contact.flatten() };
+        if !is_note {
+            contacts::note_from(db, &from, payload.from.as_ref())?;
+        }
         let message = Received { payload: payload.clone(), misaddressed: *misaddressed, stored_at_ms: now_ms };
         arrive(db, &from, &message)?;
     } else if room == Room::First {

@@ -5,6 +5,7 @@ mod account;
 #[cfg(feature = "files")]
 mod audit;
 mod authority;
+mod by_uri;
 mod callout;
 mod chains;
 mod connection;
@@ -21,9 +22,12 @@ mod frames;
 mod front;
 mod gate;
 mod gossip;
+mod histories;
+mod keeping;
 #[cfg(all(target_os = "linux", feature = "keyring"))]
 mod keyring;
 mod kills;
+mod liar;
 mod messages;
 mod mobile;
 #[cfg(target_os = "linux")]
@@ -42,5 +46,6 @@ mod recover;
 mod relay;
 mod retire;
 mod routes;
+mod trust;
 mod two_faces;
 mod wire;

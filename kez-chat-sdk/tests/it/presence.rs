@@ -218,7 +218,7 @@ async fn who_is_no_contact_any_more_does_not_learn_that_somebody_leaves() {
     for friend in [&b, &c] {
         seen(&mut friend.presence().watch(), a.primary(), Availability::Online).await;
     }
-    a.contacts().remove("@bob").await.unwrap();
+    a.contacts().remove(b.primary()).await.unwrap();
     let (mut monitor, mut carols) = (Monitor::new(&testbed).await, c.presence().watch());
     for visibility in [Visibility::Invisible, Visibility::Online] {
         a.presence().set(visibility).await.unwrap();
