@@ -44,6 +44,7 @@ mod raw;
 mod recover;
 #[cfg(feature = "files")]
 mod relay;
+mod requests;
 mod retire;
 mod routes;
 mod trust;
