@@ -40,6 +40,9 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many of the brokers that a home lists are dialled.
 const MAX_BROKERS: usize = 16;
+/// How many frames wait to be looked at before more are dropped. There are never more messages than the broker hands out
+/// without an acknowledgement, but anybody may send presence without end, and it is not to fill the memory.
+const FRAMES_WAITING: usize = 8_192;
 /// No inbox is taken for empty sooner than this after the last frame, nor later than that.
 const SHORTEST_QUIET: Duration = Duration::from_secs(1);
 const LONGEST_QUIET: Duration = Duration::from_secs(10);
@@ -157,7 +160,8 @@ impl Session {
 /// What the broker delivers to us.
 pub(crate) struct Deliveries {
     pub(crate) inbox: Subscriber,
-    pub(crate) presence: Subscriber,
+    /// `None` while it is not listened to.
+    pub(crate) presence: Option<Subscriber>,
 }
 
 /// Connects and subscribes to our deliveries. What ends the connection later comes by `events`.
@@ -181,10 +185,11 @@ pub(crate) async fn connect(
     let nats = dial_any(shared, &info, &under_way, &events).await?;
     // A login takes several round trips, so this is longer than a frame that waits takes to come.
     let quiet_after = begun.elapsed().clamp(SHORTEST_QUIET, LONGEST_QUIET);
-    let deliveries = Deliveries {
-        presence: nats.subscribe(subject::presence_deliver(&shared.primary())).await?,
-        inbox: nats.subscribe(subject::deliver(&shared.primary())).await?,
+    let presence = match shared.presences.begin_to_listen() {
+        true => Some(nats.subscribe(subject::presence_deliver(&shared.primary())).await?),
+        false => None,
     };
+    let deliveries = Deliveries { presence, inbox: nats.subscribe(subject::deliver(&shared.primary())).await? };
     Ok((Session { nats, under_way, quiet_after, info, route: Mutex::default() }, deliveries))
 }
 
@@ -244,6 +249,7 @@ async fn dial(
         .tls_client_config(shared.config.roots.client_config())
         .ping_interval(shared.config.keep_alive)
         .max_reconnects(1)
+        .subscription_capacity(FRAMES_WAITING)
         .ignore_discovered_servers()
         .event_callback(move |event| {
             if let Some(error) = judge(&event, &denials) {

@@ -67,6 +67,7 @@ async fn connect_once(shared: &Arc<Shared>, wish: Wish, backoff: &mut Backoff) {
         Ok((session, deliveries)) => {
             let begun = Instant::now();
             let end = hold(shared, wish, session, deliveries, &mut ended).await;
+            shared.presences.stop_listening(matches!(end, Some(SessionError::Lost)));
             // Sending has waited already, if need be, while messages still came in.
             if begun.elapsed() > SETTLED || matches!(end, Some(SessionError::RouteDenied)) {
                 backoff.reset();
@@ -115,7 +116,11 @@ async fn hold(
     if end.is_none() {
         // What is owed and what was acknowledged a moment ago still goes out.
         let _ = timeout(LAST_WORDS, async {
-            presence::goodbye(shared, &session).await;
+            // A connection that is only made anew is no absence.
+            let leaves = shared.stop.is_cancelled() || !shared.link.wish().is_foreground();
+            if leaves && let Err(error) = presence::goodbye(shared, &session).await {
+                tracing::warn!(%error, "contacts were not told that we leave");
+            }
             outbox::last_words(shared, &session).await
         })
         .await;

@@ -314,7 +314,8 @@ async fn start(shared: &Shared) -> Result<Arc<Node>, FilesError> {
         () = shared.stop.cancelled() => return Err(StoreError::Closed.into()),
     };
     let loopback_allowed = shared.policy == Policy::Development;
-    let settings = NodeSettings { relays, loopback_allowed, ..NodeSettings::default() };
+    let settings =
+        NodeSettings { relays, roots: shared.config.roots.clone(), loopback_allowed, ..NodeSettings::default() };
     let node = Arc::new(Node::start(&shared.blobs_dir(), &shared.key, settings).await?);
     for (reader, blob_hash) in shared.store.file_readers().await? {
         node.allow(reader, blob_hash);

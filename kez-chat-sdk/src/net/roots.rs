@@ -45,7 +45,7 @@ impl RootsError {
     }
 }
 
-/// The authorities whose certificates a home, its sigchain server and its broker may show.
+/// The authorities whose certificates a home, its sigchain server, its broker and its relays may show.
 ///
 /// By default those that the operating system trusts. A home of a company or a club may have an authority of its own;
 /// it counts in addition. On Android the system's settings alone decide.
@@ -95,13 +95,7 @@ impl Roots {
 
     fn make_config(&self) -> ClientConfig {
         let provider = Arc::new(ring::default_provider());
-        let verifier: Arc<dyn ServerCertVerifier> = match self.verifier(&provider) {
-            Ok(verifier) => Arc::new(verifier),
-            Err(error) => {
-                tracing::warn!(%error, "no certificate authorities were found; nothing is reached over TLS");
-                Arc::new(NobodyIsTrusted { error, provider: Arc::clone(&provider) })
-            }
-        };
+        let verifier = self.verifier(&provider);
         let config = ClientConfig::builder_with_provider(provider);
         match config.with_safe_default_protocol_versions() {
             Ok(config) => config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth(),
@@ -109,13 +103,24 @@ impl Roots {
         }
     }
 
+    /// Returns what judges servers' certificates.
+    pub(crate) fn verifier(&self, provider: &Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
+        match self.find_authorities(provider) {
+            Ok(verifier) => Arc::new(verifier),
+            Err(error) => {
+                tracing::warn!(%error, "no certificate authorities were found; nothing is reached over TLS");
+                Arc::new(NobodyIsTrusted { error, provider: Arc::clone(provider) })
+            }
+        }
+    }
+
     #[cfg(not(target_os = "android"))]
-    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Verifier, TlsError> {
+    fn find_authorities(&self, provider: &Arc<CryptoProvider>) -> Result<Verifier, TlsError> {
         Verifier::new_with_extra_roots(self.extra.clone(), Arc::clone(provider))
     }
 
     #[cfg(target_os = "android")]
-    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Verifier, TlsError> {
+    fn find_authorities(&self, provider: &Arc<CryptoProvider>) -> Result<Verifier, TlsError> {
         Verifier::new(Arc::clone(provider))
     }
 }

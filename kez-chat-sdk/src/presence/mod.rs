@@ -1,10 +1,11 @@
 //! Who is there, among contacts (`docs/PROTOCOL.md` §8).
 
+mod hearing;
 mod roster;
 mod talk;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -20,8 +21,8 @@ use tokio::{
     time::Instant,
 };
 
-use self::roster::Roster;
 pub(crate) use self::talk::{goodbye, run};
+use self::{hearing::Hearing, roster::Roster};
 use crate::{
     shared::Shared,
     store::{Store, StoreError},
@@ -195,8 +196,9 @@ async fn sleep_until(at: Option<Instant>) {
 pub(crate) struct Presences {
     roster: watch::Sender<Roster>,
     visibility: watch::Sender<Visibility>,
-    /// Who was told in this session that we are there.
-    told: Mutex<HashMap<[u8; 32], PrimaryKey>>,
+    /// Who was told that we are there, and not yet that we are no more; also on a connection before this one.
+    told: Mutex<HashSet<PrimaryKey>>,
+    hearing: Mutex<Hearing>,
     /// When the last presence was sent, by its own word.
     last_sent_ms: AtomicU64,
     /// Woken when there is something to be told before the next round.
@@ -213,6 +215,7 @@ impl Presences {
             roster: watch::Sender::default(),
             visibility: watch::Sender::new(visibility),
             told: Mutex::default(),
+            hearing: Mutex::default(),
             last_sent_ms: AtomicU64::new(last_sent_ms),
             news: Notify::new(),
         })
@@ -247,8 +250,28 @@ impl Presences {
         self.roster.borrow()
     }
 
-    fn told(&self) -> MutexGuard<'_, HashMap<[u8; 32], PrimaryKey>> {
+    /// Tells whether a connection that is made now listens to presence, and notes that it does.
+    pub(crate) fn begin_to_listen(&self) -> bool {
+        let (mut hearing, now) = (self.hearing(), Instant::now());
+        let may = hearing.rests_until(now).is_none();
+        if may {
+            hearing.begin(now);
+        }
+        may
+    }
+
+    /// Notes that the connection has ended, and whether somebody may have ended it.
+    pub(crate) fn stop_listening(&self, was_lost: bool) {
+        self.hearing().end(was_lost, Instant::now());
+    }
+
+    fn hearing(&self) -> MutexGuard<'_, Hearing> {
         // Nothing that holds it can panic half-way.
+        self.hearing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn told(&self) -> MutexGuard<'_, HashSet<PrimaryKey>> {
+        // As above.
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

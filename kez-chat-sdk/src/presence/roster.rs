@@ -33,7 +33,6 @@ struct Person {
     last_seen_ms: u64,
     /// When each installation sent its last presence, by its own word.
     sent: Vec<(Install, u64)>,
-    #[cfg_attr(not(feature = "files"), expect(dead_code, reason = "nothing is fetched"))]
     addresses: Addresses,
 }
 

@@ -1,18 +1,21 @@
 //! Telling contacts that we are there, and hearing it of them, for as long as a session lasts.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
 
 use async_nats::{Message, Subscriber};
 use futures::StreamExt;
 use kez_core::{
-    broker::check_presence_frame,
+    broker::{check_presence_frame, subject},
     envelope,
     identity::PrimaryKey,
     payload::{Address, Addresses, Channel, Content, MessageId, Payload, Presence, PresenceState},
 };
 use tokio::time::Instant;
 
-use super::{Availability, roster::Taken, sleep_until, wire_state};
+use super::{Availability, hearing::Allowance, roster::Taken, sleep_until, wire_state};
 use crate::{
     connection::{Session, SessionError},
     shared::Shared,
@@ -31,14 +34,18 @@ const PACE: Duration = Duration::from_millis(10);
 /// The longest wire, with which the broker's headers still fit.
 const MAX_WIRE_BYTES: usize = 4_006;
 
-/// Tells and hears, for as long as the session lasts.
+/// Tells and hears, for as long as the session lasts. Without `frames` it begins to hear later.
 ///
 /// # Errors
 /// If the connection ends, or the store fails.
-pub(crate) async fn run(shared: &Shared, session: &Session, mut frames: Subscriber) -> Result<(), SessionError> {
+pub(crate) async fn run(
+    shared: &Shared,
+    session: &Session,
+    mut frames: Option<Subscriber>,
+) -> Result<(), SessionError> {
     let presences = &shared.presences;
     presences.roster.send_modify(|roster| roster.open(shared.home_now_ms()));
-    presences.told().clear();
+    let mut allowance = Allowance::new(Instant::now());
     let (mut visibility, mut wishes) = (presences.visibility.subscribe(), shared.link.wishes());
     let mut rounds = Rounds::new(Instant::now());
     loop {
@@ -48,14 +55,30 @@ pub(crate) async fn run(shared: &Shared, session: &Session, mut frames: Subscrib
         if rounds.begins(said, Instant::now()) {
             rounds.queue = recipients(shared, said, rounds.is_for_all).await?.into();
         }
+        let rests_until = presences.hearing().rests_until(Instant::now());
+        // In no order: whoever floods us keeps us from nothing.
         tokio::select! {
-            biased;
-            frame = frames.next() => hear(shared, session, frame.ok_or(SessionError::Lost)?, said).await?,
+            frame = next(&mut frames) => {
+                let frame = frame.ok_or(SessionError::Lost)?;
+                if allowance.take(Instant::now()) {
+                    hear(shared, session, frame, said).await?;
+                }
+            }
+            () = sleep_until(rests_until.or(Some(Instant::now()))), if frames.is_none() => {
+                if presences.begin_to_listen() {
+                    frames = Some(session.nats.subscribe(subject::presence_deliver(&shared.primary())).await?);
+                    // Whoever is there answers.
+                    rounds.begin_anew(Instant::now());
+                }
+            }
             _ = visibility.changed() => {}
             _ = wishes.changed() => {}
             () = presences.news.notified() => rounds.next_round = Instant::now(),
             () = sleep_until(rounds.next_at()) => {
-                if let Some(to) = rounds.pop(Instant::now()) {
+                // It may be long since the round began.
+                if let Some(to) = rounds.pop(Instant::now())
+                    && shared.store.presence_counts(to).await? == Some(true)
+                {
                     tell(shared, session, &to, said.unwrap_or(PresenceState::Off), false).await;
                 }
             }
@@ -63,35 +86,40 @@ pub(crate) async fn run(shared: &Shared, session: &Session, mut frames: Subscrib
     }
 }
 
-/// Tells everybody who believes that we are there that we are no more.
-pub(crate) async fn goodbye(shared: &Shared, session: &Session) {
-    let told: Vec<PrimaryKey> = shared.presences.told().values().copied().collect();
-    for to in told {
-        tell(shared, session, &to, PresenceState::Off, false).await;
-    }
-    if let Err(error) = shared.presences.keep_last_sent(&shared.store).await {
-        tracing::warn!(%error, "when the last presence was sent is not kept");
+/// Waits for the next frame, for ever where nothing is listened to.
+async fn next(frames: &mut Option<Subscriber>) -> Option<Message> {
+    match frames {
+        Some(frames) => frames.next().await,
+        None => std::future::pending().await,
     }
 }
 
+/// Tells every contact who believes that we are there that we are no more.
+///
+/// # Errors
+/// [`StoreError`].
+pub(crate) async fn goodbye(shared: &Shared, session: &Session) -> Result<(), StoreError> {
+    for to in recipients(shared, None, true).await? {
+        tell(shared, session, &to, PresenceState::Off, false).await;
+    }
+    shared.presences.keep_last_sent(&shared.store).await
+}
+
 /// Lists who is to hear of us in a round: whoever was told otherwise, when we say nothing; else all, or those who are there
-/// and those who have heard nothing yet.
+/// and those who have heard nothing yet. Nobody who is no contact any more, whatever they were told.
 async fn recipients(
     shared: &Shared,
     said: Option<PresenceState>,
     is_for_all: bool,
 ) -> Result<Vec<PrimaryKey>, StoreError> {
-    if said.is_none() {
-        return Ok(shared.presences.told().values().copied().collect());
-    }
-    let mut contacts = shared.store.presence_recipients().await?;
-    if !is_for_all {
-        let (roster, told, now) = (shared.presences.roster(), shared.presences.told(), Instant::now());
-        contacts.retain(|contact| {
-            roster.availability(contact, now) != Availability::Offline || !told.contains_key(contact.as_bytes())
-        });
-    }
-    Ok(contacts)
+    let contacts: HashSet<PrimaryKey> = shared.store.presence_recipients().await?.into_iter().collect();
+    let (roster, mut told, now) = (shared.presences.roster(), shared.presences.told(), Instant::now());
+    told.retain(|who| contacts.contains(who));
+    let is_concerned = |who: &PrimaryKey| match said {
+        None => told.contains(who),
+        Some(_) => is_for_all || !told.contains(who) || roster.availability(who, now) != Availability::Offline,
+    };
+    Ok(contacts.into_iter().filter(is_concerned).collect())
 }
 
 /// Takes one frame in. Whatever is wrong with it, it is nobody's presence.
@@ -149,8 +177,8 @@ async fn tell(shared: &Shared, session: &Session, to: &PrimaryKey, state: Presen
         }
         let Some(subject) = session.presence_subject(shared, to) else { return };
         match state {
-            PresenceState::Off => shared.presences.told().remove(to.as_bytes()),
-            _ => shared.presences.told().insert(*to.as_bytes(), *to),
+            PresenceState::Off => shared.presences.told().remove(to),
+            _ => shared.presences.told().insert(*to),
         };
         // It fails only when the connection is over, which ends the session.
         let _ = session.nats.publish(subject, wire.into()).await;
@@ -190,8 +218,8 @@ fn own_addresses(_: &Shared) -> Addresses {
 
 /// When who is told.
 struct Rounds {
-    /// What the last round said.
-    said: Option<PresenceState>,
+    /// What the last round said, if there was one.
+    said: Option<Option<PresenceState>>,
     /// Who is still to be told in this one.
     queue: VecDeque<PrimaryKey>,
     /// Whether the round is for all contacts.
@@ -209,12 +237,13 @@ impl Rounds {
 
     /// Tells whether a round begins now in which this is said: because it is another thing than before, or it is time.
     fn begins(&mut self, said: Option<PresenceState>, now: Instant) -> bool {
-        let is_new = said != self.said;
+        let is_new = self.said != Some(said);
         if !is_new && (said.is_none() || now < self.next_round) {
             return false;
         }
-        self.said = said;
-        self.is_for_all = is_new || now >= self.next_for_all;
+        let is_unfinished = self.is_for_all && !self.queue.is_empty();
+        self.said = Some(said);
+        self.is_for_all = is_new || is_unfinished || now >= self.next_for_all;
         if self.is_for_all {
             self.next_for_all = now + ALL_AGAIN;
         }
@@ -222,9 +251,14 @@ impl Rounds {
         true
     }
 
+    /// Has the next round begin at once, and be for all.
+    fn begin_anew(&mut self, now: Instant) {
+        (self.next_round, self.next_for_all) = (now, now);
+    }
+
     /// Returns when there is something to do.
     fn next_at(&self) -> Option<Instant> {
-        if self.queue.is_empty() { self.said.map(|_| self.next_round) } else { Some(self.next_one) }
+        if self.queue.is_empty() { self.said.flatten().map(|_| self.next_round) } else { Some(self.next_one) }
     }
 
     /// Takes the next one who is to be told.
@@ -263,12 +297,17 @@ mod tests {
         assert!(rounds.begins(Some(PresenceState::Online), begun) && rounds.is_for_all);
         assert!(!rounds.begins(Some(PresenceState::Online), begun));
         assert!(rounds.begins(Some(PresenceState::Away), begun) && rounds.is_for_all);
+        rounds.queue.push_back(SecretKey::from_seed([2; 32]).primary());
+        rounds.next_round = begun;
+        assert!(rounds.begins(Some(PresenceState::Away), begun) && rounds.is_for_all, "news must not cut it short");
         assert!(rounds.begins(None, begun));
+        rounds.queue.clear();
         let who = SecretKey::from_seed([1; 32]).primary();
         rounds.queue.push_back(who);
         assert!(rounds.next_at().is_some(), "whoever thinks that we are there is told");
         assert_eq!(rounds.pop(begun), Some(who));
         assert_eq!(rounds.next_at(), None);
         assert!(!rounds.begins(None, begun + Duration::from_secs(86_400)));
+        assert!(Rounds::new(begun).begins(None, begun), "an earlier connection may have told otherwise");
     }
 }

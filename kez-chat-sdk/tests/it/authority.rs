@@ -1,9 +1,14 @@
 //! A certificate authority of a test's own.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use kez_chat_sdk::Roots;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 
 /// An authority of a test's own.
 pub(crate) struct Authority {
@@ -30,6 +35,11 @@ impl Authority {
         Roots::system().and_pem(self.pem.as_bytes()).unwrap()
     }
 
+    #[cfg(feature = "files")]
+    pub(crate) fn certificate(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()
+    }
+
     pub(crate) fn certify(&self, name: &str) -> Identity {
         self.sign(CertificateParams::new([name.to_owned()]).unwrap())
     }
@@ -49,6 +59,15 @@ impl Authority {
 }
 
 impl Identity {
+    /// Returns how a server that shows it speaks TLS.
+    pub(crate) fn server_config(&self) -> ServerConfig {
+        let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        config.with_single_cert(vec![certificate], key).unwrap()
+    }
+
     /// Writes it where a broker reads it, and returns the lines of the broker's settings that say so.
     pub(crate) fn nats_conf(&self, folder: &Path) -> String {
         let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));

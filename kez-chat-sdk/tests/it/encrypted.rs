@@ -11,11 +11,6 @@ use kez_chat_sdk::{
     resolve_handle,
 };
 use kez_testbed::Testbed;
-use rustls::{
-    ServerConfig,
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -91,11 +86,7 @@ async fn register(person: &Person, name: &str, roots: Roots) -> Result<(), Strin
 
 /// Stands before a server that speaks plain HTTP, as a reverse proxy does.
 async fn terminate_tls((_, address): (&str, Ipv4Addr), identity: &Identity, server: SocketAddr) -> JoinHandle<()> {
-    let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
-    let acceptor = TlsAcceptor::from(Arc::new(config.with_single_cert(vec![certificate], key).unwrap()));
+    let acceptor = TlsAcceptor::from(Arc::new(identity.server_config()));
     let listener = TcpListener::bind((address, 443)).await.unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {

@@ -42,6 +42,8 @@ mod presence;
 mod privacy;
 mod raw;
 mod recover;
+#[cfg(feature = "files")]
+mod relay;
 mod requests;
 mod retire;
 mod routes;

@@ -16,10 +16,11 @@ use kez_testbed::Testbed;
 
 use crate::{
     frames::route_of,
-    front::now_ms,
+    front::{home_with, now_ms},
     operator::operator,
-    people::{PATIENCE, Person, online, two_friends},
+    people::{PATIENCE, Person, next, offline, online, text_of, two_friends},
     raw::{Op, Raw},
+    wire::{Mode, Wire},
 };
 
 /// Waits until a contact is seen in a state.
@@ -51,14 +52,16 @@ async fn contacts_see_each_other_come_change_and_go() {
     }
     assert!(a.presence().last_seen_ms(b.primary()).unwrap().abs_diff(now_ms()) < 60_000);
 
-    // A connection that is made anew changes nothing of what is known.
+    // A connection that is made anew changes nothing of what is known, on either side.
+    let mut bobs = b.presence().watch();
+    seen(&mut bobs, a.primary(), Availability::Online).await;
     a.reconnect_now();
     a.connection().until(|state| *state == ConnectionState::Connecting).await;
     assert_eq!(a.presence().of(b.primary()), Availability::Online);
     online(&a).await;
     // Bob sees what Alice says after her new connection began to listen.
     a.presence().set(Visibility::Away).await.unwrap();
-    seen(&mut b.presence().watch(), a.primary(), Availability::Away).await;
+    assert_eq!(in_time(bobs.changed()).await, Some((a.primary(), Availability::Away)));
     a.presence().set(Visibility::Online).await.unwrap();
 
     b.suspend().await;
@@ -114,7 +117,7 @@ async fn nobody_but_contacts_learns_who_is_there() {
     let to_alice = subject::presence_publish(&a.primary(), &route_of(&testbed, &key));
     for reply in ["", "_INBOX.any", &subject::presence_deliver(&key.primary())] {
         for state in [PresenceState::Online, PresenceState::Away, PresenceState::Off] {
-            raw.publish(&to_alice, reply, "", &presence(&key, a.primary(), state)).await;
+            raw.publish(&to_alice, reply, "", &presence(&key, a.primary(), state, 150)).await;
         }
     }
     raw.fence().await;
@@ -164,6 +167,109 @@ async fn who_is_invisible_or_in_the_background_says_nothing_and_answers_nobody()
     testbed.shutdown().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_presence_ends_with_its_time() {
+    let testbed = Testbed::start().await.unwrap();
+    let ((_alice, a), (bob, b)) = two_friends(&testbed).await;
+    let (mut watch, key) = (a.presence().watch(), bob.key());
+    seen(&mut watch, key.primary(), Availability::Online).await;
+    b.shutdown().await;
+    seen(&mut watch, key.primary(), Availability::Offline).await;
+    let mut raw = Raw::login(&testbed, &key).await;
+    let to_alice = subject::presence_publish(&a.primary(), &route_of(&testbed, &key));
+    raw.publish(&to_alice, "", "", &presence(&key, a.primary(), PresenceState::Away, 1)).await;
+    seen(&mut watch, key.primary(), Availability::Away).await;
+    seen(&mut watch, key.primary(), Availability::Offline).await;
+    testbed.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_becomes_invisible_while_cut_off_is_gone_for_whom_they_had_told() {
+    let mut testbed = Testbed::start().await.unwrap();
+    let ((alice, a), (_bob, b)) = two_friends(&testbed).await;
+    online(&b).await;
+    a.shutdown().await;
+    let wire = Wire::to(&testbed.nats_url()).await;
+    let urls = vec![wire.url()];
+    let home = home_with(&mut testbed, |settings| settings.nats_public_urls = urls).await;
+    let a = alice.open().await;
+    let mut watch = b.presence().watch();
+    seen(&mut watch, a.primary(), Availability::Online).await;
+    wire.set(Mode::Cut);
+    a.connection().until(|state| matches!(state, ConnectionState::Offline { .. })).await;
+    a.presence().set(Visibility::Invisible).await.unwrap();
+    wire.set(Mode::Open);
+    a.reconnect_now();
+    // Long before it would end by itself.
+    seen(&mut watch, a.primary(), Availability::Offline).await;
+    home.shutdown().await;
+    testbed.shutdown().await.unwrap();
+}
+
+/// Bob was told that Alice is there; when she leaves he is no contact any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_no_contact_any_more_does_not_learn_that_somebody_leaves() {
+    let testbed = Testbed::start().await.unwrap();
+    let ((_alice, a), (_bob, b)) = two_friends(&testbed).await;
+    let carol = Person::new();
+    let c = carol.register(&testbed, "carol").await;
+    c.contacts().add("@alice").await.unwrap();
+    a.contacts().add("@carol").await.unwrap();
+    for friend in [&b, &c] {
+        seen(&mut friend.presence().watch(), a.primary(), Availability::Online).await;
+    }
+    a.contacts().remove(b.primary()).await.unwrap();
+    let (mut monitor, mut carols) = (Monitor::new(&testbed).await, c.presence().watch());
+    for visibility in [Visibility::Invisible, Visibility::Online] {
+        a.presence().set(visibility).await.unwrap();
+        let shown = if visibility == Visibility::Online { Availability::Online } else { Availability::Offline };
+        seen(&mut carols, a.primary(), shown).await;
+    }
+    let to_alice = a.primary();
+    a.shutdown().await;
+    seen(&mut carols, to_alice, Availability::Offline).await;
+    let frames = monitor.frames().await;
+    assert!(count(&frames, b.primary()) == 0 && count(&frames, c.primary()) >= 3, "{frames:?}");
+    testbed.shutdown().await.unwrap();
+}
+
+/// Mallory has an account. Whatever she sends, the library that we speak NATS with must hang up on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn presence_that_ends_connections_is_soon_listened_to_no_more_and_messages_go_on() {
+    let testbed = Testbed::start().await.unwrap();
+    let ((_alice, a), (_bob, b)) = two_friends(&testbed).await;
+    let mallory = Person::new();
+    mallory.register(&testbed, "mallory").await.shutdown().await;
+    let mut raw = Raw::login(&testbed, &mallory.key()).await;
+    let own = mallory.key().primary();
+    raw.send(format!("SUB {}.> 1\r\n", subject::reply_prefix(&own)).as_bytes()).await;
+    let to_alice = subject::presence_publish(&a.primary(), &route_of(&testbed, &mallory.key()));
+    let reply = format!("{}.ack", subject::reply_prefix(&own));
+    let mut bobs = b.presence().watch();
+    for is_last in [false, false, false, true] {
+        online(&a).await;
+        // What Alice says on a connection comes after she began to listen there, if she did.
+        let (chosen, shown) = match a.presence().visibility() {
+            Visibility::Away => (Visibility::Online, Availability::Online),
+            _ => (Visibility::Away, Availability::Away),
+        };
+        a.presence().set(chosen).await.unwrap();
+        seen(&mut bobs, a.primary(), shown).await;
+        let mut connection = a.connection();
+        raw.publish(&to_alice, &reply, "NATS/1.0\r\nno colon\r\n", b"x").await;
+        // The broker has handed it on.
+        raw.frame().await;
+        if is_last {
+            b.conversation(a.primary()).send_text("still here?").await.unwrap();
+            assert_eq!(text_of(&next(&a).await), "still here?");
+            assert_eq!(connection.changed().now_or_never(), None, "the connection went on");
+        } else {
+            offline(&a, "ConnectionLost").await;
+        }
+    }
+    testbed.shutdown().await.unwrap();
+}
+
 /// An endpoint has another port after each start: what was offered before is fetched all the same.
 #[cfg(feature = "files")]
 #[tokio::test(flavor = "multi_thread")]
@@ -176,7 +282,7 @@ async fn presence_tells_where_offered_files_are_now() {
     std::fs::write(&report, "all is well").unwrap();
     a.files().share(&report, &[b.primary()], |_| {}).await.unwrap();
     let share_id = loop {
-        if let Event::FileShared { share_id, .. } = crate::people::next(&b).await {
+        if let Event::FileShared { share_id, .. } = next(&b).await {
             break share_id;
         }
     };
@@ -200,8 +306,8 @@ async fn presence_tells_where_offered_files_are_now() {
     testbed.shutdown().await.unwrap();
 }
 
-fn presence(from: &SecretKey, to: PrimaryKey, state: PresenceState) -> Vec<u8> {
-    let presence = Presence { state, ttl_s: 150, is_answer: false, addresses: Addresses::default() };
+fn presence(from: &SecretKey, to: PrimaryKey, state: PresenceState, ttl_s: u64) -> Vec<u8> {
+    let presence = Presence { state, ttl_s, is_answer: false, addresses: Addresses::default() };
     let payload = Payload {
         id: MessageId(rand::random()),
         install: Install::from_bytes(rand::random()),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use kez_chat_sdk::{
-    Agreement, Client, Event, FilesError, MessageContent, MessageState, Order, Request, Resolution,
+    Agreement, Client, Event, MessageContent, MessageState, Order, Request, Resolution,
     broker::subject,
     envelope::{self, Peer},
     handle::{Handle, Policy},
@@ -341,7 +341,7 @@ async fn files_are_not_served_to_who_is_blocked() {
     a.contacts().block(b.primary()).await.unwrap();
     assert_eq!(a.files().share(&source, &[b.primary()], |_| {}).await.unwrap_err().code(), "Blocked");
     let refused = b.files().fetch(share_id, bob.folder.path(), |_| {}).await;
-    assert!(matches!(refused, Err(FilesError::Transfer(_))), "{refused:?}");
+    assert!(matches!(refused, Err(kez_chat_sdk::FilesError::Transfer(_))), "{refused:?}");
     // Nor does a node that starts later.
     a.shutdown().await;
     let a = alice.open().await;

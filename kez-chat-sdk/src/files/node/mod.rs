@@ -19,7 +19,7 @@ mod tests;
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use iroh::{Endpoint, RelayMode, endpoint::presets, protocol::Router};
+use iroh::{Endpoint, RelayMode, endpoint::presets, protocol::Router, tls::CaTlsConfig};
 use iroh_blobs::{
     ALPN, Hash, HashAndFormat,
     api::Store,
@@ -40,6 +40,7 @@ use tokio::sync::Mutex;
 
 pub use error::NodeError;
 
+use crate::net::Roots;
 use provider::{Provider, Readers};
 
 /// How often blobs that no tag names are removed.
@@ -50,6 +51,8 @@ const GC_INTERVAL: Duration = Duration::from_secs(5 * 60);
 pub(crate) struct NodeSettings {
     /// Relays by their `https://` URLs; none are used, not even Iroh's public ones, if this is empty.
     pub(crate) relays: Vec<String>,
+    /// Whose certificates they may show.
+    pub(crate) roots: Roots,
     /// Whether addresses on this machine are told and dialled: for development.
     pub(crate) loopback_allowed: bool,
     /// How long a peer may take to answer before they count as away.
@@ -58,7 +61,12 @@ pub(crate) struct NodeSettings {
 
 impl Default for NodeSettings {
     fn default() -> Self {
-        Self { relays: Vec::new(), loopback_allowed: false, connect_timeout: Duration::from_secs(10) }
+        Self {
+            relays: Vec::new(),
+            roots: Roots::system(),
+            loopback_allowed: false,
+            connect_timeout: Duration::from_secs(10),
+        }
     }
 }
 
@@ -93,9 +101,13 @@ impl Node {
         import::clear(&paths.temp_path);
         let store = Store::from(store);
 
+        let roots = settings.roots.clone();
         let bound = Endpoint::builder(presets::Minimal)
             .secret_key(iroh::SecretKey::from_bytes(key.expose_seed()))
             .relay_mode(relay_mode)
+            .ca_tls_config(CaTlsConfig::custom_server_cert_verifier(Arc::new(move |provider| {
+                Ok(roots.verifier(&provider))
+            })))
             .bind()
             .await;
         let endpoint = match bound {
@@ -107,7 +119,11 @@ impl Node {
         };
         let readers = Arc::new(Readers::default());
         let provider = Provider::new(store.clone(), readers.clone());
-        let router = Router::builder(endpoint).accept(ALPN, provider).spawn();
+        let known = Arc::clone(&readers);
+        let router = Router::builder(endpoint)
+            .incoming_filter(Arc::new(move |incoming| known.admit(&incoming.remote_addr())))
+            .accept(ALPN, provider)
+            .spawn();
         Ok(Self { router, store, paths, readers, settings, imports: Arc::default() })
     }
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use iroh::{
-    endpoint::{Connection, RecvStream, SendStream, VarInt},
-    protocol::{AcceptError, ProtocolHandler},
+    endpoint::{Connection, IncomingAddr, RecvStream, SendStream, VarInt},
+    protocol::{AcceptError, IncomingFilterOutcome, ProtocolHandler},
 };
 use iroh_blobs::{
     api::Store,
@@ -37,6 +37,17 @@ impl Readers {
             if blobs.is_empty() {
                 readers.remove(reader.as_bytes());
             }
+        }
+    }
+
+    /// Judges who knocks. A relay says who that is before the handshake, and reaches anybody by their id alone: a stranger
+    /// whom it brings would learn from any answer that we are there. Who comes to an address of ours knew it.
+    pub(super) fn admit(&self, from: &IncomingAddr) -> IncomingFilterOutcome {
+        match from {
+            IncomingAddr::Relay { endpoint_id, .. } if !self.is_known(endpoint_id.as_bytes()) => {
+                IncomingFilterOutcome::Ignore
+            }
+            _ => IncomingFilterOutcome::Accept,
         }
     }
 

@@ -1,0 +1,138 @@
+//! Whom somebody's endpoint answers that is reached by its id, through the home's relay.
+
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+
+use futures::{SinkExt, StreamExt};
+use iroh::{
+    Endpoint, EndpointAddr, EndpointId, RelayMode, RelayUrl,
+    endpoint::{Connection, presets},
+    tls::CaTlsConfig,
+};
+use iroh_relay::{
+    client::ClientBuilder,
+    protos::relay::{ClientToRelayMsg, RelayToClientMsg},
+    server::{CertConfig, RelayConfig, Server, ServerConfig, TlsConfig},
+};
+use kez_chat_sdk::identity::{PrimaryKey, SecretKey};
+use kez_testbed::Testbed;
+
+use crate::{
+    authority::Authority,
+    front::home_with,
+    people::{PATIENCE, Person, next},
+};
+
+/// Many times as long as an answer through a relay on this machine takes.
+const NO_ANSWER: Duration = Duration::from_secs(3);
+
+/// Carol has an account and Alice's key. That Alice is there she must not learn; Bob, to whom Alice offers a file, does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_who_comes_through_the_relay_is_not_answered() {
+    let (authority, mut testbed) = (Authority::new(), Testbed::start().await.unwrap());
+    let relay = Relay::start(&authority).await;
+    let urls = vec![relay.url.to_string()];
+    let home = home_with(&mut testbed, |settings| settings.relay_urls = urls).await;
+    let [alice, bob, carol] = [(); 3].map(|()| Person::new());
+    let (a, b) = (alice.register(&testbed, "alice").await, bob.register(&testbed, "bob").await);
+    carol.register(&testbed, "carol").await.shutdown().await;
+    a.shutdown().await;
+    let a = alice.builder().roots(authority.roots()).open().await.unwrap();
+    a.contacts().add("@bob").await.unwrap();
+    b.contacts().add("@alice").await.unwrap();
+    let report = alice.folder.path().join("report.txt");
+    std::fs::write(&report, "all is well").unwrap();
+    a.files().share(&report, &[b.primary()], |_| {}).await.unwrap();
+    assert!(matches!(next(&b).await, kez_chat_sdk::Event::FileShared { .. }));
+
+    // Bob is let in as soon as Alice's endpoint is at the relay.
+    let (bobs, carols) = (relay.join(&bob.key()).await, relay.join(&carol.key()).await);
+    let reached = async { while relay.dial(&bobs, a.primary()).await.is_none() {} };
+    tokio::time::timeout(PATIENCE, reached).await.expect("Alice's endpoint is at the relay");
+    let unanswered = relay.dial(&carols, a.primary()).await;
+    assert!(unanswered.is_none(), "{unanswered:?}");
+    let nobody = SecretKey::from_seed([9; 32]).primary();
+    assert!(relay.dial(&carols, nobody).await.is_none(), "it is as if nobody were there");
+    assert!(relay.dial(&bobs, a.primary()).await.is_some(), "she was there all the time");
+
+    // It was not for want of a way.
+    a.contacts().add("@carol").await.unwrap();
+    a.files().share(&report, &[carol.key().primary()], |_| {}).await.unwrap();
+    assert!(relay.dial(&carols, a.primary()).await.is_some());
+    carols.close().await;
+
+    // What no software of ours sends is answered below where strangers are told apart: a packet of another version of QUIC.
+    let answer = relay.ask_by_hand(&bobs, a.primary()).await;
+    assert_eq!(answer[1..5], [0; 4], "a version negotiation");
+    bobs.close().await;
+    a.shutdown().await;
+    home.shutdown().await;
+    testbed.shutdown().await.unwrap();
+}
+
+/// A relay of the home's. It is gone when it is dropped.
+struct Relay {
+    url: RelayUrl,
+    tls: CaTlsConfig,
+    _server: Server,
+}
+
+impl Relay {
+    async fn start(authority: &Authority) -> Self {
+        let server_config = authority.certify("localhost").server_config();
+        let mut relay = RelayConfig::new((Ipv4Addr::LOCALHOST, 0));
+        relay.tls = Some(TlsConfig::new((Ipv4Addr::LOCALHOST, 0), CertConfig::Manual { server_config }));
+        let mut config = ServerConfig::default();
+        config.relay = Some(relay);
+        let server = Server::spawn(config).await.unwrap();
+        let url = format!("https://localhost:{}", server.https_addr().unwrap().port()).parse().unwrap();
+        Self { url, tls: CaTlsConfig::custom_roots([authority.certificate()]), _server: server }
+    }
+
+    /// Comes to the relay with an endpoint that has no other way to anybody.
+    async fn join(&self, key: &SecretKey) -> Endpoint {
+        let endpoint = Endpoint::builder(presets::Minimal)
+            .secret_key(iroh::SecretKey::from_bytes(key.expose_seed()))
+            .relay_mode(RelayMode::custom([self.url.clone()]))
+            .ca_tls_config(self.tls.clone())
+            .clear_ip_transports()
+            .bind()
+            .await
+            .unwrap();
+        tokio::time::timeout(PATIENCE, endpoint.online()).await.expect("the relay takes us");
+        endpoint
+    }
+
+    /// Dials somebody's endpoint by its id. `None` if nothing comes back.
+    async fn dial(&self, from: &Endpoint, to: PrimaryKey) -> Option<Connection> {
+        let id = id_of(to);
+        let address = EndpointAddr::new(id).with_relay_url(self.url.clone());
+        let dialled = tokio::time::timeout(NO_ANSWER, from.connect(address, iroh_blobs::ALPN)).await;
+        dialled.ok().map(|answered| answered.expect("whoever answers lets us in"))
+    }
+
+    /// Sends somebody's endpoint the first packet of a version of QUIC that there is not, from a key that nobody knows, and
+    /// returns what comes back.
+    async fn ask_by_hand(&self, resolver: &Endpoint, to: PrimaryKey) -> Vec<u8> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let resolver = resolver.dns_resolver().unwrap().clone();
+        let mut client = ClientBuilder::new(self.url.clone(), iroh::SecretKey::from_bytes(&[7; 32]), resolver)
+            .tls_client_config(self.tls.client_config(provider).unwrap())
+            .connect()
+            .await
+            .unwrap();
+        let mut packet = vec![0; 1_200];
+        packet[..6].copy_from_slice(&[0xc0, 0x1a, 0x2a, 0x3a, 0x4a, 8]);
+        let question = ClientToRelayMsg::Datagrams { dst_endpoint_id: id_of(to), datagrams: packet.into() };
+        client.send(question).await.unwrap();
+        loop {
+            let said = tokio::time::timeout(PATIENCE, client.next()).await.expect("an answer");
+            if let RelayToClientMsg::Datagrams { datagrams, .. } = said.unwrap().unwrap() {
+                return datagrams.contents.to_vec();
+            }
+        }
+    }
+}
+
+fn id_of(who: PrimaryKey) -> EndpointId {
+    EndpointId::from_bytes(who.as_bytes()).unwrap()
+}
