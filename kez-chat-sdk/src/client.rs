@@ -18,11 +18,13 @@ use crate::{
     conversation::{Conversation, OutboxEntry},
     conversations::Conversations,
     event::{EventId, MessageState, PendingEvent},
+    gossip::Gossip,
     home_dir::{HomeDir, HomeDirError},
     key_store::{KeyStore, KeyStoreError},
     link::{Connection, Link},
     net::{HomeClient, HomeUrl, Http, SigchainClient},
     peers::Peers,
+    presence::{Presence, Presences},
     session,
     shared::Shared,
     store::{Store, StoreError},
@@ -171,7 +173,9 @@ impl Client {
             peers: Peers::default(),
             sigchain_url: SigchainClient::chain_url(&base, &key.primary()),
             home: HomeClient::new(handle.home(), http.clone()),
+            gossip: Gossip::default(),
             http,
+            presences: Presences::open(&store).await?,
             link: Link::new(config.suspended),
             config,
             install: row.install,
@@ -232,6 +236,12 @@ impl Client {
     #[must_use]
     pub fn conversations(&self) -> Conversations<'_> {
         Conversations::new(&self.shared)
+    }
+
+    /// Tells and watches who is there.
+    #[must_use]
+    pub fn presence(&self) -> Presence<'_> {
+        Presence::new(&self.shared)
     }
 
     /// Shares and fetches files.

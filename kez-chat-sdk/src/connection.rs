@@ -127,13 +127,21 @@ pub(crate) struct Session {
 impl Session {
     /// Returns the subject under which a message to `recipient` is published now.
     pub(crate) fn inbox_subject(&self, shared: &Shared, recipient: &PrimaryKey) -> Option<String> {
+        Some(subject::inbox_publish(recipient, &self.route(shared)?))
+    }
+
+    /// Returns the subject under which a presence for `recipient` is published now.
+    pub(crate) fn presence_subject(&self, shared: &Shared, recipient: &PrimaryKey) -> Option<String> {
+        Some(subject::presence_publish(recipient, &self.route(shared)?))
+    }
+
+    fn route(&self, shared: &Shared) -> Option<Route> {
         let (day, server) = (Day::from_unix_ms(shared.home_now_ms()), self.info.server_keys.first()?);
         let mut routes = self.route.lock().unwrap_or_else(PoisonError::into_inner);
-        let route = match *routes {
+        Some(match *routes {
             Some((of_day, route)) if of_day == day => route,
             _ => routes.insert((day, route(&shared.key, server, day))).1,
-        };
-        Some(subject::inbox_publish(recipient, &route))
+        })
     }
 
     /// Returns the brokers that the home names.
@@ -146,6 +154,12 @@ impl Session {
     }
 }
 
+/// What the broker delivers to us.
+pub(crate) struct Deliveries {
+    pub(crate) inbox: Subscriber,
+    pub(crate) presence: Subscriber,
+}
+
 /// Connects and subscribes to our deliveries. What ends the connection later comes by `events`.
 ///
 /// # Errors
@@ -153,7 +167,7 @@ impl Session {
 pub(crate) async fn connect(
     shared: &Arc<Shared>,
     events: mpsc::Sender<SessionError>,
-) -> Result<(Session, Subscriber), SessionError> {
+) -> Result<(Session, Deliveries), SessionError> {
     let (asked_at, asked) = (shared.now_ms(), Instant::now());
     let info = shared.home.info().await?;
     shared.link.set_home_time(info.now_ms, asked_at, asked.elapsed());
@@ -167,7 +181,10 @@ pub(crate) async fn connect(
     let nats = dial_any(shared, &info, &under_way, &events).await?;
     // A login takes several round trips, so this is longer than a frame that waits takes to come.
     let quiet_after = begun.elapsed().clamp(SHORTEST_QUIET, LONGEST_QUIET);
-    let deliveries = nats.subscribe(subject::deliver(&shared.primary())).await?;
+    let deliveries = Deliveries {
+        presence: nats.subscribe(subject::presence_deliver(&shared.primary())).await?,
+        inbox: nats.subscribe(subject::deliver(&shared.primary())).await?,
+    };
     Ok((Session { nats, under_way, quiet_after, info, route: Mutex::default() }, deliveries))
 }
 

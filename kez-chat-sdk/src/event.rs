@@ -9,7 +9,7 @@ use kez_core::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{contacts::Notice, keys, message::MessageRef};
+use crate::{account::OwnChainNotice, contacts::Notice, keys, message::MessageRef};
 
 /// Names an event until it is handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -324,6 +324,11 @@ pub enum Event {
         /// What.
         notice: Notice,
     },
+    /// Something about our own sigchain that the person should know.
+    OwnChain {
+        /// What.
+        notice: OwnChainNotice,
+    },
     /// Something that a later version of the application kept here.
     Unreadable,
 }
@@ -347,6 +352,7 @@ impl fmt::Debug for Event {
             Self::Deleted { from, id } => write!(f, "Deleted({id} from {from})"),
             Self::Reaction { from, to, .. } => write!(f, "Reaction(redacted, from {from} to {})", to.id),
             Self::Contact { who, notice } => write!(f, "Contact({who}, {notice:?})"),
+            Self::OwnChain { notice } => write!(f, "OwnChain({notice:?})"),
             Self::Unreadable => f.write_str("Unreadable"),
         }
     }

@@ -56,6 +56,7 @@ mod denial;
 mod event;
 #[cfg(feature = "files")]
 mod files;
+mod gossip;
 mod home_dir;
 mod inbox;
 mod key_store;
@@ -66,6 +67,7 @@ mod net;
 mod offline;
 mod outbox;
 mod peers;
+mod presence;
 mod session;
 mod shared;
 mod sightings;
@@ -73,8 +75,8 @@ mod store;
 mod sync;
 
 pub use account::{
-    Account, AccountError, BackedUpAccount, BegunAccount, NewAccount, Registered, RegistrationStep, Unconfirmed,
-    recover_account, resolve_handle,
+    Account, AccountError, BackedUpAccount, BegunAccount, NewAccount, OwnChainNotice, Registered, RegistrationStep,
+    Unconfirmed, recover_account, resolve_handle,
 };
 pub use client::{Client, ClientError};
 pub use clock::Clock;
@@ -96,5 +98,6 @@ pub use link::{Connection, ConnectionState};
 pub use message::{Message, MessageContent, MessageRef, Place, Reaction};
 pub use net::{HomeUrl, HomeUrlError, NetError, Roots, RootsError};
 pub use offline::{OfflineCause, Refusal};
+pub use presence::{Availability, Presence, PresenceWatch, Visibility};
 pub use store::StoreError;
 pub use sync::{SyncOutcome, SyncReport};

@@ -103,6 +103,11 @@ impl Wish {
         !self.suspended || self.visits > 0
     }
 
+    /// Tells whether the application is in the foreground.
+    pub(crate) fn is_foreground(self) -> bool {
+        !self.suspended
+    }
+
     /// Tells whether the connection that `earlier` asked for, if any, will do.
     fn is_met_by(self, earlier: Self) -> bool {
         match (self.is_connection(), earlier.is_connection()) {
@@ -168,6 +173,10 @@ impl Link {
 
     pub(crate) fn wish(&self) -> Wish {
         *self.wish.borrow()
+    }
+
+    pub(crate) fn wishes(&self) -> watch::Receiver<Wish> {
+        self.wish.subscribe()
     }
 
     pub(crate) fn set_suspended(&self, suspended: bool) {

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::Subscriber;
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
@@ -11,11 +10,11 @@ use tokio::{
 use crate::{
     account::own_chain,
     backoff::Backoff,
-    connection::{Session, SessionError, connect},
-    contacts, inbox,
+    connection::{Deliveries, Session, SessionError, connect},
+    contacts, gossip, inbox,
     link::{ConnectionState, Wish},
     offline::with_sources,
-    outbox,
+    outbox, presence,
     shared::Shared,
 };
 
@@ -90,7 +89,7 @@ async fn hold(
     shared: &Arc<Shared>,
     wish: Wish,
     session: Session,
-    deliveries: Subscriber,
+    deliveries: Deliveries,
     ended: &mut mpsc::Receiver<SessionError>,
 ) -> Option<SessionError> {
     shared.link.count(|traffic| {
@@ -101,16 +100,22 @@ async fn hold(
     #[cfg(feature = "files")]
     crate::files::serve_in_background(shared);
     let end = tokio::select! {
-        Err(error) = inbox::run(shared, &session, deliveries) => Some(error),
+        Err(error) = inbox::run(shared, &session, deliveries.inbox) => Some(error),
+        Err(error) = presence::run(shared, &session, deliveries.presence) => Some(error),
         Err(error) = outbox::run(shared, &session) => Some(error),
         () = own_chain::watch(shared, session.brokers()) => Some(SessionError::Lost),
         () = contacts::keep_fresh(shared) => Some(SessionError::Lost),
+        () = gossip::watch(shared) => Some(SessionError::Lost),
         Some(error) = ended.recv() => Some(error),
         () = called_off(shared, wish) => None,
     };
     if end.is_none() {
         // What is owed and what was acknowledged a moment ago still goes out.
-        let _ = timeout(LAST_WORDS, outbox::last_words(shared, &session)).await;
+        let _ = timeout(LAST_WORDS, async {
+            presence::goodbye(shared, &session).await;
+            outbox::last_words(shared, &session).await
+        })
+        .await;
         drop(session);
         // The library's own tasks hold the other end of this.
         let _ = timeout(LAST_WORDS, async { while ended.recv().await.is_some() {} }).await;

@@ -16,10 +16,12 @@ use crate::files::slot::NodeSlot;
 use crate::{
     account::own_chain::OwnStanding,
     config::Config,
+    gossip::Gossip,
     home_dir::HomeDir,
     link::Link,
     net::{HomeClient, Http},
     peers::Peers,
+    presence::Presences,
     store::Store,
 };
 
@@ -43,6 +45,10 @@ pub(crate) struct Shared {
     pub(crate) http: Http,
     pub(crate) home: HomeClient,
     pub(crate) store: Store,
+    /// Which chains were looked at because of what others said.
+    pub(crate) gossip: Gossip,
+    /// Who is there, and how we are to be seen.
+    pub(crate) presences: Presences,
     /// What the connection and the rest of the client tell each other.
     pub(crate) link: Link,
     pub(crate) stop: CancellationToken,

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use kez_chat_sdk::{
-    Agreement, Event, MessageState, Order, Peer, ShareId, SharedFile,
+    Agreement, Event, MessageState, Notice, Order, OwnChainNotice, Peer, ShareId, SharedFile,
     handle::{Handle, Home},
     identity::PrimaryKey,
     payload::MessageId,
@@ -233,6 +233,20 @@ impl View for Happened<'_> {
                 let (gap, time) = (gap(*order), time(*sent_at_ms));
                 format!("{gap}{time} {} sent something that this version can't show", who(from))
             }
+            Event::Contact { who: whom, notice: Notice::HeadDisagreement { seq, .. } } => format!(
+                "      {0} and their sigchain server say different things of event {seq} of their sigchain: ask {0} on another way",
+                who(whom)
+            ),
+            Event::OwnChain { notice: OwnChainNotice::Forked { seq, .. } } => format!(
+                "      two of your sigchain's events stand at place {seq}: somebody else has your key, or you recovered from an old history"
+            ),
+            Event::OwnChain { notice: OwnChainNotice::Overtaken { seq } } => {
+                format!("      another installation of yours took place {seq} of your sigchain first")
+            }
+            Event::OwnChain { notice: OwnChainNotice::HeadDisagreement { said_by, seq, .. } } => format!(
+                "      {0} sees another event at place {seq} of your sigchain than you do: compare heads with {0} on another way",
+                who(said_by)
+            ),
             _ => "something happened that this version can't show".to_owned(),
         }
     }

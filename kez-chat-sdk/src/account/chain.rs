@@ -3,7 +3,7 @@
 use kez_core::{
     handle::Home,
     identity::SecretKey,
-    sigchain::{Chain, ChainError, Event, Install, Op, Pin, State, Timestamp},
+    sigchain::{Chain, ChainError, Event, ForkProof, Install, Op, Pin, State, Timestamp},
 };
 
 use super::AccountError;
@@ -144,7 +144,12 @@ impl<'a> OwnChain<'a> {
         match outcome {
             Ok(()) => Ok(()),
             Err(WalkError::Net(error)) => Err(error.into()),
-            Err(WalkError::Chain { source, .. }) => Err(source.into()),
+            Err(WalkError::Chain { source, fork }) => {
+                if let (ChainError::Fork { seq }, Some(proof)) = (&source, fork) {
+                    self.store.note_own_fork(*seq, proof.to_string()).await?;
+                }
+                Err(source.into())
+            }
         }
     }
 
@@ -154,9 +159,24 @@ impl<'a> OwnChain<'a> {
         tracing::warn!(found, "the sigchain server has lost events of ours, and gets them again");
         for jws in self.store.own_events_after(owner, found).await? {
             if self.server.append(&owner, &jws).await? == AppendOutcome::Conflict {
-                return Err(AccountError::ChainConflict);
+                return Err(self.conflict_at(found).await?);
             }
         }
         Ok(())
+    }
+
+    /// Tells why a server whose chain ends at `last` does not take what comes next: it may have another history that is
+    /// shorter than ours.
+    async fn conflict_at(&self, last: u64) -> Result<AccountError, AccountError> {
+        let owner = self.key.primary();
+        let ours = self.store.own_events_after(owner, last.saturating_sub(1)).await?.into_iter().next();
+        if let (Some(ours), Some(theirs)) = (ours, self.server.event_at(&owner, last).await?)
+            && let Ok(proof) = ForkProof::check(&ours, &theirs)
+            && proof.primary() == &owner
+        {
+            self.store.note_own_fork(proof.seq(), proof.to_string()).await?;
+            return Ok(ChainError::Fork { seq: proof.seq() }.into());
+        }
+        Ok(AccountError::ChainConflict)
     }
 }

@@ -4,6 +4,7 @@ mod backup;
 mod chain;
 mod error;
 mod new_account;
+mod notice;
 mod open_account;
 pub(crate) mod own_chain;
 mod recover;
@@ -24,6 +25,7 @@ use crate::{
 
 pub use error::AccountError;
 pub use new_account::{BackedUpAccount, BegunAccount, NewAccount, Unconfirmed};
+pub use notice::OwnChainNotice;
 pub use open_account::Account;
 pub use recover::recover_account;
 pub use register::{Registered, RegistrationStep};

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kez_core::sigchain::{Install, Op, State};
+use kez_core::sigchain::{ChainError, Install, Op, State};
 use tokio::sync::{Mutex, watch};
 
 use super::{AccountError, chain::OwnChain};
@@ -111,14 +111,24 @@ pub(crate) async fn before_session(shared: &Shared, brokers: &[String]) -> Resul
 /// Keeps an eye on the chain for as long as a session lasts. Whether there is to be no session any more is told by
 /// [`OwnStanding::until_over`].
 pub(crate) async fn watch(shared: &Shared, brokers: &[String]) {
-    let mut wait = RETRY_AFTER;
+    keep_looking(tokio::time::sleep, || check(shared, brokers)).await;
+}
+
+/// Looks again and again, in its intervals. It is given how to wait, so that a test has the time to see it.
+async fn keep_looking<W, L>(wait: impl Fn(Duration) -> W, look: impl Fn() -> L)
+where
+    W: Future<Output = ()>,
+    L: Future<Output = Result<(), AccountError>>,
+{
+    let mut after = RETRY_AFTER;
     loop {
-        tokio::time::sleep(wait).await;
-        wait = match check(shared, brokers).await {
+        wait(after).await;
+        after = match look().await {
             Ok(()) => CHECK_EVERY,
             Err(error) => {
                 tracing::warn!(%error, "the own sigchain could not be looked at");
-                RETRY_AFTER
+                // A chain that is not sound does not mend itself within a minute.
+                if matches!(error, AccountError::Chain(_)) { CHECK_EVERY } else { RETRY_AFTER }
             }
         };
     }
@@ -137,6 +147,10 @@ pub(crate) async fn check(shared: &Shared, brokers: &[String]) -> Result<(), Acc
     if standing != Standing::Here {
         tracing::warn!(?standing, "the account does not live in this installation any more");
         return Ok(());
+    }
+    // Whoever goes on with one of two histories makes it worse. Leaving for good is still possible.
+    if let Some(seq) = shared.store.own_fork().await? {
+        return Err(ChainError::Fork { seq }.into());
     }
     chain.upload_kept().await?;
     let Some(first) = brokers.first() else { return Ok(()) };
@@ -176,6 +190,9 @@ async fn fetch(shared: &Shared) -> Result<OwnChain<'_>, AccountError> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use futures::{FutureExt, future};
     use kez_core::{
         handle::Policy,
         identity::SecretKey,
@@ -183,6 +200,26 @@ mod tests {
     };
 
     use super::*;
+
+    /// Ten minutes are too long for a test to wait.
+    #[test]
+    fn an_open_client_looks_at_its_chain_every_ten_minutes_and_sooner_after_a_failure() {
+        let (waited, looks) = (RefCell::new(Vec::new()), Cell::new(0));
+        let wait = |how_long: Duration| {
+            waited.borrow_mut().push(how_long.as_secs());
+            if waited.borrow().len() < 6 { future::ready(()).left_future() } else { future::pending().right_future() }
+        };
+        let look = || {
+            looks.set(looks.get() + 1);
+            future::ready(match looks.get() {
+                3 => Err(AccountError::ChainConflict),
+                5 => Err(ChainError::Fork { seq: 3 }.into()),
+                _ => Ok(()),
+            })
+        };
+        assert!(keep_looking(wait, look).now_or_never().is_none(), "it never ends by itself");
+        assert_eq!((waited.into_inner(), looks.get()), (vec![60, 600, 600, 60, 600, 600], 5));
+    }
 
     #[test]
     fn the_last_installation_has_the_account_until_the_chain_ends() {

@@ -84,6 +84,7 @@ pub async fn recover_account(
     let draft = Draft::open(home_dir, key).await?;
     // Who types the words has them.
     draft.store.set_backed_up().await?;
+    draft.store.set_recovered().await?;
     draft.store.set_born(info.now_ms).await?;
     let sigchain_server = SigchainClient::new(http, &info.sigchain_url);
     // All of it, as far as it is here: the hints are held against every event.

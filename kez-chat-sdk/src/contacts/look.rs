@@ -167,7 +167,11 @@ impl Look {
             looked_up: walked.looked_up.clone(),
             now_ms: shared.home_now_ms(),
         };
-        Ok(shared.store.keep_contact(finding, shared.handle.home().clone()).await?)
+        let kept = shared.store.keep_contact(finding, shared.handle.home().clone()).await?;
+        if known.is_none_or(|known| known.trouble().is_some() || !(known.agreed || known.vouched)) {
+            shared.presences.tell_news();
+        }
+        Ok(kept)
     }
 
     /// Says what came of it.

@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use kez_core::{handle::Handle, identity::PrimaryKey, sigchain::ChainError};
+use kez_core::{
+    handle::Handle,
+    identity::PrimaryKey,
+    sigchain::{ChainError, Head},
+};
 use serde::{Deserialize, Serialize};
 
 use super::Agreement;
@@ -138,5 +142,15 @@ pub enum Notice {
         /// The handle that the message names.
         #[serde(with = "qualified::one")]
         says: Handle,
+    },
+    /// They name another event of their sigchain than its server shows us. Either they say what is not so, or the server
+    /// shows us another history than them. It proves neither; ask them on another way for the head that they see.
+    HeadDisagreement {
+        /// The place on their chain, from 1.
+        seq: u64,
+        /// What they say stands there.
+        said: Head,
+        /// What we were shown in that place, if anything.
+        known: Option<Head>,
     },
 }

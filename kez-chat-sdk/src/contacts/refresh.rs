@@ -23,12 +23,6 @@ pub(crate) async fn keep_fresh(shared: &Shared) {
     tokio::join!(look_at_many(shared, &turn), look_at_many(shared, &turn), look_at_many(shared, &turn));
 }
 
-/// Asks for a look at a contact, which is made at once if there is a session, a minute after the last one at the soonest.
-#[expect(dead_code, reason = "what others say of a contact's chain is not compared yet")]
-pub(crate) async fn ask_for(shared: &Shared, peer: PrimaryKey) -> Result<(), StoreError> {
-    shared.store.ask_for_look(peer).await
-}
-
 async fn look_at_many(shared: &Shared, turn: &Mutex<()>) {
     loop {
         let due = {

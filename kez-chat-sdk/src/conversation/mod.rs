@@ -147,7 +147,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Takes back a message that was not sent yet.
+    /// Takes back a message that was not sent yet. An edit or a reaction is made good by another one.
     ///
     /// # Errors
     /// [`SendError::TooLate`] if the broker may have it already: what was sent can't be unsent.

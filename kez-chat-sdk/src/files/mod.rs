@@ -13,7 +13,7 @@ use kez_core::{
     filecrypt::FileKey,
     handle::Policy,
     identity::PrimaryKey,
-    payload::{Content, FileEntry, FileShare, MessageId, PayloadError, SharePath},
+    payload::{Addresses, Content, FileEntry, FileShare, MessageId, PayloadError, SharePath},
 };
 use thiserror::Error;
 
@@ -269,12 +269,15 @@ impl<'a> Files<'a> {
         let shared = self.shared;
         let offer = shared.store.offer(share_id).await?.ok_or(FilesError::NoSuchOffer(share_id))?;
         let node = node(shared).await?;
+        // Where their endpoint is now comes before where it was when they offered.
+        let fresh = shared.presences.addresses(&offer.from.primary);
+        let addresses = Addresses::new(fresh.iter().chain(offer.share.addresses.iter()));
         let mut paths = Vec::with_capacity(offer.share.entries.len());
         for entry in &offer.share.entries {
             let report = |done_bytes| {
                 progress(TransferProgress { path: entry.path.to_string(), done_bytes, total_bytes: entry.plain_len });
             };
-            let fetched = node.fetch(offer.from.primary, &offer.share.addresses, entry, to_dir, report).await;
+            let fetched = node.fetch(offer.from.primary, &addresses, entry, to_dir, report).await;
             paths.push(fetched.map_err(|error| match error {
                 source @ TransferError::Unreachable { .. } => {
                     FilesError::Waiting { peer: offer.from.clone().into(), source }
@@ -317,6 +320,7 @@ async fn start(shared: &Shared) -> Result<Arc<Node>, FilesError> {
         node.allow(reader, blob_hash);
     }
     *running = Some(Arc::clone(&node));
+    shared.presences.tell_news();
     Ok(node)
 }
 

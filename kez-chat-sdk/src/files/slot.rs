@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kez_core::identity::PrimaryKey;
+use kez_core::{identity::PrimaryKey, payload::Addresses};
 use tokio::sync::Mutex;
 
 use super::node::Node;
@@ -17,6 +17,13 @@ impl NodeSlot {
         if let Some(node) = &*self.0.lock().await {
             blobs.iter().for_each(|&blob| node.revoke(reader, blob));
         }
+    }
+
+    /// Returns where our endpoint is now; nothing while no file is served.
+    pub(crate) fn addresses(&self) -> Addresses {
+        // A node that is just starting has none yet.
+        let node = self.0.try_lock().ok();
+        node.and_then(|node| node.as_ref().map(|node| node.addresses())).unwrap_or_default()
     }
 
     pub(crate) async fn shutdown(&self) {

@@ -116,6 +116,14 @@ impl SigchainClient {
         }
     }
 
+    /// Returns what the server shows in one place of a chain, unchecked.
+    pub(crate) async fn event_at(&self, owner: &PrimaryKey, seq: u64) -> Result<Option<String>, NetError> {
+        let Some(after) = seq.checked_sub(1) else { return Ok(None) };
+        let page: Page =
+            self.http.get(&format!("{}?after={after}&limit=1", Self::chain_url(&self.base, owner))).await?;
+        Ok(page.events.into_iter().next())
+    }
+
     /// Uploads one event of one's own. It must be stored locally before.
     pub(crate) async fn append(&self, owner: &PrimaryKey, jws: &str) -> Result<AppendOutcome, NetError> {
         let url = format!("{}/events", Self::chain_url(&self.base, owner));

@@ -110,7 +110,7 @@ async fn queue_receipts(shared: &Shared) -> Result<(), SessionError> {
             peer_head: None,
             reply_to: None,
         };
-        shared.store.queue_receipt(to, ids, payload, rand::random()).await?;
+        shared.store.queue_receipt(shared.primary(), to, ids, payload, rand::random()).await?;
     }
     Ok(())
 }

@@ -301,14 +301,14 @@ impl<'a> Sender<'a> {
         for answer in answers {
             let number = answer.subject.rsplit('.').next().and_then(|number| number.parse().ok());
             let Some(flight) = number.and_then(|number| self.land(number)) else { continue };
-            let OutboxRow { row, recipient, message_id, awaits_receipt, .. } = flight.row;
+            let OutboxRow { row, recipient, awaits_receipt, .. } = flight.row;
             match Answer::read(&answer.payload, self.session.streams()) {
                 Answer::Stored { stream, seq } => {
                     self.resting.remove(&Resting::Recipient(recipient));
                     self.resting.remove(&Resting::Row(row));
                     // It is not sent again before the store knows.
                     self.rows_in_flight.insert(row);
-                    taken.push(Acknowledged { row, message_id, awaits_receipt });
+                    taken.push(Acknowledged { row, awaits_receipt });
                     if let Some(seq) = seq {
                         went_back |= flight.positions.get(&stream).is_some_and(|before| seq <= *before);
                         positions.insert(stream, seq);
@@ -333,10 +333,10 @@ impl<'a> Sender<'a> {
             if !positions.is_empty() {
                 Arc::make_mut(&mut self.positions).extend(positions.clone());
             }
-            let (store, own, now_ms) = (shared.store.clone(), shared.primary(), shared.home_now_ms());
+            let (store, now_ms) = (shared.store.clone(), shared.home_now_ms());
             self.notes.spawn(async move {
                 let rows = taken.iter().map(|taken| taken.row).collect();
-                store.set_sent(own, taken, positions, now_ms).await.map(|()| rows)
+                store.set_sent(taken, positions, now_ms).await.map(|()| rows)
             });
         }
         for (row, recipient) in full {

@@ -51,6 +51,11 @@ impl Store {
         .await
     }
 
+    /// Notes that a lost device had the account before: whoever wrote to it goes on counting where they were.
+    pub(crate) async fn set_recovered(&self) -> Result<(), StoreError> {
+        self.transact(|tx| Ok(tx.execute("UPDATE account SET recovered = 1", []).map(drop)?)).await
+    }
+
     pub(crate) async fn set_backed_up(&self) -> Result<(), StoreError> {
         self.transact(|tx| Ok(tx.execute("UPDATE account SET backed_up = 1", []).map(drop)?)).await
     }

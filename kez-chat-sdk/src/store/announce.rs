@@ -8,8 +8,8 @@ use kez_core::{
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{
-    StoreError, events,
-    sequence::arrive,
+    StoreError, events, heads,
+    sequence::{arrive, begin_where_others_ended},
     timeline::{answered, erase, is_shown, show, take_change, wording},
 };
 use crate::event::{Event, Order, Peer, ShareId, SharedFile};
@@ -110,8 +110,9 @@ pub(super) fn release(db: &Connection, from: &Peer) -> Result<(), StoreError> {
         db.execute("INSERT OR IGNORE INTO receipts_due (author, id) VALUES (?1, ?2)", (author, id))?;
         db.execute("UPDATE messages SET receipt_at_ms = stored_at_ms WHERE author = ?1 AND id = ?2", (author, id))?;
         arrive(db, from, &message)?;
+        heads::hear(db, &from.primary, &message.payload)?;
     }
-    Ok(())
+    begin_where_others_ended(db)
 }
 
 /// Messages of people who are no contacts; they have no receipt yet.

@@ -7,7 +7,8 @@ use kez_core::{
 };
 use rusqlite::{Connection, OptionalExtension, Params};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, events};
+use crate::{account::OwnChainNotice, event};
 
 impl Store {
     /// Walks the published part of the stored chain of `owner` again. It is work for a processor: each event's
@@ -60,15 +61,26 @@ impl Store {
     }
 
     /// Keeps events of one's own chain that came from the sigchain server; it ends at `pin` now. An event of our own that
-    /// waited for one of these places is discarded for good: two events at one place would be a fork.
+    /// waited for one of these places is discarded for good, and the application told: two events at one place would be a
+    /// fork.
     pub(crate) async fn adopt_own_events(&self, events: Vec<Event>, pin: Option<Pin>) -> Result<(), StoreError> {
         let (Some(first), Some(pin)) = (events.first(), pin) else { return Ok(()) };
         let (owner, from_seq) = (*first.primary(), first.seq());
         self.transact(move |tx| {
-            tx.execute(
-                "DELETE FROM chain_events WHERE owner = ?1 AND seq >= ?2 AND uploaded = 0",
-                (owner.as_bytes(), from_seq),
+            let mut discard = tx.prepare_cached(
+                "DELETE FROM chain_events WHERE owner = ?1 AND seq >= ?2 AND uploaded = 0 RETURNING seq, jws",
             )?;
+            let rows = discard.query_map((owner.as_bytes(), from_seq), |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let discarded = rows.collect::<Result<Vec<(u64, String)>, _>>()?;
+            // An answer may have been lost on its way, and what comes now be the very event.
+            let is_another = |event: &&Event| {
+                let mut at_its_place = discarded.iter().filter(|(seq, _)| *seq == event.seq());
+                at_its_place.any(|(_, jws)| signing_input(jws) != signing_input(event.jws()))
+            };
+            if let Some(seq) = events.iter().find(is_another).map(Event::seq) {
+                let notice = OwnChainNotice::Overtaken { seq };
+                events::push(tx, &event::Event::OwnChain { notice })?;
+            }
             insert_events(tx, &events, true)?;
             set_pin(tx, &pin)
         })
@@ -98,6 +110,27 @@ impl Store {
         .await
     }
 
+    /// Notes that two events of our own stand in one place, and tells the application the first time.
+    pub(crate) async fn note_own_fork(&self, seq: u64, proof: String) -> Result<(), StoreError> {
+        self.transact(move |tx| {
+            if tx.execute("UPDATE account SET chain_fork = ?1 WHERE chain_fork IS NULL", [seq])? > 0 {
+                let notice = OwnChainNotice::Forked { seq, proof };
+                events::push(tx, &event::Event::OwnChain { notice })?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Returns where two events of our own were seen in one place, if they ever were.
+    pub(crate) async fn own_fork(&self) -> Result<Option<u64>, StoreError> {
+        self.read(|tx| {
+            let fork = tx.query_row("SELECT chain_fork FROM account", [], |row| row.get(0));
+            Ok(fork.optional()?.flatten())
+        })
+        .await
+    }
+
     /// Notes that the sigchain server has the event at `pin`, where the published chain ends now.
     pub(crate) async fn set_uploaded(&self, pin: Pin) -> Result<(), StoreError> {
         self.transact(move |tx| {
@@ -111,6 +144,11 @@ impl Store {
 
 fn pin(tx: &Connection, query: &str, of: impl Params) -> Result<Option<Vec<u8>>, StoreError> {
     Ok(tx.query_row(query, of, |row| row.get(0)).optional()?.flatten())
+}
+
+/// Returns what makes an event the same one; its signature does not count.
+fn signing_input(jws: &str) -> &str {
+    jws.rsplit_once('.').map_or(jws, |(input, _)| input)
 }
 
 fn set_pin(tx: &Connection, pin: &Pin) -> Result<(), StoreError> {

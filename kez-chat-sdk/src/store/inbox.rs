@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 use super::{
     Store, StoreError,
     announce::{Received, Room, make_room_for_stranger},
-    contacts, events,
+    contacts, events, heads,
     outbox::raise_state,
-    sequence::arrive,
+    sequence::{arrive, begin_where_others_ended},
     timeline::about,
 };
 use crate::event::{Event, MessageState, Peer};
@@ -76,6 +76,7 @@ impl Store {
         self.transact(move |db| {
             let stored = frames.into_iter().map(|frame| dispose(db, &own, frame, now_ms));
             let stored = stored.collect::<Result<Vec<_>, StoreError>>()?;
+            begin_where_others_ended(db)?;
             if stored.contains(&Stored::PutAside) {
                 make_room_in_quarantine(db)?;
             }
@@ -109,7 +110,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.transact(move |db| {
             db.execute("DELETE FROM quarantine WHERE row = ?1", [row])?;
-            message.map_or(Ok(()), |message| dispose(db, &own, Frame::Message(message.into()), now_ms).map(drop))
+            message.map_or(Ok(()), |message| dispose(db, &own, Frame::Message(message.into()), now_ms).map(drop))?;
+            begin_where_others_ended(db)
         })
         .await
     }
@@ -148,10 +150,12 @@ fn dispose(db: &Connection, own: &PrimaryKey, frame: Frame, now_ms: u64) -> Resu
 }
 
 fn take(db: &Connection, own: &PrimaryKey, incoming: &Incoming, now_ms: u64) -> Result<Stored, StoreError> {
-    match &incoming.payload.content {
-        Content::Receipt { status, ids } => receive_receipt(db, own, &incoming.author, *status, ids),
-        _ => receive_message(db, own, incoming, now_ms),
-    }
+    let stored = match &incoming.payload.content {
+        Content::Receipt { status, ids } => receive_receipt(db, own, &incoming.author, *status, ids)?,
+        _ => receive_message(db, own, incoming, now_ms)?,
+    };
+    heads::hear(db, &incoming.author, &incoming.payload)?;
+    Ok(stored)
 }
 
 /// Drops the oldest frames above what is kept for a later version. It looks at all of them, so once for many is enough.

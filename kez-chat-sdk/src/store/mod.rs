@@ -12,8 +12,10 @@ mod contacts;
 #[cfg(test)]
 mod damage;
 mod events;
+mod heads;
 mod inbox;
 mod outbox;
+mod presence;
 mod schema;
 mod sequence;
 mod settings;
@@ -36,6 +38,7 @@ use thread::{Job, StoreThread};
 
 pub(crate) use account::AccountRow;
 pub(crate) use contacts::{ContactRow, Finding, HomeSays, Kept, LookUp, NextLook, Said, WalkEnd, Word};
+pub(crate) use heads::HeardHead;
 pub(crate) use inbox::{Frame, Incoming, Stored};
 pub(crate) use outbox::{Acknowledged, Draft, OutboxRow, ReceiptDue};
 pub(crate) use sequence::Gap;

@@ -200,6 +200,28 @@ const MIGRATIONS: &[&str] = &[
         name TEXT PRIMARY KEY,
         value TEXT NOT NULL
      ) STRICT, WITHOUT ROWID;",
+    // What was told of chains, and what others say of them.
+    "ALTER TABLE account ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0; -- 1: a lost device had messages before it
+     ALTER TABLE account ADD COLUMN chain_fork INTEGER; -- where another event of ours than the one here was seen
+
+     -- Which heads the messages to somebody last named.
+     CREATE TABLE told_heads (
+        peer BLOB PRIMARY KEY,
+        own_seq INTEGER NOT NULL,           -- of our own chain; no place of it gets two events
+        peer_head BLOB NOT NULL,
+        told_at_ms INTEGER NOT NULL         -- by the home's clock
+     ) STRICT, WITHOUT ROWID;
+
+     -- Which heads others named: those to be looked into, and those that disagreed and were told of.
+     CREATE TABLE heard_heads (
+        said_by BLOB NOT NULL,
+        of_ours INTEGER NOT NULL,           -- 1: of our chain, 0: of their own
+        seq INTEGER NOT NULL,
+        head BLOB NOT NULL,
+        told_at_ms INTEGER,                 -- by the home's clock; NULL: it was not looked into yet
+        PRIMARY KEY (said_by, of_ours, seq, head)
+     ) STRICT, WITHOUT ROWID;
+     CREATE UNIQUE INDEX heard_heads_waiting ON heard_heads (said_by, of_ours) WHERE told_at_ms IS NULL;",
     // What the person says of a contact, what is wrong with them by name, and when they are looked at again.
     "ALTER TABLE contacts ADD COLUMN vouched INTEGER NOT NULL DEFAULT 0;  -- 1: by the person's word, the key is theirs
      ALTER TABLE contacts ADD COLUMN verified INTEGER NOT NULL DEFAULT 0; -- 1: safety numbers were compared

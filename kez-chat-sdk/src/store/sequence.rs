@@ -72,13 +72,15 @@ pub(super) fn arrive(db: &Connection, from: &Peer, message: &Received) -> Result
     let payload = &message.payload;
     let sequence = Sequence { author: from.primary.as_bytes(), install: payload.install };
     let next = sequence.next(db)?;
-    if payload.seq == next {
+    // A kind that this version does not know may be numbered or not: it waits for nobody.
+    let waits = !matches!(payload.content, Content::Unsupported(_));
+    // Nor does it tell where a sequence stands of which the lost device had the beginning.
+    let counts = waits || next > 1 || !is_recovered(db)?;
+    if payload.seq == next && counts {
         announce(db, from, message, Order::InOrder)?;
         sequence.set_next(db, next + 1)?;
         return sequence.give_out_from(db, from, next + 1, Order::InOrder);
     }
-    // A kind that this version does not know may be numbered or not: it waits for nobody.
-    let waits = !matches!(payload.content, Content::Unsupported(_));
     if payload.seq > next {
         db.prepare_cached("INSERT INTO held (author, install, seq, id, given_out) VALUES (?1, ?2, ?3, ?4, ?5)")?
             .execute((sequence.author, sequence.install.to_bytes(), payload.seq, payload.id.0, !waits))?;
@@ -88,6 +90,27 @@ pub(super) fn arrive(db: &Connection, from: &Peer, message: &Received) -> Result
         (true, false) => announce(db, from, message, Order::Late),
         (false, _) => announce(db, from, message, Order::InOrder),
     }
+}
+
+fn is_recovered(db: &Connection) -> Result<bool, StoreError> {
+    let recovered = db.prepare_cached("SELECT recovered FROM account")?.query_row([], |row| row.get(0));
+    Ok(recovered.optional()?.unwrap_or(false))
+}
+
+/// On a device that got its account back from the words, begins the sequences that are new to it where the first
+/// messages stand: those before went to the lost device. It is called when all that came together was taken in, so that the
+/// lowest number of it comes first. A lower one that comes after all is late.
+pub(super) fn begin_where_others_ended(db: &Connection) -> Result<(), StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT author, install, min(seq) FROM held LEFT JOIN numbering USING (author, install)
+         WHERE next IS NULL AND NOT given_out AND (SELECT recovered FROM account) GROUP BY author, install",
+    )?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, Install::from_bytes(row.get(1)?), row.get(2)?)))?;
+    for row in rows.collect::<Result<Vec<([u8; 32], _, _)>, _>>()? {
+        let (author, install, first) = row;
+        Sequence { author: &author, install }.give_out_from(db, &peer(db, &author)?, first, Order::InOrder)?;
+    }
+    Ok(())
 }
 
 /// Gives out all that still waits for earlier messages of somebody's: nobody will wait for them any more.
@@ -294,6 +317,26 @@ mod tests {
         let late = |number: u64| (number.to_string(), Order::Late);
         assert_eq!(told(&store).await, [late(2), late(5), late(9)]);
         assert!(store.gaps().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn after_a_recovery_a_sequence_begins_where_its_first_messages_stand() {
+        let (_dir, store) = store().await;
+        store.begin_account(Install::from_bytes([9; 8])).await.unwrap();
+        store.set_recovered().await.unwrap();
+        // A kind that may have no number does not say where.
+        store.receive(own(), vec![unknown(1), unknown(40)], 1).await.unwrap();
+        assert_eq!(told(&store).await.len(), 2);
+        store.receive(own(), vec![message(1, 57), message(1, 55), message(1, 59), message(1, 56)], 1).await.unwrap();
+        assert_eq!(told(&store).await[2..], in_order(&[55, 56, 57]), "what came together is put in order");
+        assert_eq!(store.gaps().await.unwrap().len(), 1, "from there on it is as ever");
+        store.receive(own(), vec![message(1, 58), message(1, 54)], 1).await.unwrap();
+        let late = vec![("54".to_owned(), Order::Late)];
+        assert_eq!(told(&store).await[5..], [in_order(&[58, 59]), late].concat());
+        // Who begins anew begins at 1.
+        store.receive(own(), vec![message(2, 1), message(2, 3)], 1).await.unwrap();
+        assert_eq!(told(&store).await[8..], in_order(&[1]));
+        assert_eq!(store.gaps().await.unwrap().len(), 1);
     }
 
     proptest! {

@@ -42,6 +42,7 @@ async fn ask(testbed: &Testbed, request: &[u8]) -> Value {
     serde_json::from_slice(&answer.body).unwrap()
 }
 
+/// Returns where a sigchain server has somebody's chain.
 pub(crate) fn path(key: &PrimaryKey) -> String {
     format!("/v1/sigchains/ed25519/{}", key.to_hex())
 }

@@ -19,6 +19,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::{
+    database,
     front::{Front, address_of, move_home},
     people::{PATIENCE, next, offline, online, text_of, two_friends},
     wire::{Mode, Wire},
@@ -152,6 +153,23 @@ async fn a_connection_that_goes_dead_silently_is_noticed_in_time() {
     wire.until(|carried| carried.dialled > dialled).await;
     recovers(&a, &b).await;
     front.shutdown().await;
+    testbed.shutdown().await.unwrap();
+}
+
+/// Another program holds the database for longer than is waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_can_not_be_written_is_told_and_recovered_from() {
+    let testbed = Testbed::start().await.unwrap();
+    let ((alice, a), (_bob, b)) = two_friends(&testbed).await;
+    online(&a).await;
+    online(&b).await;
+    let database = database::open(&alice.home().join("kez.db"), &alice.key());
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    a.reconnect_now();
+    let cause = offline(&a, "StoreFailed").await;
+    assert!(cause.to_string().contains("could not be written"), "{cause}");
+    database.execute_batch("ROLLBACK").unwrap();
+    recovers(&a, &b).await;
     testbed.shutdown().await.unwrap();
 }
 

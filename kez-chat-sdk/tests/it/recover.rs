@@ -17,6 +17,8 @@ async fn the_words_alone_bring_key_handle_and_waiting_messages_back() {
     let testbed = Testbed::start().await.unwrap();
     let ((alice, a), (_bob, b)) = two_friends(&testbed).await;
     let (key, first_install) = (a.primary(), a.account().install());
+    b.conversation(key).send_text("to the old one").await.unwrap();
+    assert_eq!(text_of(&next(&a).await), "to the old one");
     a.shutdown().await;
     let id = b.conversation(key).send_text("are you there?").await.unwrap();
 
@@ -24,7 +26,8 @@ async fn the_words_alone_bring_key_handle_and_waiting_messages_back() {
     let device = Person::new();
     let recovered = device.recover(&testbed, &alice).await.unwrap();
     assert_eq!((recovered.primary, &recovered.handle), (key, &handle_at(&testbed, "alice")));
-    let a = device.open().await;
+    // The first number went to the lost device: nobody waits for it.
+    let a = device.builder().gap_wait(PATIENCE * 10).open().await.unwrap();
     assert_ne!(a.account().install(), first_install);
     assert!((before..=now_ms()).contains(&a.account().born_at_ms()), "both clocks are this machine's");
     let chain = published(&testbed, &key).await;
@@ -35,7 +38,13 @@ async fn the_words_alone_bring_key_handle_and_waiting_messages_back() {
 
     // Contacts were on the lost device; what they wrote was not.
     a.contacts().add("@bob").await.unwrap();
-    while text_of_any(&a).await.as_deref() != Some("are you there?") {}
+    let order = loop {
+        if let kez_chat_sdk::Event::Message { text, order, .. } = next(&a).await {
+            assert_eq!(text, "are you there?");
+            break order;
+        }
+    };
+    assert_eq!(order, kez_chat_sdk::Order::InOrder);
     assert_eq!(b.wait_until(id, MessageState::Delivered, PATIENCE).await.unwrap(), MessageState::Delivered);
     a.conversation(b.primary()).send_text("on a new device").await.unwrap();
     while text_of_any(&b).await.as_deref() != Some("on a new device") {}

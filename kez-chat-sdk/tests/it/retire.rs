@@ -5,7 +5,7 @@ use kez_testbed::Testbed;
 
 use crate::{
     chains::{profile, published},
-    people::{Person, next, online, text_of, two_friends, until},
+    people::{Person, next, offline, online, text_of, two_friends, until},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,6 +57,8 @@ async fn a_retirement_that_was_cut_off_goes_on_by_itself() {
     let cut = a.account().retire().await;
     assert!(matches!(cut, Err(AccountError::Net(NetError::Unreachable { .. }))), "{cut:?}");
     assert_eq!(a.conversation(b.primary()).send_text("wait").await.unwrap_err().code(), "YouRetired");
+    let cause = offline(&a, "StillLeaving").await;
+    assert!(cause.to_string().contains("does not answer"), "{cause}");
     a.shutdown().await;
     testbed.start_sig_server().await.unwrap();
     assert!(!published(&testbed, &alice.key().primary()).await.state().is_retired());

@@ -29,7 +29,7 @@ list![
     numbers_never_repeat,
     the_quarantine_keeps_the_newest,
     a_change_wakes_who_watches,
-    a_receipt_takes_the_site_of_what_was_due,
+    a_receipt_takes_the_place_of_what_was_due,
     messages_are_given_out_by_their_numbers,
     a_stranger_waits_until_they_are_added,
     a_lost_broker_has_all_sent_again,
@@ -99,7 +99,7 @@ async fn a_frame_that_comes_again_is_the_same_message(site: &mut Site) {
         let Some(ReceiptDue { to, ids, .. }) = due.filter(|due| due.to == person(2)) else { return 0 };
         let receipt = Content::Receipt { status: ReceiptStatus::Delivered, ids: ids.clone() };
         let receipt = payload(1, rand::random(), 0, receipt);
-        site.store().await.queue_receipt(to, ids.clone(), receipt, rand::random()).await.unwrap();
+        site.store().await.queue_receipt(own(), to, ids.clone(), receipt, rand::random()).await.unwrap();
         ids.len()
     };
     forget_what_is_due(site).await;
@@ -120,10 +120,10 @@ async fn states_rise_only(site: &mut Site) {
     site.store().await.queue_message(message).await.unwrap();
     let waiting = site.waiting(2).await.swap_remove(0).row;
     let mut seen = vec![site.state(id).await];
-    let acknowledged = || vec![Acknowledged { row: waiting, message_id: id, awaits_receipt: true }];
+    let acknowledged = || vec![Acknowledged { row: waiting, awaits_receipt: true }];
     let receipt =
         |from: u8, status| frame(from, payload(from, rand::random(), 0, Content::Receipt { status, ids: vec![id] }));
-    site.store().await.set_sent(own(), acknowledged(), BTreeMap::new(), 1).await.unwrap();
+    site.store().await.set_sent(acknowledged(), BTreeMap::new(), 1).await.unwrap();
     seen.push(site.state(id).await);
     for from in [3, 2, 2] {
         site.store().await.receive(own(), vec![receipt(from, ReceiptStatus::Delivered)], 1).await.unwrap();
@@ -134,7 +134,7 @@ async fn states_rise_only(site: &mut Site) {
         seen.push(site.state(id).await);
     }
     // What the broker says late changes nothing.
-    site.store().await.set_sent(own(), acknowledged(), BTreeMap::new(), 1).await.unwrap();
+    site.store().await.set_sent(acknowledged(), BTreeMap::new(), 1).await.unwrap();
     site.store().await.set_inbox_full(waiting, own()).await.unwrap();
     seen.push(site.state(id).await);
     assert_eq!(seen, [Queued, Sent, Sent, Delivered, Delivered, Read, Read, Read], "another's receipt does not count");
@@ -220,7 +220,7 @@ async fn a_change_wakes_who_watches(site: &mut Site) {
     assert!(waiting.iter().any(|row| texts(std::slice::from_ref(row)) == ["hello"]), "the change is there to be seen");
 }
 
-async fn a_receipt_takes_the_site_of_what_was_due(site: &mut Site) {
+async fn a_receipt_takes_the_place_of_what_was_due(site: &mut Site) {
     forget_what_is_due(site).await;
     site.store().await.receive(own(), vec![text(2, 1), text(2, 2)], 1).await.unwrap();
     let ReceiptDue { to, ids, .. } = site.store().await.receipts_due(9).await.unwrap().unwrap();
@@ -228,7 +228,7 @@ async fn a_receipt_takes_the_site_of_what_was_due(site: &mut Site) {
     assert_eq!(site.store().await.receipts_due(1).await.unwrap().unwrap().ids.len(), 1, "no more than fit");
     let content = Content::Receipt { status: ReceiptStatus::Delivered, ids: ids.clone() };
     let receipt = payload(1, rand::random(), 0, content);
-    site.store().await.queue_receipt(to, ids, receipt, rand::random()).await.unwrap();
+    site.store().await.queue_receipt(own(), to, ids, receipt, rand::random()).await.unwrap();
     assert_eq!(site.store().await.receipts_due(9).await.unwrap(), None);
     let rows = site.waiting(2).await;
     assert!(rows.len() == 1 && !rows[0].awaits_receipt);
@@ -308,12 +308,8 @@ async fn send_all(site: &mut Site, to: u8) {
 }
 
 async fn set_sent(site: &mut Site, rows: Vec<OutboxRow>) {
-    let taken = rows.into_iter().map(|row| Acknowledged {
-        row: row.row,
-        message_id: row.message_id,
-        awaits_receipt: row.awaits_receipt,
-    });
-    site.store().await.set_sent(own(), taken.collect(), BTreeMap::new(), 1).await.unwrap();
+    let taken = rows.into_iter().map(|row| Acknowledged { row: row.row, awaits_receipt: row.awaits_receipt });
+    site.store().await.set_sent(taken.collect(), BTreeMap::new(), 1).await.unwrap();
 }
 
 /// Lets what the past owes be no part of what is looked at.

@@ -4,7 +4,7 @@ use kez_core::identity::PrimaryKey;
 
 use crate::{
     event::MessageState,
-    store::{Store, StoreError, sequence::give_out_held},
+    store::{Store, StoreError, heads, sequence::give_out_held},
 };
 
 impl Store {
@@ -12,6 +12,7 @@ impl Store {
     /// The conversation stays. Returns which blobs they could fetch.
     pub(crate) async fn forget_contact(&self, owner: PrimaryKey) -> Result<Vec<[u8; 32]>, StoreError> {
         self.transact(move |tx| {
+            heads::forget(tx, &owner)?;
             let owner = owner.as_bytes();
             give_out_held(tx, owner)?;
             tx.execute("DELETE FROM pins WHERE owner = ?1", [owner])?;

@@ -59,15 +59,11 @@ impl Store {
         })
         .await
     }
-
-    /// Asks for a look at a contact: at once, but a minute after the last one at the soonest.
-    pub(crate) async fn ask_for_look(&self, owner: PrimaryKey) -> Result<(), StoreError> {
-        self.transact(move |db| ask(db, owner.as_bytes())).await
-    }
 }
 
-/// Asks for a look at a contact, in the transaction that gives reason for it.
-pub(crate) fn ask(db: &Connection, owner: &[u8; 32]) -> Result<(), StoreError> {
+/// Asks for a look at a contact, in the transaction that gives reason for it: at once, but a minute after the last one at
+/// the soonest.
+pub(super) fn ask(db: &Connection, owner: &[u8; 32]) -> Result<(), StoreError> {
     db.prepare_cached("UPDATE contacts SET refresh_asked = 1 WHERE owner = ?1")?.execute([owner])?;
     Ok(())
 }
@@ -121,6 +117,10 @@ mod tests {
         (dir, store)
     }
 
+    async fn ask_now(store: &Store, owner: PrimaryKey) {
+        store.transact(move |db| ask(db, owner.as_bytes())).await.unwrap();
+    }
+
     async fn finish(store: &Store, owner: PrimaryKey, now_ms: u64) {
         store.transact(move |db| done(db, &owner, now_ms)).await.unwrap();
     }
@@ -144,12 +144,12 @@ mod tests {
         let wait_ms = store.next_look(begun_ms).await.unwrap().unwrap().wait_ms;
         assert!((EVERY_MS..EVERY_MS + SPREAD_MS).contains(&wait_ms), "{wait_ms}");
 
-        store.ask_for_look(seen[0]).await.unwrap();
+        ask_now(&store, seen[0]).await;
         let asked = store.next_look(begun_ms + 10).await.unwrap();
         assert_eq!(asked, Some(NextLook { owner: seen[0], wait_ms: SOONEST_MS - 10 }));
         store.begin_look(seen[0], begun_ms + SOONEST_MS).await.unwrap();
         // What asks during a look is not forgotten when that ends.
-        store.ask_for_look(seen[0]).await.unwrap();
+        ask_now(&store, seen[0]).await;
         finish(&store, seen[0], begun_ms + SOONEST_MS).await;
         let again = store.next_look(begun_ms + SOONEST_MS).await.unwrap();
         assert_eq!(again, Some(NextLook { owner: seen[0], wait_ms: SOONEST_MS }));

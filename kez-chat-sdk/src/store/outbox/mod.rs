@@ -20,12 +20,16 @@ use zeroize::Zeroizing;
 use self::queue::{number, say_nothing_instead};
 pub(crate) use self::receipts::ReceiptDue;
 pub(super) use self::{queue::queue, resend::resend_all};
-use super::{Store, StoreError, contacts, events};
+use super::{Store, StoreError, contacts, events, heads};
 use crate::{
     conversation::{OutboxEntry, SendError},
     event::{Event, MessageState},
     message::MessageRef,
 };
+
+/// How far a message of our own came. That the broker has it is not written twice: the outbox knows.
+pub(super) const STATE: &str =
+    "max(state, 10 * EXISTS (SELECT 1 FROM outbox WHERE message_id = messages.id AND sent_at_ms > 0))";
 
 /// A message as the caller means it; the store gives it its place in the sequence, at the latest when it is handed to the
 /// broker: a number that is never sent would keep the recipient waiting.
@@ -58,7 +62,6 @@ pub(crate) struct OutboxRow {
 /// The broker's acknowledgement of a row.
 pub(crate) struct Acknowledged {
     pub(crate) row: i64,
-    pub(crate) message_id: MessageId,
     pub(crate) awaits_receipt: bool,
 }
 
@@ -109,17 +112,15 @@ impl Store {
     /// Notes what the broker has taken, and how far its streams have come. What awaits no receipt is done with.
     pub(crate) async fn set_sent(
         &self,
-        own: PrimaryKey,
         acknowledged: Vec<Acknowledged>,
         positions: BTreeMap<String, u64>,
         now_ms: u64,
     ) -> Result<(), StoreError> {
         self.transact_lazily(move |db| {
-            for Acknowledged { row, message_id, awaits_receipt } in acknowledged {
+            for Acknowledged { row, awaits_receipt } in acknowledged {
                 if awaits_receipt {
                     db.prepare_cached("UPDATE outbox SET sent = 1, sent_at_ms = ?2 WHERE row = ?1")?
                         .execute((row, now_ms))?;
-                    raise_state(db, &own, &message_id, MessageState::Sent)?;
                 } else {
                     db.prepare_cached("DELETE FROM outbox WHERE row = ?1")?.execute([row])?;
                 }
@@ -149,7 +150,8 @@ impl Store {
         self.transact(move |db| {
             let refused: Option<([u8; 32], [u8; 16])> = db
                 .query_row(
-                    "UPDATE outbox SET handed_over = 0 WHERE row = ?1 AND sent = 0 RETURNING recipient, message_id",
+                    "UPDATE outbox SET handed_over = 0 WHERE row = ?1 AND sent = 0 AND sent_at_ms = 0
+                     RETURNING recipient, message_id",
                     [row],
                     |row| Ok((row.get(0)?, row.get(1)?)),
                 )
@@ -181,7 +183,7 @@ impl Store {
     pub(crate) async fn undelivered(&self, own: PrimaryKey) -> Result<Vec<OutboxEntry>, StoreError> {
         self.read(move |db| {
             let mut statement = db.prepare_cached(
-                "SELECT recipient, message_id, state, stored_at_ms FROM outbox
+                "SELECT recipient, message_id, max(state, 10 * (outbox.sent_at_ms > 0)), stored_at_ms FROM outbox
                  JOIN messages ON author = ?1 AND id = message_id WHERE awaits_receipt ORDER BY outbox.row",
             )?;
             let rows = statement.query_map([own.as_bytes()], |row| {
@@ -205,7 +207,7 @@ impl Store {
     ) -> Result<Option<MessageState>, StoreError> {
         self.read(move |db| {
             let state = db
-                .prepare_cached("SELECT state FROM messages WHERE author = ?1 AND id = ?2")?
+                .prepare_cached(&format!("SELECT {STATE} FROM messages WHERE author = ?1 AND id = ?2"))?
                 .query_row((own.as_bytes(), id.0), |row| row.get(0));
             Ok(state.optional()?.map(MessageState::from_stored))
         })
@@ -213,21 +215,25 @@ impl Store {
     }
 }
 
-/// Takes back a message that the broker certainly has not got. Tells whether it was one.
+/// Takes back a message that the broker certainly has not got. Tells whether it was one. An edit or a reaction is none: it
+/// is made good by another one.
 pub(super) fn cancel(db: &Connection, own: &PrimaryKey, peer: &PrimaryKey, id: &MessageId) -> Result<bool, StoreError> {
     let waiting: Option<(i64, bool)> = db
         .query_row(
-            "SELECT row, numbered FROM outbox
-             WHERE message_id = ?1 AND recipient = ?2 AND sent = 0 AND handed_over = 0 AND awaits_receipt",
-            (id.0, peer.as_bytes()),
+            "SELECT outbox.row, numbered FROM outbox JOIN messages ON author = ?3 AND id = message_id
+             WHERE message_id = ?1 AND recipient = ?2 AND sent = 0 AND handed_over = 0 AND awaits_receipt
+                AND place IS NOT NULL",
+            (id.0, peer.as_bytes(), own.as_bytes()),
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
     let Some((row, numbered)) = waiting else { return Ok(false) };
     if numbered {
-        say_nothing_instead(db, own, row, id)?;
+        say_nothing_instead(db, row, id)?;
     } else {
         db.execute("DELETE FROM outbox WHERE row = ?1", [row])?;
+        // What it was to tell the next one tells.
+        heads::forget_told(db, peer)?;
     }
     raise_state(db, own, id, MessageState::Withdrawn)?;
     Ok(true)

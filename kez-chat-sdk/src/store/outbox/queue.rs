@@ -15,8 +15,8 @@ use crate::{
     store::{
         StoreError,
         announce::decode,
-        contacts,
-        timeline::{NOTE_STATE, about, check_target, is_shown, last_change_ms, take_place},
+        contacts, heads,
+        timeline::{NOTE_STATE, about, check_target, is_shown, keep_last, last_change_ms, take_place},
     },
 };
 
@@ -30,7 +30,7 @@ pub(in crate::store) fn queue(db: &Connection, mut draft: Draft) -> Result<(), S
     check_target(db, &draft)?;
     let about = about(&own, &draft.content);
     if let Some(name) = about
-        && let Some(last_ms) = last_change_ms(db, &own, &recipient, name)?
+        && let Some(last_ms) = last_change_ms(db, &own, name)?
     {
         draft.sent_at_ms = draft.sent_at_ms.max(last_ms.saturating_add(1));
     }
@@ -43,6 +43,10 @@ pub(in crate::store) fn queue(db: &Connection, mut draft: Draft) -> Result<(), S
     };
     // The order of numbers is that of the rows.
     let at_once = contact.is_some() && draft.at_once && !has_unnumbered(db, &recipient)?;
+    let heads = match contact {
+        Some(_) => heads::to_tell(db, &own, &recipient, draft.sent_at_ms)?,
+        None => heads::Heads::default(),
+    };
     let payload = Payload {
         id: draft.id,
         install: draft.install,
@@ -51,8 +55,8 @@ pub(in crate::store) fn queue(db: &Connection, mut draft: Draft) -> Result<(), S
         to: contact.as_ref().map_or(Some(draft.own_handle.clone()), |contact| contact.handle.clone()),
         from: Some(draft.own_handle),
         content: draft.content,
-        own_head: None,
-        peer_head: None,
+        own_head: heads.own,
+        peer_head: heads.peer,
         reply_to: draft.reply_to.map(Into::into),
     };
     let bytes = payload.encode()?;
@@ -60,6 +64,9 @@ pub(in crate::store) fn queue(db: &Connection, mut draft: Draft) -> Result<(), S
         return Err(PayloadError::TooLarge { field: "message" }.into());
     }
     keep(db, &own, &recipient, &payload, &bytes)?;
+    if let Some(name) = about {
+        keep_last(db, &own, name, &payload)?;
+    }
     match contact {
         Some(_) => Ok(insert(db, &recipient, draft.id.0, draft.nats_msg_id, &bytes, Kind::Message { at_once })?),
         None => Ok(()),
@@ -95,16 +102,8 @@ pub(super) fn number(db: &Connection, own: &PrimaryKey, row: &OutboxRow) -> Resu
 }
 
 /// Lets a message's number be taken by one that says nothing: it deletes what the recipient never had.
-pub(super) fn say_nothing_instead(
-    db: &Connection,
-    own: &PrimaryKey,
-    row: i64,
-    id: &MessageId,
-) -> Result<(), StoreError> {
-    let bytes: Vec<u8> =
-        db.query_row("SELECT payload FROM messages WHERE author = ?1 AND id = ?2", (own.as_bytes(), id.0), |row| {
-            row.get(0)
-        })?;
+pub(super) fn say_nothing_instead(db: &Connection, row: i64, id: &MessageId) -> Result<(), StoreError> {
+    let bytes: Vec<u8> = db.query_row("SELECT payload FROM outbox WHERE row = ?1", [row], |row| row.get(0))?;
     let mut payload = decode(&bytes)?;
     payload.id = MessageId(rand::random());
     payload.content = Content::Delete { id: *id };

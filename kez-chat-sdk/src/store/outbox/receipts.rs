@@ -9,7 +9,7 @@ use rusqlite::OptionalExtension;
 use super::queue::{Kind, insert};
 use crate::{
     keys::checked,
-    store::{Store, StoreError},
+    store::{Store, StoreError, heads},
 };
 
 /// What receipts that are owed are kept as.
@@ -43,12 +43,13 @@ impl Store {
         .await
     }
 
-    /// Queues a receipt in place of what was due.
+    /// Queues a receipt in place of what was due. Like a message, it names the heads that are to be told.
     pub(crate) async fn queue_receipt(
         &self,
+        own: PrimaryKey,
         to: PrimaryKey,
         ids: Vec<MessageId>,
-        payload: Payload,
+        mut payload: Payload,
         nats_msg_id: [u8; 16],
     ) -> Result<(), StoreError> {
         self.transact_lazily(move |db| {
@@ -62,6 +63,8 @@ impl Store {
             for id in ids {
                 statement.execute((to.as_bytes(), id.0, status))?;
             }
+            let heads = heads::to_tell(db, &own, &to, payload.sent_at_ms)?;
+            (payload.own_head, payload.peer_head) = (heads.own, heads.peer);
             let bytes = payload.encode().map_err(StoreError::damaged)?;
             insert(db, &to, payload.id.0, nats_msg_id, &bytes, Kind::Receipt)
         })

@@ -72,7 +72,8 @@ impl Store {
     pub(crate) async fn resend(&self, own: PrimaryKey, peer: PrimaryKey, id: MessageId) -> Result<bool, StoreError> {
         self.transact(move |db| {
             let queued = db.execute(
-                "UPDATE outbox SET sent = 0, resends = 0 WHERE message_id = ?1 AND recipient = ?2 AND sent > 0",
+                "UPDATE outbox SET sent = 0, resends = 0, sent_at_ms = sent_at_ms * (sent = 1)
+                 WHERE message_id = ?1 AND recipient = ?2 AND sent > 0",
                 (id.0, peer.as_bytes()),
             )? > 0;
             db.execute(

@@ -63,12 +63,8 @@ async fn queue(store: &Store, text: &str, at_once: bool) -> MessageId {
 async fn send_all(store: &Store, now_ms: u64) -> usize {
     let rows = store.waiting(0, 100).await.unwrap();
     let count = rows.len();
-    let taken = rows.into_iter().map(|row| Acknowledged {
-        row: row.row,
-        message_id: row.message_id,
-        awaits_receipt: row.awaits_receipt,
-    });
-    store.set_sent(own(), taken.collect(), BTreeMap::new(), now_ms).await.unwrap();
+    let taken = rows.into_iter().map(|row| Acknowledged { row: row.row, awaits_receipt: row.awaits_receipt });
+    store.set_sent(taken.collect(), BTreeMap::new(), now_ms).await.unwrap();
     count
 }
 
@@ -159,7 +155,7 @@ async fn a_receipt_that_the_broker_lost_is_made_good_when_its_message_comes_agai
         let due = store.receipts_due(9).await.unwrap();
         if let Some(due) = &due {
             let receipt = Payload { id: MessageId(rand::random()), ..payload.clone() };
-            store.queue_receipt(due.to, due.ids.clone(), receipt, rand::random()).await.unwrap();
+            store.queue_receipt(own(), due.to, due.ids.clone(), receipt, rand::random()).await.unwrap();
         }
         due.is_some()
     };

@@ -1,5 +1,6 @@
 //! Edits, deletions and reactions: each is kept as a message about another one, whichever comes first
-//! (`docs/PROTOCOL.md` §7). A deletion ends its message; of the rest the last by (sent at, name) counts.
+//! (`docs/PROTOCOL.md` §7). A deletion ends its message; of the rest the last of each person by (sent at, name) counts, and
+//! is the only one that is kept, so that nobody can make a message slow to read.
 
 use kez_core::{
     identity::PrimaryKey,
@@ -7,7 +8,7 @@ use kez_core::{
 };
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{Name, TEXT, erase};
+use super::{Name, TEXT, about, erase};
 use crate::{
     conversation::SendError,
     event::{Event, Peer},
@@ -27,42 +28,31 @@ pub(in crate::store) fn take_change(
     from: &Peer,
     payload: &Payload,
 ) -> Result<Option<Event>, StoreError> {
-    let peer = from.primary.as_bytes();
-    let from = from.clone();
-    let sent_at_ms = payload.sent_at_ms;
-    match &payload.content {
-        Content::Edit { id, text } => {
-            let name = (*peer, id.0);
-            match target(db, peer, name)? {
-                Some(Target { is_erased: true, .. }) => erase(db, name)?,
-                Some(Target { kind: TEXT, is_shown: true, .. }) if is_last(db, peer, name, payload)? => {
-                    return Ok(Some(Event::Edited { from, id: *id, sent_at_ms, text: text.clone() }));
-                }
-                _ => {}
-            }
-        }
-        Content::Delete { id } => {
-            let name = (*peer, id.0);
-            if let Some(target) = target(db, peer, name)? {
-                erase(db, name)?;
-                if target.is_shown && !target.is_erased {
-                    return Ok(Some(Event::Deleted { from, id: *id }));
-                }
-            }
-        }
-        Content::Reaction { target: MessageRef { author, id }, emoji } => {
-            let name = (*author, id.0);
-            if let Some(Target { is_shown: true, is_erased: false, .. }) = target(db, peer, name)?
-                && is_last(db, peer, name, payload)?
-            {
-                let to = message::MessageRef { author: checked(author).map_err(StoreError::damaged)?, id: *id };
-                let emoji = Some(emoji.clone()).filter(|emoji| !emoji.is_empty());
-                return Ok(Some(Event::Reaction { from, to, sent_at_ms, emoji }));
-            }
-        }
-        _ => {}
+    let Some(name) = about(&from.primary, &payload.content) else { return Ok(None) };
+    let is_last = keep_last(db, &from.primary, name, payload)?;
+    let target = target(db, from.primary.as_bytes(), name)?;
+    if let Some(target) = &target
+        && (target.is_erased || matches!(payload.content, Content::Delete { .. }))
+    {
+        erase(db, name)?;
     }
-    Ok(None)
+    // What was shown so far, and is shown in another way now.
+    let Some(target) = target.filter(|target| target.is_shown && !target.is_erased && is_last) else {
+        return Ok(None);
+    };
+    let (from, sent_at_ms) = (from.clone(), payload.sent_at_ms);
+    Ok(match &payload.content {
+        Content::Edit { id, text } if target.kind == TEXT => {
+            Some(Event::Edited { from, id: *id, sent_at_ms, text: text.clone() })
+        }
+        Content::Delete { id } => Some(Event::Deleted { from, id: *id }),
+        Content::Reaction { target: MessageRef { author, id }, emoji } => {
+            let to = message::MessageRef { author: checked(author).map_err(StoreError::damaged)?, id: *id };
+            let emoji = Some(emoji.clone()).filter(|emoji| !emoji.is_empty());
+            Some(Event::Reaction { from, to, sent_at_ms, emoji })
+        }
+        _ => None,
+    })
 }
 
 /// A message that another one is about.
@@ -84,39 +74,29 @@ fn target(db: &Connection, peer: &[u8; 32], (author, id): Name) -> Result<Option
         .optional()?)
 }
 
-/// What was said about a message by somebody: their stored payloads.
-fn said_about(
+/// Of somebody's changes of one kind to a message, keeps the last: of the others the name stays taken, and nothing else.
+/// Tells whether this change is the one.
+pub(in crate::store) fn keep_last(
     db: &Connection,
-    peer: &[u8; 32],
+    by: &PrimaryKey,
     (author, id): Name,
-    by: Option<&[u8; 32]>,
-) -> Result<Vec<(PrimaryKey, Payload)>, StoreError> {
+    change: &Payload,
+) -> Result<bool, StoreError> {
+    let kind = change.content.kind();
     let mut statement = db.prepare_cached(
-        "SELECT author, payload FROM messages
-         WHERE about_author = ?1 AND about_id = ?2 AND peer = ?3 AND erased = 0 AND misaddressed = 0",
+        "SELECT row, id FROM messages
+         WHERE about_author = ?1 AND about_id = ?2 AND author = ?3 AND kind = ?4 AND misaddressed = 0
+         ORDER BY sent_at_ms DESC, id DESC",
     )?;
-    let mut rows = statement.query((author, id, peer))?;
-    let mut said = Vec::new();
-    while let Some(row) = rows.next()? {
-        let by_whom: [u8; 32] = row.get(0)?;
-        if by.is_none_or(|by| *by == by_whom) {
-            let payload = decode(&row.get::<_, Vec<u8>>(1)?)?;
-            said.push((checked(&by_whom).map_err(StoreError::damaged)?, payload));
-        }
+    let rows = statement.query_map((author, id, by.as_bytes(), kind), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let changes = rows.collect::<Result<Vec<(i64, [u8; 16])>, _>>()?;
+    for (row, _) in changes.iter().skip(1) {
+        db.prepare_cached(
+            "UPDATE messages SET payload = x'', erased = 1, about_author = NULL, about_id = NULL WHERE row = ?1",
+        )?
+        .execute([row])?;
     }
-    Ok(said)
-}
-
-/// Tells whether no other change of the same kind by the peer comes after this one.
-fn is_last(db: &Connection, peer: &[u8; 32], name: Name, change: &Payload) -> Result<bool, StoreError> {
-    let others = said_about(db, peer, name, Some(peer))?;
-    let same_kind = others.iter().filter(|(_, other)| other.content.kind() == change.content.kind());
-    Ok(same_kind.map(|(_, other)| order(other)).all(|other| other <= order(change)))
-}
-
-/// What decides between two changes.
-fn order(change: &Payload) -> (u64, [u8; 16]) {
-    (change.sent_at_ms, change.id.0)
+    Ok(changes.first().is_some_and(|(_, last)| *last == change.id.0))
 }
 
 /// How a message is to be shown, by what was said about it.
@@ -131,19 +111,21 @@ pub(in crate::store) struct Wording {
 }
 
 /// Finds out how a message of the conversation with `peer` is to be shown.
-pub(in crate::store) fn wording(db: &Connection, peer: &[u8; 32], name: Name) -> Result<Wording, StoreError> {
-    let mut said = said_about(db, peer, name, None)?;
-    said.sort_by_key(|(_, payload)| order(payload));
+pub(in crate::store) fn wording(db: &Connection, peer: &[u8; 32], (author, id): Name) -> Result<Wording, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT author, payload FROM messages
+         WHERE about_author = ?1 AND about_id = ?2 AND peer = ?3 AND erased = 0 AND misaddressed = 0
+         ORDER BY sent_at_ms, id",
+    )?;
+    let mut rows = statement.query((author, id, peer))?;
     let mut wording = Wording::default();
-    for (by, payload) in said {
-        match payload.content {
+    while let Some(row) = rows.next()? {
+        match decode(&row.get::<_, Vec<u8>>(1)?)?.content {
             Content::Edit { text, .. } => wording.text = Some(text),
             Content::Delete { .. } => wording.is_deleted = true,
-            Content::Reaction { emoji, .. } => {
-                wording.reactions.retain(|earlier| earlier.by != by);
-                if !emoji.is_empty() {
-                    wording.reactions.push(message::Reaction { by, emoji });
-                }
+            Content::Reaction { emoji, .. } if !emoji.is_empty() => {
+                let by = checked(&row.get(0)?).map_err(StoreError::damaged)?;
+                wording.reactions.push(message::Reaction { by, emoji });
             }
             _ => {}
         }
@@ -176,11 +158,13 @@ pub(in crate::store) fn check_target(db: &Connection, draft: &Draft) -> Result<(
 pub(in crate::store) fn last_change_ms(
     db: &Connection,
     own: &PrimaryKey,
-    peer: &PrimaryKey,
-    name: Name,
+    (author, id): Name,
 ) -> Result<Option<u64>, StoreError> {
-    let said = said_about(db, peer.as_bytes(), name, Some(own.as_bytes()))?;
-    Ok(said.iter().map(|(_, payload)| payload.sent_at_ms).max())
+    Ok(db
+        .prepare_cached(
+            "SELECT max(sent_at_ms) FROM messages WHERE about_author = ?1 AND about_id = ?2 AND author = ?3",
+        )?
+        .query_row((author, id, own.as_bytes()), |row| row.get(0))?)
 }
 
 impl Store {

@@ -13,7 +13,7 @@ use kez_core::{
 use rusqlite::{Connection, OptionalExtension};
 
 pub(super) use self::{
-    changes::{check_target, last_change_ms, take_change, wording},
+    changes::{check_target, keep_last, last_change_ms, take_change, wording},
     page::{NOTE_STATE, answered},
 };
 use super::StoreError;

@@ -11,13 +11,11 @@ use crate::{
     event::{MessageState, ShareId, SharedFile},
     keys::checked,
     message::{Message, MessageContent, MessageRef, Place},
-    store::{Store, StoreError, announce::decode},
+    store::{Store, StoreError, announce::decode, outbox::STATE},
 };
 
 /// How far a note to oneself has come when it is kept.
 pub(in crate::store) const NOTE_STATE: MessageState = MessageState::Read;
-
-const COLUMNS: &str = "author, id, kind, payload, sent_at_ms, stored_at_ms, state, place, erased";
 
 impl Store {
     /// Returns up to `limit` messages of the conversation with `peer` before a place, in their order.
@@ -29,9 +27,8 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Message>, StoreError> {
         self.read(move |db| {
-            let mut statement = db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM messages WHERE peer = ?1 AND place < ?2 ORDER BY place DESC LIMIT ?3"
-            ))?;
+            let mut statement =
+                db.prepare_cached(&select("WHERE peer = ?1 AND place < ?2 ORDER BY place DESC LIMIT ?3"))?;
             let rows = statement.query_map((peer.as_bytes(), before.0, limit), read)?;
             let messages = rows.map(|row| message(db, &own, &peer, row?)).collect::<Result<Vec<_>, _>>();
             messages.map(|mut messages| {
@@ -50,9 +47,8 @@ impl Store {
         name: MessageRef,
     ) -> Result<Option<Message>, StoreError> {
         self.read(move |db| {
-            let mut statement = db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM messages WHERE author = ?1 AND id = ?2 AND peer = ?3 AND place IS NOT NULL"
-            ))?;
+            let mut statement =
+                db.prepare_cached(&select("WHERE author = ?1 AND id = ?2 AND peer = ?3 AND place IS NOT NULL"))?;
             let found = statement.query_row((name.author.as_bytes(), name.id.0, peer.as_bytes()), read).optional()?;
             found.map(|stored| message(db, &own, &peer, stored)).transpose()
         })
@@ -62,11 +58,15 @@ impl Store {
 
 /// Returns the last message that the conversation with `peer` shows.
 pub(super) fn last(db: &Connection, own: &PrimaryKey, peer: &PrimaryKey) -> Result<Option<Message>, StoreError> {
-    let mut statement = db.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM messages WHERE peer = ?1 AND place IS NOT NULL ORDER BY place DESC LIMIT 1"
-    ))?;
+    let mut statement =
+        db.prepare_cached(&select("WHERE peer = ?1 AND place IS NOT NULL ORDER BY place DESC LIMIT 1"))?;
     let stored = statement.query_row([peer.as_bytes()], read).optional()?;
     stored.map(|stored| message(db, own, peer, stored)).transpose()
+}
+
+/// Begins a query for messages as [`read`] takes them.
+fn select(which: &str) -> String {
+    format!("SELECT author, id, kind, payload, sent_at_ms, stored_at_ms, {STATE}, place, erased FROM messages {which}")
 }
 
 /// A message's row, as it is kept.

@@ -206,6 +206,33 @@ async fn ones_own_changes_come_after_each_other_whatever_the_clock_says() {
     assert_eq!(lines(&store, 2).await, ["four*"]);
 }
 
+/// Nobody can make a message slow to read, or keep what they have reworded.
+#[tokio::test]
+async fn of_many_changes_only_the_last_is_kept() {
+    let (_dir, store) = store().await;
+    take(&store, vec![incoming(2, [1; 16], 1, text("hello"))]).await;
+    for number in 2..=20_u8 {
+        let said = [edit([1; 16], &format!("wording {number}")), reaction(person(2), [1; 16], "x")];
+        for (kind, content) in (0..).zip(said) {
+            let mut id = [number; 16];
+            id[0] = kind;
+            take(&store, vec![incoming(2, id, number.into(), content)]).await;
+        }
+    }
+    assert_eq!(lines(&store, 2).await, ["wording 20* x"]);
+    let kept = "SELECT count(*), sum(length(payload) > 0 AND about_id IS NOT NULL) FROM messages";
+    let kept: (u64, u64) =
+        store.read(move |db| Ok(db.query_row(kept, [], |row| Ok((row.get(0)?, row.get(1)?)))?)).await.unwrap();
+    assert_eq!(kept, (39, 2), "the names of all stay taken");
+    let ours = draft(2, text("one"));
+    let id = ours.id;
+    store.queue_message(ours).await.unwrap();
+    let change = Draft { at_once: false, ..draft(2, edit(id.0, "two")) };
+    let change_id = change.id;
+    store.queue_message(change).await.unwrap();
+    assert!(!store.cancel(own(), person(2), change_id).await.unwrap(), "another change makes it good");
+}
+
 #[tokio::test]
 async fn only_what_is_there_can_be_changed_answered_or_taken_back() {
     let (_dir, store) = store().await;
