@@ -16,6 +16,7 @@ use crate::{
     offline::with_sources,
     outbox, presence,
     shared::Shared,
+    upkeep,
 };
 
 /// How long a session that is left may take to send its last receipts, and then to hang up.
@@ -31,6 +32,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     tokio::select! {
         () = keep_connected(&shared) => {}
         () = shared.own.until_over() => {}
+        never = upkeep::run(&shared) => match never {},
     }
     #[cfg(feature = "files")]
     shared.node.shutdown().await;

@@ -54,8 +54,7 @@ pub(crate) struct Shared {
     pub(crate) stop: CancellationToken,
     #[cfg(feature = "files")]
     pub(crate) node: NodeSlot,
-    /// Held for the lock that it is.
-    #[cfg_attr(not(feature = "files"), expect(dead_code, reason = "only the file store looks inside"))]
+    /// Held for the lock that it is, too.
     pub(crate) home_dir: HomeDir,
 }
 

@@ -52,6 +52,33 @@ impl View for Account<'_> {
     }
 }
 
+/// A backup that was written.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename = "backup")]
+pub(crate) struct Backup<'a> {
+    file: &'a Path,
+    made_at_ms: u64,
+    messages: u64,
+    bytes: u64,
+}
+
+impl<'a> Backup<'a> {
+    pub(crate) fn new(backup: &kez_chat_sdk::Backup, file: &'a Path) -> Self {
+        Self { file, made_at_ms: backup.made_at_ms, messages: backup.messages, bytes: backup.bytes }
+    }
+}
+
+impl View for Backup<'_> {
+    fn text(&self) -> String {
+        let file = safe::line(&self.file.to_string_lossy());
+        format!(
+            "{} messages kept in {file} ({}); with your 24 words it brings them back",
+            self.messages,
+            size(self.bytes)
+        )
+    }
+}
+
 /// Somebody that was added, or is in the list.
 #[derive(Serialize)]
 pub(crate) struct Contact<'a> {
@@ -96,7 +123,7 @@ impl<'a> Contact<'a> {
     fn one_line(&self) -> String {
         let doubt = match (&self.trouble, self.agreement) {
             (Some(trouble), _) => format!("  STOPPED: {}", safe::line(trouble)),
-            (None, Agreement::OneSided) => "  only their home says so".to_owned(),
+            (None, Agreement::OneSided) => "  their handle is one-sided".to_owned(),
             (None, Agreement::Agreed) => String::new(),
         };
         format!("{:<20}  {}{doubt}", name(self.handle, &self.primary, self.own), self.primary)
@@ -117,7 +144,7 @@ impl View for Contact<'_> {
             Agreement::Agreed => {
                 "  handle    agreed: their home names the key, and their sigchain the handle".to_owned()
             }
-            Agreement::OneSided => "  handle    only their home says so, their sigchain does not".to_owned(),
+            Agreement::OneSided => "  handle    one-sided: their home and their sigchain do not both say so".to_owned(),
         });
         if let Some(trouble) = &self.trouble {
             lines.push(format!("  STOPPED   {}", safe::line(trouble)));

@@ -13,7 +13,7 @@ use super::{
     announce::{Received, Room, make_room_for_stranger},
     contacts, events, heads,
     outbox::raise_state,
-    sequence::{arrive, begin_where_others_ended},
+    sequence::{arrive, begin_where_others_ended, take_number},
     timeline::about,
 };
 use crate::event::{Event, MessageState, Peer};
@@ -189,6 +189,9 @@ fn receive_message(db: &Connection, own: &PrimaryKey, incoming: &Incoming, now_m
                 now_ms,
             ))?;
             owe_receipt(db, author, &payload.id)?;
+        }
+        if is_known && !is_note {
+            take_number(db, &Peer { primary: *author, handle: contact.flatten() }, payload)?;
         }
         return Ok(Stored::Kept);
     }

@@ -222,6 +222,39 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (said_by, of_ours, seq, head)
      ) STRICT, WITHOUT ROWID;
      CREATE UNIQUE INDEX heard_heads_waiting ON heard_heads (said_by, of_ours) WHERE told_at_ms IS NULL;",
+    // The words of messages, for search; what outlives the device, and what does not outlive its time.
+    "-- One row for each text, under its message's `row`: the conversation's own word, then the words as `search::words` folds
+     -- them. It holds no texts, and is written behind the messages: up to `indexing.row`.
+     CREATE VIRTUAL TABLE message_texts USING fts5 (
+        words, content = '', contentless_delete = 1, prefix = '1 2', tokenize = 'ascii'
+     );
+     CREATE TABLE indexing (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        row INTEGER NOT NULL,               -- of the last message that was looked at
+        outdated INTEGER NOT NULL           -- 1: words of erased messages are still in the file
+     ) STRICT;
+     INSERT INTO indexing VALUES (1, 0, 0);
+     -- Whoever erases a message, it can't be found any more.
+     CREATE TRIGGER message_was_erased AFTER UPDATE OF erased ON messages
+     WHEN new.erased > old.erased AND old.kind IN (1, 2) BEGIN
+        DELETE FROM message_texts WHERE rowid = old.row;
+        UPDATE indexing SET outdated = 1;
+     END;
+     -- The highest row's number is taken again by the next message.
+     CREATE TRIGGER message_was_deleted AFTER DELETE ON messages BEGIN
+        DELETE FROM message_texts WHERE rowid = old.row;
+        UPDATE indexing SET outdated = 1, row = min(row, (SELECT coalesce(max(row), 0) FROM messages));
+     END;
+
+     ALTER TABLE conversations ADD COLUMN keep_days INTEGER; -- NULL: as the account has it; 0: for ever
+
+     -- Of a backup, or of a file that was restored from one: which.
+     CREATE TABLE backup (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        owner BLOB NOT NULL,
+        install BLOB NOT NULL,
+        made_at_ms INTEGER NOT NULL
+     ) STRICT;",
     // What the person says of a contact, what is wrong with them by name, and when they are looked at again.
     "ALTER TABLE contacts ADD COLUMN vouched INTEGER NOT NULL DEFAULT 0;  -- 1: by the person's word, the key is theirs
      ALTER TABLE contacts ADD COLUMN verified INTEGER NOT NULL DEFAULT 0; -- 1: safety numbers were compared

@@ -4,7 +4,7 @@
 //! the next one is held until the numbers before it have come, or until [`Store::pass_gap`] gives up on them.
 
 use kez_core::{
-    payload::{Content, MessageId},
+    payload::{Content, MessageId, Payload},
     sigchain::Install,
 };
 use rusqlite::{Connection, OptionalExtension};
@@ -90,6 +90,24 @@ pub(super) fn arrive(db: &Connection, from: &Peer, message: &Received) -> Result
         (true, false) => announce(db, from, message, Order::Late),
         (false, _) => announce(db, from, message, Order::InOrder),
     }
+}
+
+/// Takes the number of a message that is here already: its sender has numbered it anew, after they were recovered from a
+/// backup. Nothing waits for it any more.
+pub(super) fn take_number(db: &Connection, from: &Peer, known: &Payload) -> Result<(), StoreError> {
+    let sequence = Sequence { author: from.primary.as_bytes(), install: known.install };
+    let next = sequence.next(db)?;
+    if known.seq == next {
+        sequence.set_next(db, next + 1)?;
+        return sequence.give_out_from(db, from, next + 1, Order::InOrder);
+    }
+    if known.seq > next {
+        db.prepare_cached(
+            "INSERT OR IGNORE INTO held (author, install, seq, id, given_out) VALUES (?1, ?2, ?3, ?4, 1)",
+        )?
+        .execute((sequence.author, sequence.install.to_bytes(), known.seq, known.id.0))?;
+    }
+    Ok(())
 }
 
 fn is_recovered(db: &Connection) -> Result<bool, StoreError> {
@@ -190,7 +208,7 @@ mod tests {
     use bytes::Bytes;
     use kez_core::{
         identity::{PrimaryKey, SecretKey},
-        payload::{Payload, UnsupportedReason},
+        payload::UnsupportedReason,
     };
     use proptest::prelude::*;
 
@@ -337,6 +355,22 @@ mod tests {
         store.receive(own(), vec![message(2, 1), message(2, 3)], 1).await.unwrap();
         assert_eq!(told(&store).await[8..], in_order(&[1]));
         assert_eq!(store.gaps().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_known_message_under_another_number_takes_that_one_too() {
+        let (_dir, store) = store().await;
+        let again = |seq| {
+            let (Frame::Message(mut known), Frame::Message(numbered)) = (message(1, 1), message(2, seq)) else {
+                unreachable!()
+            };
+            (known.payload.install, known.payload.seq) = (numbered.payload.install, seq);
+            Frame::Message(known)
+        };
+        store.receive(own(), vec![message(1, 1), message(2, 2), message(2, 4)], 1).await.unwrap();
+        store.receive(own(), vec![again(1), again(3), again(3)], 1).await.unwrap();
+        assert_eq!(told(&store).await, in_order(&[1, 2, 4]));
+        assert!(store.gaps().await.unwrap().is_empty());
     }
 
     proptest! {

@@ -23,6 +23,7 @@ mod front;
 mod gate;
 mod gossip;
 mod histories;
+mod keeping;
 #[cfg(all(target_os = "linux", feature = "keyring"))]
 mod keyring;
 mod kills;

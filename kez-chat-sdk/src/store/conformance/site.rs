@@ -147,7 +147,7 @@ impl Site {
         let dir = tempfile::tempdir().unwrap();
         let mut site = Self { dir, is_reopened, store: None, past: EventId::default() };
         if let Origin::Version(version) = origin {
-            write_past(unlock(&site.path(), &database_key(&key(1))).unwrap(), version);
+            write_past(unlock(Connection::open(site.path()).unwrap(), &database_key(&key(1))).unwrap(), version);
         }
         site.store().await.begin_account(Install::from_bytes([1; 8])).await.unwrap();
         for number in [2, 3] {

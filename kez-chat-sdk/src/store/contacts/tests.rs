@@ -162,7 +162,7 @@ async fn another_handle_in_a_message_is_told_once_and_gives_reason_for_a_look() 
 async fn troubles_of_an_earlier_version_get_their_names() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("kez.db");
-    let mut connection = unlock(&path, &database_key(&own())).unwrap();
+    let mut connection = unlock(Connection::open(&path).unwrap(), &database_key(&own())).unwrap();
     schema::migrate(&mut connection, 4).unwrap();
     let found = person(9);
     let cases = [
