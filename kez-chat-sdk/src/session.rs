@@ -14,7 +14,7 @@ use crate::{
     contacts, gossip, inbox,
     link::{ConnectionState, Wish},
     offline::with_sources,
-    outbox, presence,
+    outbox, presence, requests,
     shared::Shared,
     upkeep,
 };
@@ -106,8 +106,9 @@ async fn hold(
         Err(error) = presence::run(shared, &session, deliveries.presence) => Some(error),
         Err(error) = outbox::run(shared, &session) => Some(error),
         () = own_chain::watch(shared, session.brokers()) => Some(SessionError::Lost),
-        () = contacts::keep_fresh(shared) => Some(SessionError::Lost),
         () = gossip::watch(shared) => Some(SessionError::Lost),
+        () = contacts::keep_fresh(shared) => Some(SessionError::Lost),
+        () = requests::watch(shared) => Some(SessionError::Lost),
         Some(error) = ended.recv() => Some(error),
         () = called_off(shared, wish) => None,
     };

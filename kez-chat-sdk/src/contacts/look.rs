@@ -62,7 +62,12 @@ impl Look {
             };
             match self.keep(shared, known.as_ref(), &chain, &walked).await? {
                 Kept::Overtaken => {}
-                Kept::Done(row) => return self.conclude(shared, Some(*row), walked, &chain),
+                Kept::Done(row) => {
+                    if known.is_none() {
+                        shared.presences.tell_news();
+                    }
+                    return self.conclude(shared, Some(*row), walked, &chain);
+                }
                 Kept::Nothing => return self.conclude(shared, None, walked, &chain),
             }
         }
@@ -160,9 +165,10 @@ impl Look {
             walk: match &walked.outcome {
                 Ok(()) => WalkEnd::Sound,
                 Err(WalkError::Net(_)) => WalkEnd::BrokenOff,
-                Err(WalkError::Chain { source, fork }) => {
-                    WalkEnd::Trouble { trouble: Trouble::of(source), proof: fork.as_ref().map(ToString::to_string) }
-                }
+                Err(WalkError::Chain { source, fork }) => WalkEnd::Trouble {
+                    trouble: Trouble::of(source).into(),
+                    proof: fork.as_ref().map(ToString::to_string),
+                },
             },
             looked_up: walked.looked_up.clone(),
             now_ms: shared.home_now_ms(),

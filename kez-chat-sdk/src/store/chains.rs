@@ -142,13 +142,13 @@ impl Store {
     }
 }
 
-fn pin(tx: &Connection, query: &str, of: impl Params) -> Result<Option<Vec<u8>>, StoreError> {
-    Ok(tx.query_row(query, of, |row| row.get(0)).optional()?.flatten())
-}
-
 /// Returns what makes an event the same one; its signature does not count.
 fn signing_input(jws: &str) -> &str {
     jws.rsplit_once('.').map_or(jws, |(input, _)| input)
+}
+
+fn pin(tx: &Connection, query: &str, of: impl Params) -> Result<Option<Vec<u8>>, StoreError> {
+    Ok(tx.query_row(query, of, |row| row.get(0)).optional()?.flatten())
 }
 
 fn set_pin(tx: &Connection, pin: &Pin) -> Result<(), StoreError> {

@@ -117,10 +117,6 @@ mod tests {
         (dir, store)
     }
 
-    async fn ask_now(store: &Store, owner: PrimaryKey) {
-        store.transact(move |db| ask(db, owner.as_bytes())).await.unwrap();
-    }
-
     async fn finish(store: &Store, owner: PrimaryKey, now_ms: u64) {
         store.transact(move |db| done(db, &owner, now_ms)).await.unwrap();
     }
@@ -144,12 +140,13 @@ mod tests {
         let wait_ms = store.next_look(begun_ms).await.unwrap().unwrap().wait_ms;
         assert!((EVERY_MS..EVERY_MS + SPREAD_MS).contains(&wait_ms), "{wait_ms}");
 
-        ask_now(&store, seen[0]).await;
+        let who = seen[0];
+        store.transact(move |db| ask(db, who.as_bytes())).await.unwrap();
         let asked = store.next_look(begun_ms + 10).await.unwrap();
         assert_eq!(asked, Some(NextLook { owner: seen[0], wait_ms: SOONEST_MS - 10 }));
         store.begin_look(seen[0], begun_ms + SOONEST_MS).await.unwrap();
         // What asks during a look is not forgotten when that ends.
-        ask_now(&store, seen[0]).await;
+        store.transact(move |db| ask(db, who.as_bytes())).await.unwrap();
         finish(&store, seen[0], begun_ms + SOONEST_MS).await;
         let again = store.next_look(begun_ms + SOONEST_MS).await.unwrap();
         assert_eq!(again, Some(NextLook { owner: seen[0], wait_ms: SOONEST_MS }));
