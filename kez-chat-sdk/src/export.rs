@@ -177,6 +177,8 @@ enum Line<'a> {
         #[serde(flatten)]
         who: Peer,
         agreement: Agreement,
+        nickname: Option<&'a str>,
+        verified: bool,
     },
     Conversation {
         with: &'a Peer,
@@ -196,9 +198,10 @@ enum Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn of_contact(contact: &Contact) -> Self {
+    fn of_contact(contact: &'a Contact) -> Self {
         let who = Peer { primary: contact.primary, handle: contact.handle.clone() };
-        Self::Contact { who, agreement: contact.agreement }
+        let (agreement, nickname) = (contact.agreement, contact.nickname.as_deref());
+        Self::Contact { who, agreement, nickname, verified: contact.verified }
     }
 
     fn of_conversation(conversation: &'a ConversationSummary) -> Self {

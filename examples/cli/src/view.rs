@@ -123,7 +123,7 @@ impl<'a> Contact<'a> {
     fn one_line(&self) -> String {
         let doubt = match (&self.trouble, self.agreement) {
             (Some(trouble), _) => format!("  STOPPED: {}", safe::line(trouble)),
-            (None, Agreement::OneSided) => "  only their home says so".to_owned(),
+            (None, Agreement::OneSided) => "  their handle is one-sided".to_owned(),
             (None, Agreement::Agreed) => String::new(),
         };
         format!("{:<20}  {}{doubt}", name(self.handle, &self.primary, self.own), self.primary)
@@ -144,7 +144,7 @@ impl View for Contact<'_> {
             Agreement::Agreed => {
                 "  handle    agreed: their home names the key, and their sigchain the handle".to_owned()
             }
-            Agreement::OneSided => "  handle    only their home says so, their sigchain does not".to_owned(),
+            Agreement::OneSided => "  handle    one-sided: their home and their sigchain do not both say so".to_owned(),
         });
         if let Some(trouble) = &self.trouble {
             lines.push(format!("  STOPPED   {}", safe::line(trouble)));

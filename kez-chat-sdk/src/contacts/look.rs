@@ -62,12 +62,7 @@ impl Look {
             };
             match self.keep(shared, known.as_ref(), &chain, &walked).await? {
                 Kept::Overtaken => {}
-                Kept::Done(row) => {
-                    if known.is_none() {
-                        shared.presences.tell_news();
-                    }
-                    return self.conclude(shared, Some(*row), walked, &chain);
-                }
+                Kept::Done(row) => return self.conclude(shared, Some(*row), walked, &chain),
                 Kept::Nothing => return self.conclude(shared, None, walked, &chain),
             }
         }
@@ -173,7 +168,12 @@ impl Look {
             looked_up: walked.looked_up.clone(),
             now_ms: shared.home_now_ms(),
         };
-        Ok(shared.store.keep_contact(finding, shared.handle.home().clone()).await?)
+        let kept = shared.store.keep_contact(finding, shared.handle.home().clone()).await?;
+        // Who could not be written to before may be told that we are there.
+        if known.is_none_or(|known| known.trouble().is_some() || !(known.agreed || known.vouched)) {
+            shared.presences.tell_news();
+        }
+        Ok(kept)
     }
 
     /// Says what came of it.

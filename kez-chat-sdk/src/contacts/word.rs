@@ -21,6 +21,7 @@ impl Contacts<'_> {
     /// [`ContactError::NotAContact`].
     pub async fn accept_one_sided(&self, peer: PrimaryKey) -> Result<Contact, ContactError> {
         self.shared.store.vouch_for(peer).await?;
+        self.shared.presences.tell_news();
         self.known(peer).await
     }
 
@@ -69,6 +70,7 @@ impl Contacts<'_> {
         }
         if found == instead_of {
             shared.store.settle_key(found, handle).await?;
+            shared.presences.tell_news();
             return self.known(found).await;
         }
         let looked_up = Some(LookUp { handle, says: HomeSays::Theirs });

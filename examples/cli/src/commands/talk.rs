@@ -76,9 +76,9 @@ pub(crate) async fn listen(context: &Context, client: &Client, arguments: &Liste
     }
 }
 
-/// Tells whether `--count` counts an event: receipts for what was sent from here don't.
+/// Tells whether `--count` counts an event: receipts for what was sent from here don't, nor what is told of sigchains.
 fn is_from_others(event: &Event) -> bool {
-    !matches!(event, Event::MessageState { .. })
+    !matches!(event, Event::MessageState { .. } | Event::Contact { .. } | Event::OwnChain { .. })
 }
 
 /// Says when the broker is lost, and when it is there again. Ends only if nothing comes here any more.

@@ -63,8 +63,9 @@ impl Store {
     }
 }
 
-/// Asks for a look at a contact, in the transaction that gives reason for it.
-pub(crate) fn ask(db: &Connection, owner: &[u8; 32]) -> Result<(), StoreError> {
+/// Asks for a look at a contact, in the transaction that gives reason for it: at once, but a minute after the last one at
+/// the soonest.
+pub(super) fn ask(db: &Connection, owner: &[u8; 32]) -> Result<(), StoreError> {
     db.prepare_cached("UPDATE contacts SET refresh_asked = 1 WHERE owner = ?1")?.execute([owner])?;
     Ok(())
 }
