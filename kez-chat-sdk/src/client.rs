@@ -178,7 +178,6 @@ impl Client {
             sigchain_url: SigchainClient::chain_url(&base, &key.primary()),
             home: HomeClient::new(handle.home(), http.clone()),
             gossip: Gossip::default(),
-            adding: tokio::sync::Mutex::default(),
             http,
             presences: Presences::open(&store).await?,
             link: Link::new(config.suspended),

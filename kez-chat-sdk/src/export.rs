@@ -116,7 +116,7 @@ pub(crate) async fn write(
         Line::Export { version: VERSION, primary: own, handle: &shared.handle, made_at_ms: shared.home_now_ms() };
     lines.add(&head).map_err(io)?;
     let mut export = Export::default();
-    for contact in shared.store.contacts().await?.into_iter().map(Contact::from) {
+    for contact in shared.store.contacts().await?.into_iter().map(|row| Contact::of(row, &own)) {
         lines.add(&Line::of_contact(&contact)).map_err(io)?;
         export.contacts += 1;
     }

@@ -88,7 +88,7 @@ pub use backup::{Backup, BackupError};
 pub use client::{Client, ClientError};
 pub use clock::Clock;
 pub use config::ClientBuilder;
-pub use contacts::{Agreement, Contact, ContactError, Contacts, Notice};
+pub use contacts::{Agreement, Contact, ContactError, Contacts, Notice, Trouble};
 pub use conversation::{Conversation, OutboxEntry, SendError};
 pub use conversations::{ConversationSummary, Conversations};
 pub use event::{Event, EventId, MessageState, Order, Peer, PendingEvent, ShareId, SharedFile};
@@ -100,7 +100,7 @@ pub use home_dir::HomeDirError;
 pub use key_store::OsKeyring;
 pub use key_store::{KeyStore, KeyStoreError, Passphrase, PassphraseFile};
 pub use kez_core::{
-    broker, contact_uri, envelope, filecrypt, handle, identity, manifest, mnemonic, payload, safety, sigchain,
+    broker, claim, contact_uri, envelope, filecrypt, handle, identity, manifest, mnemonic, payload, safety, sigchain,
 };
 pub use link::{Connection, ConnectionState};
 pub use message::{Message, MessageContent, MessageRef, Place, Reaction};

@@ -11,7 +11,7 @@ use crate::{
     account::own_chain,
     backoff::Backoff,
     connection::{Deliveries, Session, SessionError, connect},
-    gossip, inbox,
+    contacts, gossip, inbox,
     link::{ConnectionState, Wish},
     offline::with_sources,
     outbox, presence,
@@ -107,6 +107,7 @@ async fn hold(
         Err(error) = outbox::run(shared, &session) => Some(error),
         () = own_chain::watch(shared, session.brokers()) => Some(SessionError::Lost),
         () = gossip::watch(shared) => Some(SessionError::Lost),
+        () = contacts::keep_fresh(shared) => Some(SessionError::Lost),
         Some(error) = ended.recv() => Some(error),
         () = called_off(shared, wish) => None,
     };

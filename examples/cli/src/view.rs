@@ -91,7 +91,7 @@ pub(crate) struct Contact<'a> {
     head: String,
     broker_url: Option<&'a str>,
     added_at_ms: u64,
-    trouble: Option<&'a str>,
+    trouble: Option<String>,
     #[serde(skip)]
     own: &'a Home,
     /// Whether people get one line or everything; programs always get everything.
@@ -111,7 +111,7 @@ impl<'a> Contact<'a> {
             head: contact.head.to_string(),
             broker_url: contact.broker_url.as_deref(),
             added_at_ms: contact.added_at_ms,
-            trouble: contact.trouble.as_deref(),
+            trouble: contact.trouble.as_ref().map(ToString::to_string),
             own,
         }
     }
@@ -121,7 +121,7 @@ impl<'a> Contact<'a> {
     }
 
     fn one_line(&self) -> String {
-        let doubt = match (self.trouble, self.agreement) {
+        let doubt = match (&self.trouble, self.agreement) {
             (Some(trouble), _) => format!("  STOPPED: {}", safe::line(trouble)),
             (None, Agreement::OneSided) => "  only their home says so".to_owned(),
             (None, Agreement::Agreed) => String::new(),
@@ -146,7 +146,7 @@ impl View for Contact<'_> {
             }
             Agreement::OneSided => "  handle    only their home says so, their sigchain does not".to_owned(),
         });
-        if let Some(trouble) = self.trouble {
+        if let Some(trouble) = &self.trouble {
             lines.push(format!("  STOPPED   {}", safe::line(trouble)));
         }
         lines.join("\n")

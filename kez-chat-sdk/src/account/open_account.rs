@@ -1,6 +1,7 @@
 //! The account of an open client.
 
 use kez_core::{
+    contact_uri::ContactUri,
     mnemonic::Mnemonic,
     sigchain::{Head, Install},
 };
@@ -9,7 +10,7 @@ use super::{
     AccountError,
     own_chain::{self, Standing},
 };
-use crate::{shared::Shared, store::StoreError};
+use crate::{net::SigchainClient, shared::Shared, store::StoreError};
 
 /// A handle on the account itself: its backup, its sigchain, and leaving for good.
 ///
@@ -59,6 +60,15 @@ impl<'a> Account<'a> {
     #[must_use]
     pub fn born_at_ms(&self) -> u64 {
         self.shared.born_at_ms
+    }
+
+    /// Returns what others add us by, as text or as a QR code, also while our home is down.
+    #[must_use]
+    pub fn contact_uri(&self) -> ContactUri {
+        let (primary, url) = (self.shared.primary(), &self.shared.sigchain_url);
+        // It was made of this base and key.
+        let sigchain_base = SigchainClient::base_of(url, &primary).unwrap_or_else(|_| url.clone());
+        ContactUri { primary, handle: Some(self.shared.handle.clone()), sigchain_base }
     }
 
     /// Returns where the published sigchain ends, as far as it was seen.

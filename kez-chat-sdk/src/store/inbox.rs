@@ -222,6 +222,9 @@ fn receive_message(db: &Connection, own: &PrimaryKey, incoming: &Incoming, now_m
             owe_receipt(db, author, &payload.id)?;
         }
         let from = Peer { primary: *author, handle: contact.flatten() };
+        if !is_note {
+            contacts::note_from(db, &from, payload.from.as_ref())?;
+        }
         let message = Received { payload: payload.clone(), misaddressed: *misaddressed, stored_at_ms: now_ms };
         arrive(db, &from, &message)?;
     } else if room == Room::First {

@@ -45,7 +45,7 @@ use thread::{Job, StoreThread};
 
 pub(crate) use account::AccountRow;
 pub(crate) use backup::{BackupMark, prepare_restored, put_in_place, read_mark, write_backup};
-pub(crate) use contacts::{ContactRow, Trouble};
+pub(crate) use contacts::{ContactRow, Finding, HomeSays, Kept, LookUp, NextLook, Said, WalkEnd, Word};
 pub(crate) use heads::HeardHead;
 pub(crate) use inbox::{Frame, Incoming, Stored};
 pub(crate) use outbox::{Acknowledged, Draft, OutboxRow, ReceiptDue};

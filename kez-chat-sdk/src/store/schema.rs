@@ -255,6 +255,30 @@ const MIGRATIONS: &[&str] = &[
         install BLOB NOT NULL,
         made_at_ms INTEGER NOT NULL
      ) STRICT;",
+    // What the person says of a contact, what is wrong with them by name, and when they are looked at again.
+    "ALTER TABLE contacts ADD COLUMN vouched INTEGER NOT NULL DEFAULT 0;  -- 1: by the person's word, the key is theirs
+     ALTER TABLE contacts ADD COLUMN verified INTEGER NOT NULL DEFAULT 0; -- 1: safety numbers were compared
+     ALTER TABLE contacts ADD COLUMN nickname TEXT;
+     ALTER TABLE contacts ADD COLUMN claims TEXT NOT NULL DEFAULT '[]';   -- that their chain lists, as JSON
+     ALTER TABLE contacts ADD COLUMN chain_pin BLOB;                      -- where their walked chain ends
+     ALTER TABLE contacts ADD COLUMN said_handle TEXT;  -- the last other handle that they wrote under
+     -- The key that the home gives for their handle now: until the person says which one counts.
+     ALTER TABLE contacts ADD COLUMN found_key BLOB;
+     ALTER TABLE contacts ADD COLUMN refreshed_at_ms INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE contacts ADD COLUMN refresh_due_ms INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE contacts ADD COLUMN refresh_asked INTEGER NOT NULL DEFAULT 0; -- 1: something gives reason to look at once
+     CREATE UNIQUE INDEX contacts_by_nickname ON contacts (nickname) WHERE nickname IS NOT NULL;
+     -- trouble is of the chain alone from now on, as JSON; evidence is the proof of a fork, and outlasts it.
+     UPDATE contacts SET evidence = NULL WHERE trouble_lasts = 0;
+     UPDATE contacts SET trouble = NULL, found_key = unhex(substr(trouble, instr(trouble, 'ed25519:') + 8, 64))
+        WHERE trouble_lasts = 1 AND evidence IS NULL AND trouble LIKE '% now belongs to another key (ed25519:%';
+     UPDATE contacts SET trouble = CASE
+        WHEN trouble_lasts = 1 THEN '{\"trouble\":\"forked\"}'
+        WHEN trouble LIKE '%the server shows a chain that ends at event%' THEN '{\"trouble\":\"rolled_back\"}'
+        ELSE '{\"trouble\":\"chain_unsound\",\"code\":\"\"}' END
+        WHERE trouble IS NOT NULL;
+     ALTER TABLE contacts DROP COLUMN trouble_lasts;
+     ALTER TABLE pins ADD COLUMN named INTEGER NOT NULL DEFAULT 1; -- 1: their chain has named it too",
 ];
 
 /// The version that this application writes.

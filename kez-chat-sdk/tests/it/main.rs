@@ -5,6 +5,7 @@ mod account;
 #[cfg(feature = "files")]
 mod audit;
 mod authority;
+mod by_uri;
 mod callout;
 mod chains;
 mod connection;
@@ -21,10 +22,12 @@ mod frames;
 mod front;
 mod gate;
 mod gossip;
+mod histories;
 mod keeping;
 #[cfg(all(target_os = "linux", feature = "keyring"))]
 mod keyring;
 mod kills;
+mod liar;
 mod messages;
 mod mobile;
 #[cfg(target_os = "linux")]
@@ -41,5 +44,6 @@ mod raw;
 mod recover;
 mod retire;
 mod routes;
+mod trust;
 mod two_faces;
 mod wire;

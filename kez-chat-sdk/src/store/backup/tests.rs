@@ -116,7 +116,7 @@ async fn what_is_in_a_backup_is_there_again_and_what_belongs_to_the_device_is_no
         .unwrap();
     execute(
         &store,
-        "INSERT INTO pins VALUES ('bob@kez.lat', x'02');
+        "INSERT INTO pins (handle, owner) VALUES ('bob@kez.lat', x'02');
          INSERT INTO settings VALUES ('read_receipts', 'off');
          INSERT INTO own_files VALUES (zeroblob(32), randomblob(32), zeroblob(32), 4);
          INSERT INTO file_readers VALUES (zeroblob(32), x'02');
@@ -193,7 +193,7 @@ async fn a_backup_is_one_state_of_the_account_whatever_is_written_meanwhile() {
             let mut pairs = 0_u32;
             loop {
                 let pair = move |db: &Connection| -> Result<(), StoreError> {
-                    db.execute("INSERT INTO pins VALUES ('a' || ?1, x'00')", [pairs])?;
+                    db.execute("INSERT INTO pins (handle, owner) VALUES ('a' || ?1, x'00')", [pairs])?;
                     // Of another table, which is read at another time.
                     db.execute("INSERT INTO settings VALUES ('b' || ?1, '')", [pairs])?;
                     Ok(())

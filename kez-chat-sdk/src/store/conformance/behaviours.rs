@@ -57,7 +57,7 @@ async fn a_transaction_is_whole_or_nothing(site: &mut Site) {
     let pin = |name: &'static str, fails: bool| {
         move |db: &rusqlite::Connection| -> Result<(), StoreError> {
             for part in ["first", "second"] {
-                db.execute("INSERT INTO pins VALUES (?1 || ?2, x'00')", (name, part))?;
+                db.execute("INSERT INTO pins (handle, owner) VALUES (?1 || ?2, x'00')", (name, part))?;
             }
             if fails { Err(StoreError::damaged("on purpose")) } else { Ok(()) }
         }
@@ -68,7 +68,7 @@ async fn a_transaction_is_whole_or_nothing(site: &mut Site) {
         store.transact(pin("good", false)),
         store.transact(pin("bad", true)),
         store.transact::<(), StoreError>(|db| Ok(
-            db.execute_batch("INSERT INTO pins VALUES ('broken', x'00'); NONSENSE")?
+            db.execute_batch("INSERT INTO pins (handle, owner) VALUES ('broken', x'00'); NONSENSE")?
         )),
         store.transact(pin("last", false)),
     );
@@ -171,7 +171,7 @@ async fn numbers_never_repeat(site: &mut Site) {
     for round in 0..3 {
         if round == 2 {
             site.store().await.forget_contact(person(2)).await.unwrap();
-            site.store().await.keep_contact(contact(2), home(), Vec::new()).await.unwrap();
+            site.store().await.keep_contact(contact(2), home()).await.unwrap();
         }
         let mut later = draft(2, "later");
         later.at_once = false;
@@ -260,7 +260,7 @@ async fn a_stranger_waits_until_they_are_added(site: &mut Site) {
     assert_eq!((from.primary, &from.handle), (person(9), &None), "a handle is only their word");
     site.store().await.forget_events(vec![*id]).await.unwrap();
     forget_what_is_due(site).await;
-    site.store().await.keep_contact(contact(9), home(), Vec::new()).await.unwrap();
+    site.store().await.keep_contact(contact(9), home()).await.unwrap();
     assert_eq!(said(&site.events().await), ["1", "2"]);
     let due = site.store().await.receipts_due(9).await.unwrap().unwrap();
     assert_eq!((due.to, due.ids.len()), (person(9), 2), "now they hear of it");

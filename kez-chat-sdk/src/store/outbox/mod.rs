@@ -27,10 +27,6 @@ use crate::{
     message::MessageRef,
 };
 
-/// Rows that may be sent: to contacts who are sound and whose inbox is at our home.
-const SENDABLE: &str =
-    "EXISTS (SELECT 1 FROM contacts WHERE owner = outbox.recipient AND trouble IS NULL AND reachable = 1)";
-
 /// How far a message of our own came. That the broker has it is not written twice: the outbox knows.
 pub(super) const STATE: &str =
     "max(state, 10 * EXISTS (SELECT 1 FROM outbox WHERE message_id = messages.id AND sent_at_ms > 0))";
@@ -80,7 +76,10 @@ impl Store {
         self.read(move |db| {
             let mut statement = db.prepare_cached(&format!(
                 "SELECT row, recipient, message_id, nats_msg_id, payload, awaits_receipt, handed_over
-                 FROM outbox WHERE sent = 0 AND row > ?1 AND {SENDABLE} ORDER BY row LIMIT ?2"
+                 FROM outbox WHERE sent = 0 AND row > ?1
+                    AND EXISTS (SELECT 1 FROM contacts WHERE owner = outbox.recipient AND {IS_SENDABLE})
+                 ORDER BY row LIMIT ?2",
+                IS_SENDABLE = contacts::IS_SENDABLE
             ))?;
             let rows = statement.query_map((after, limit), read)?;
             Ok(rows.collect::<Result<Vec<_>, _>>()?)
