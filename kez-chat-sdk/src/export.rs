@@ -177,6 +177,10 @@ enum Line<'a> {
         #[serde(flatten)]
         who: Peer,
         agreement: Agreement,
+        nickname: Option<&'a str>,
+        verified: bool,
+        retired: bool,
+        added_at_ms: u64,
     },
     Conversation {
         with: &'a Peer,
@@ -196,9 +200,15 @@ enum Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn of_contact(contact: &Contact) -> Self {
-        let who = Peer { primary: contact.primary, handle: contact.handle.clone() };
-        Self::Contact { who, agreement: contact.agreement }
+    fn of_contact(contact: &'a Contact) -> Self {
+        Self::Contact {
+            who: Peer { primary: contact.primary, handle: contact.handle.clone() },
+            agreement: contact.agreement,
+            nickname: contact.nickname.as_deref(),
+            verified: contact.verified,
+            retired: contact.retired,
+            added_at_ms: contact.added_at_ms,
+        }
     }
 
     fn of_conversation(conversation: &'a ConversationSummary) -> Self {

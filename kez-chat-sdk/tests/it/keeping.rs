@@ -67,6 +67,9 @@ async fn contacts_and_history_outlive_a_lost_device_and_its_archive_is_no_news()
     to_alice.send_text("not handled").await.unwrap();
     while !matches!(pending(&old).await.event, Event::Message { .. }) {}
 
+    old.contacts().set_verified(b.primary(), true).await.unwrap();
+    old.contacts().set_nickname(b.primary(), Some("Bobby")).await.unwrap();
+
     // One of these goes out after the backup, the other never does.
     old.suspend().await;
     let went = to_bob.send_text("went after all").await.unwrap();
@@ -89,7 +92,8 @@ async fn contacts_and_history_outlive_a_lost_device_and_its_archive_is_no_news()
     let new = device.open().await;
     assert_ne!(new.account().install(), old.account().install());
     online(&new).await;
-    assert_eq!(new.contacts().list().await.unwrap()[0].primary, b.primary());
+    let bob = new.contacts().list().await.unwrap().remove(0);
+    assert_eq!((bob.primary, bob.verified, bob.nickname.as_deref()), (b.primary(), true, Some("Bobby")));
     let kept = ["from bob", "from alice", "not handled", "went after all", "stayed here"];
     assert_eq!(history(&new, b.primary()).await, kept);
     let summary = new.conversation(b.primary()).summary().await.unwrap();
@@ -248,7 +252,7 @@ async fn an_export_holds_what_conversations_show_and_no_key() {
     let types: Vec<&str> = lines.iter().map(|line| line["type"].as_str().unwrap()).collect();
     assert_eq!(types, ["export", "contact", "conversation", "message", "conversation", "message", "message", "end"]);
     assert_eq!((&lines[0]["version"], &lines[0]["handle"]), (&1.into(), &a.handle().to_string().into()));
-    assert_eq!(lines[1]["primary"], b.primary().to_string());
+    assert_eq!((&lines[1]["primary"], &lines[1]["verified"]), (&b.primary().to_string().into(), &false.into()));
     let [first, second] = [&lines[5], &lines[6]];
     assert_eq!(first["with"], b.primary().to_string());
     assert_eq!((&first["content"]["text"], &first["content"]["edited"]), (&"ten o'clock?".into(), &true.into()));
