@@ -27,6 +27,7 @@ use crate::{
     net::{HomeClient, HomeUrl, Http, SigchainClient},
     peers::Peers,
     presence::{Presence, Presences},
+    requests::Requests,
     retention::Retention,
     search::{self, Hit, Query, SearchError},
     session,
@@ -228,6 +229,12 @@ impl Client {
     #[must_use]
     pub fn contacts(&self) -> Contacts<'_> {
         Contacts::new(&self.shared)
+    }
+
+    /// Decides about strangers who wrote.
+    #[must_use]
+    pub fn requests(&self) -> Requests<'_> {
+        Requests::new(&self.shared)
     }
 
     /// Speaks with a contact, or looks at what was said.

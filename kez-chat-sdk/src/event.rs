@@ -257,7 +257,7 @@ pub enum Event {
     Request {
         /// Who, by key alone.
         from: Peer,
-        /// Who they say they are. Adding that handle shows whether it is true.
+        /// Who they say they are. The [request](crate::Request) tells whether it is true, once that is known.
         #[serde(with = "qualified")]
         claimed_handle: Option<Handle>,
         /// When they say they sent it, in milliseconds since 1970.

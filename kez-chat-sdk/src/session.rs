@@ -14,7 +14,7 @@ use crate::{
     contacts, gossip, inbox,
     link::{ConnectionState, Wish},
     offline::with_sources,
-    outbox, presence,
+    outbox, presence, requests,
     shared::Shared,
     upkeep,
 };
@@ -108,6 +108,7 @@ async fn hold(
         () = own_chain::watch(shared, session.brokers()) => Some(SessionError::Lost),
         () = gossip::watch(shared) => Some(SessionError::Lost),
         () = contacts::keep_fresh(shared) => Some(SessionError::Lost),
+        () = requests::watch(shared) => Some(SessionError::Lost),
         Some(error) = ended.recv() => Some(error),
         () = called_off(shared, wish) => None,
     };

@@ -91,7 +91,7 @@ pub enum ContactError {
         /// The person.
         who: String,
         /// What is wrong.
-        trouble: Trouble,
+        trouble: Box<Trouble>,
     },
     /// They have left for good.
     #[error("{0} has retired; there is nobody to verify any more")]

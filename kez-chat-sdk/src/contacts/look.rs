@@ -165,9 +165,10 @@ impl Look {
             walk: match &walked.outcome {
                 Ok(()) => WalkEnd::Sound,
                 Err(WalkError::Net(_)) => WalkEnd::BrokenOff,
-                Err(WalkError::Chain { source, fork }) => {
-                    WalkEnd::Trouble { trouble: Trouble::of(source), proof: fork.as_ref().map(ToString::to_string) }
-                }
+                Err(WalkError::Chain { source, fork }) => WalkEnd::Trouble {
+                    trouble: Trouble::of(source).into(),
+                    proof: fork.as_ref().map(ToString::to_string),
+                },
             },
             looked_up: walked.looked_up.clone(),
             now_ms: shared.home_now_ms(),

@@ -1,6 +1,8 @@
 //! The people we know: trust on first use (`docs/PROTOCOL.md` §§3, 4).
 
+mod accept;
 mod add;
+mod blocking;
 mod error;
 mod look;
 mod notice;
@@ -19,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use self::look::Look;
 pub(crate) use self::refresh::keep_fresh;
 pub use self::{
+    blocking::Blocked,
     error::ContactError,
     notice::{Notice, Trouble},
 };
@@ -87,6 +90,8 @@ pub struct Contact {
     pub retired: bool,
     /// Why sending to them has stopped, if it has.
     pub trouble: Option<Trouble>,
+    /// Whether they are [blocked](Contacts::block).
+    pub blocked: bool,
     sigchain_base: String,
 }
 
@@ -94,6 +99,7 @@ impl Contact {
     pub(crate) fn of(row: ContactRow, own: &PrimaryKey) -> Self {
         Self {
             trouble: row.trouble(),
+            blocked: row.blocked,
             primary: row.owner,
             handle: row.handle,
             agreement: Agreement::of(row.agreed),

@@ -34,7 +34,7 @@ impl Contacts<'_> {
         let who = || contact.handle.as_ref().map_or_else(|| peer.to_string(), |handle| format!("@{handle}"));
         match &contact.trouble {
             Some(trouble @ (Trouble::KeyChanged { .. } | Trouble::Forked)) if verified => {
-                return Err(ContactError::InTrouble { who: who(), trouble: trouble.clone() });
+                return Err(ContactError::InTrouble { who: who(), trouble: trouble.clone().into() });
             }
             _ if verified && contact.retired => return Err(ContactError::Retired(who())),
             _ => {}

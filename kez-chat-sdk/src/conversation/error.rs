@@ -34,13 +34,19 @@ pub enum SendError {
         /// The contact.
         to: String,
         /// Why.
-        trouble: Trouble,
+        trouble: Box<Trouble>,
     },
     /// Nobody but their home, or nobody but themselves, says that the contact's handle is theirs.
     #[error(
         "{to} is not known to be who they seem: home and sigchain do not agree on the handle; ask them on another way, then accept the contact as it is"
     )]
     OneSided {
+        /// The contact.
+        to: String,
+    },
+    /// The contact is blocked.
+    #[error("{to} is blocked; unblock them first")]
+    Blocked {
         /// The contact.
         to: String,
     },
@@ -100,6 +106,7 @@ impl SendError {
             Self::NotAContact(_) => "NotAContact",
             Self::Stopped { .. } => "Stopped",
             Self::OneSided { .. } => "OneSided",
+            Self::Blocked { .. } => "Blocked",
             Self::Retired { .. } => "Retired",
             Self::ForeignHome { .. } => "ForeignHome",
             Self::NoInbox { .. } => "NoInbox",
@@ -117,8 +124,11 @@ impl SendError {
 /// Checks that what is sent to a contact can reach them and nobody else.
 pub(crate) fn check_sendable(contact: ContactRow, own_home: &Home) -> Result<ContactRow, SendError> {
     let to = || contact.handle.as_ref().map_or_else(|| contact.owner.to_string(), |handle| format!("@{handle}"));
+    if contact.blocked {
+        return Err(SendError::Blocked { to: to() });
+    }
     if let Some(trouble) = contact.trouble() {
-        return Err(SendError::Stopped { to: to(), trouble });
+        return Err(SendError::Stopped { to: to(), trouble: trouble.into() });
     }
     if contact.retired {
         return Err(SendError::Retired { to: to() });

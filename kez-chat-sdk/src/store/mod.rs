@@ -6,6 +6,7 @@
 mod account;
 mod announce;
 mod backup;
+mod blocked;
 mod chains;
 #[cfg(test)]
 mod conformance;
@@ -23,6 +24,7 @@ mod sequence;
 mod settings;
 #[cfg(feature = "files")]
 mod shares;
+mod strangers;
 mod texts;
 mod thread;
 mod timeline;

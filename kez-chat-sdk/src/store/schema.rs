@@ -279,6 +279,27 @@ const MIGRATIONS: &[&str] = &[
         WHERE trouble IS NOT NULL;
      ALTER TABLE contacts DROP COLUMN trouble_lasts;
      ALTER TABLE pins ADD COLUMN named INTEGER NOT NULL DEFAULT 1; -- 1: their chain has named it too",
+    // Who may not reach us, and what is known of people who are no contacts.
+    "CREATE TABLE blocked (
+        owner BLOB PRIMARY KEY,
+        since_ms INTEGER NOT NULL           -- by the home's clock
+     ) STRICT, WITHOUT ROWID;
+
+     -- Messages of somebody's that were dropped or declined: what they wrote up to then does not come again.
+     CREATE TABLE refused (
+        owner BLOB PRIMARY KEY,
+        until_ms INTEGER NOT NULL           -- as they say that they sent it
+     ) STRICT, WITHOUT ROWID;
+
+     CREATE TABLE strangers (
+        owner BLOB PRIMARY KEY,
+        claimed TEXT,                       -- the handle that their last message names
+        asked_at_ms INTEGER NOT NULL DEFAULT 0, -- when a home was last asked about them, by our own clock
+        answer INTEGER NOT NULL DEFAULT 0,  -- 0 none, 1 it agrees with the claim, 2 it does not, 3 it knows of neither
+        handle TEXT                         -- what the home calls them
+     ) STRICT, WITHOUT ROWID;
+     INSERT INTO strangers (owner) SELECT DISTINCT author FROM messages
+        WHERE receipt_at_ms IS NULL AND author = peer AND NOT EXISTS (SELECT 1 FROM contacts WHERE owner = author);",
 ];
 
 /// The version that this application writes.

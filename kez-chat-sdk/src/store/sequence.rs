@@ -110,6 +110,22 @@ pub(super) fn take_number(db: &Connection, from: &Peer, known: &Payload) -> Resu
     Ok(())
 }
 
+/// Passes over the number of a message that was refused, so that none of those that follow waits for it. A sequence that is
+/// new here is begun only for the few messages that were kept before: whoever is dropped could make up as many as they like.
+pub(super) fn pass_over(
+    db: &Connection,
+    author: &[u8; 32],
+    payload: &Payload,
+    was_kept: bool,
+) -> Result<(), StoreError> {
+    let sequence = Sequence { author, install: payload.install };
+    let next = sequence.known_next(db)?;
+    if matches!(payload.content, Content::Unsupported(_)) || next.is_none() && !was_kept {
+        return Ok(());
+    }
+    sequence.set_next(db, next.unwrap_or(1).max(payload.seq.saturating_add(1)))
+}
+
 fn is_recovered(db: &Connection) -> Result<bool, StoreError> {
     let recovered = db.prepare_cached("SELECT recovered FROM account")?.query_row([], |row| row.get(0));
     Ok(recovered.optional()?.unwrap_or(false))
@@ -154,10 +170,15 @@ struct Sequence<'a> {
 
 impl Sequence<'_> {
     fn next(&self, db: &Connection) -> Result<u64, StoreError> {
+        Ok(self.known_next(db)?.unwrap_or(1))
+    }
+
+    /// Returns the next number; `None` if nothing of the sequence was given out yet.
+    fn known_next(&self, db: &Connection) -> Result<Option<u64>, StoreError> {
         let next = db
             .prepare_cached("SELECT next FROM numbering WHERE author = ?1 AND install = ?2")?
             .query_row((self.author, self.install.to_bytes()), |row| row.get(0));
-        Ok(next.optional()?.unwrap_or(1))
+        Ok(next.optional()?)
     }
 
     fn set_next(&self, db: &Connection, next: u64) -> Result<(), StoreError> {

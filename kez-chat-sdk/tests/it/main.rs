@@ -42,6 +42,7 @@ mod presence;
 mod privacy;
 mod raw;
 mod recover;
+mod requests;
 mod retire;
 mod routes;
 mod trust;

@@ -14,6 +14,7 @@ use crate::{
 
 /// Tables that a backup keeps. Whoever adds one decides which list it belongs to.
 const KEPT: &[&str] = &[
+    "blocked",
     "chain_events",
     "contacts",
     "conversations",
@@ -27,7 +28,9 @@ const KEPT: &[&str] = &[
     "pins",
     "quarantine",
     "receipts_due",
+    "refused",
     "settings",
+    "strangers",
     "told_heads",
 ];
 

@@ -12,7 +12,7 @@ use crate::{
     contacts::{Agreement, Notice, Trouble},
     event::{Event, Peer},
     keys::checked,
-    store::{Store, StoreError, announce::release, chains::insert_events, events},
+    store::{Store, StoreError, chains::insert_events, events, strangers::release},
 };
 
 /// What a look at somebody has shown.
@@ -93,7 +93,7 @@ pub(crate) enum WalkEnd {
     /// Before something that does not follow.
     Trouble {
         /// What is wrong.
-        trouble: Trouble,
+        trouble: Box<Trouble>,
         /// For a fork, its proof.
         proof: Option<String>,
     },
@@ -344,7 +344,7 @@ fn tell_changes(
         _ if before == Some(&Trouble::Forked) => return Ok(()),
         WalkEnd::BrokenOff => return Ok(()),
         WalkEnd::Sound => (None, None),
-        WalkEnd::Trouble { trouble, proof } => (Some(trouble), proof.as_ref()),
+        WalkEnd::Trouble { trouble, proof } => (Some(&**trouble), proof.as_ref()),
     };
     if before == now {
         return Ok(());

@@ -51,6 +51,7 @@ pub(crate) struct ContactRow {
     pub(crate) chain_trouble: Option<Trouble>,
     /// The key that their home gives for their handle, if it is another.
     pub(crate) found_key: Option<PrimaryKey>,
+    pub(crate) blocked: bool,
 }
 
 impl ContactRow {
@@ -65,7 +66,8 @@ impl ContactRow {
 }
 
 const COLUMNS: &str = "owner, handle, agreed, vouched, verified, nickname, chain_handle, sigchain_base, added_at_ms, chain_seq, \
-                       chain_head, retired, inbox_home, broker_url, install, claims, trouble, found_key";
+                       chain_head, retired, inbox_home, broker_url, install, claims, trouble, found_key, \
+                       EXISTS (SELECT 1 FROM blocked WHERE blocked.owner = contacts.owner) AS blocked";
 
 impl Store {
     pub(crate) async fn contact(&self, owner: PrimaryKey) -> Result<Option<ContactRow>, StoreError> {
@@ -168,6 +170,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<ContactRow, StoreError>> {
                 .map_err(StoreError::damaged)?,
             claims: read_claims(&claims)?,
             chain_trouble: trouble.map(|text| serde_json::from_str(&text)).transpose().map_err(StoreError::damaged)?,
+            blocked: row.get("blocked")?,
             found_key: found_key.map(|key| checked(&key)).transpose().map_err(StoreError::damaged)?,
             chain_head: Head::from_bytes(chain_head),
             agreed,

@@ -251,6 +251,22 @@ fn read(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
     })
 }
 
+/// Withdraws all that was to be sent to somebody, and owes them no receipt any more. What the broker may have can't be
+/// withdrawn: whether it arrives, nobody will say.
+pub(super) fn withdraw_all(db: &Connection, recipient: &[u8; 32]) -> Result<(), StoreError> {
+    let mut unsent = db.prepare_cached("DELETE FROM outbox WHERE recipient = ?1 RETURNING message_id, handed_over")?;
+    let unsent = unsent.query_map([recipient], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, bool>(1)?)))?;
+    for (id, handed_over) in unsent.collect::<Result<Vec<_>, _>>()? {
+        let state = if handed_over { MessageState::Unconfirmed } else { MessageState::Withdrawn };
+        db.execute(
+            "UPDATE messages SET state = ?3 WHERE peer = ?1 AND place IS NOT NULL AND id = ?2 AND author <> ?1",
+            (recipient, id, state.to_stored()),
+        )?;
+    }
+    db.execute("DELETE FROM receipts_due WHERE author = ?1", [recipient])?;
+    Ok(())
+}
+
 /// Raises the state of a message of our own. Tells whether it did.
 pub(super) fn raise_state(
     db: &Connection,
