@@ -5,7 +5,8 @@ use std::{fs, path::Path, time::Duration};
 use futures::{FutureExt, StreamExt};
 use kez_chat_sdk::{
     AccountError, BackupError, Client, ConnectionState, Event, Message, MessageContent, MessageState, Place, Query,
-    Retention, identity::PrimaryKey,
+    Retention,
+    identity::{PrimaryKey, SecretKey},
 };
 use kez_testbed::Testbed;
 use serde_json::Value;
@@ -69,6 +70,8 @@ async fn contacts_and_history_outlive_a_lost_device_and_its_archive_is_no_news()
 
     old.contacts().set_verified(b.primary(), true).await.unwrap();
     old.contacts().set_nickname(b.primary(), Some("Bobby")).await.unwrap();
+    let nuisance = SecretKey::from_seed([0x66; 32]).primary();
+    old.contacts().block(nuisance).await.unwrap();
 
     // One of these goes out after the backup, the other never does.
     old.suspend().await;
@@ -94,6 +97,7 @@ async fn contacts_and_history_outlive_a_lost_device_and_its_archive_is_no_news()
     online(&new).await;
     let bob = new.contacts().list().await.unwrap().remove(0);
     assert_eq!((bob.primary, bob.verified, bob.nickname.as_deref()), (b.primary(), true, Some("Bobby")));
+    assert_eq!(new.contacts().blocked().await.unwrap()[0].who.primary, nuisance);
     let kept = ["from bob", "from alice", "not handled", "went after all", "stayed here"];
     assert_eq!(history(&new, b.primary()).await, kept);
     let summary = new.conversation(b.primary()).summary().await.unwrap();
