@@ -14,6 +14,7 @@ mod agent;
 mod client;
 mod control;
 mod harness;
+mod keeping;
 mod kez;
 mod latency;
 mod pair;
@@ -60,6 +61,8 @@ enum Part {
     Latency,
     /// An idle client's memory, and how long it takes to be online.
     Client,
+    /// A history of 100,000 messages: listed, paged, searched and backed up.
+    Keeping,
 }
 
 fn main() {
@@ -86,6 +89,7 @@ async fn measure(options: &Options) {
             Part::Throughput => throughput::measure(&testbed, length).await,
             Part::Latency => latency::measure(&testbed, length).await,
             Part::Client => client::measure(&testbed).await,
+            Part::Keeping => keeping::measure(&testbed).await,
         }
         testbed.shutdown().await.unwrap();
     }

@@ -179,6 +179,8 @@ enum Line<'a> {
         agreement: Agreement,
         nickname: Option<&'a str>,
         verified: bool,
+        retired: bool,
+        added_at_ms: u64,
     },
     Conversation {
         with: &'a Peer,
@@ -199,9 +201,14 @@ enum Line<'a> {
 
 impl<'a> Line<'a> {
     fn of_contact(contact: &'a Contact) -> Self {
-        let who = Peer { primary: contact.primary, handle: contact.handle.clone() };
-        let (agreement, nickname) = (contact.agreement, contact.nickname.as_deref());
-        Self::Contact { who, agreement, nickname, verified: contact.verified }
+        Self::Contact {
+            who: Peer { primary: contact.primary, handle: contact.handle.clone() },
+            agreement: contact.agreement,
+            nickname: contact.nickname.as_deref(),
+            verified: contact.verified,
+            retired: contact.retired,
+            added_at_ms: contact.added_at_ms,
+        }
     }
 
     fn of_conversation(conversation: &'a ConversationSummary) -> Self {

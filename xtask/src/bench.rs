@@ -14,7 +14,8 @@ Examples:
   cargo xtask bench servers lookups
   cargo xtask bench broker                      all parts, in about ten minutes
   cargo xtask bench broker purge --seconds 60   inbox keeping for a minute with and a minute without
-  cargo xtask bench messaging                   all parts, in about ten minutes")]
+  cargo xtask bench messaging                   all parts, in about ten minutes
+  cargo xtask bench keeping                     a history of 100,000 messages, in about two minutes")]
 pub(crate) struct Options {
     /// The suite.
     suite: Suite,
@@ -26,7 +27,8 @@ pub(crate) struct Options {
     #[arg(long)]
     seconds: Option<u64>,
     /// The parts to measure, all if none is named: of `servers` `lookups`, `registrations`, `appends`, of `broker`
-    /// `logins`, `purge`, `consumers`, of `messaging` `throughput`, `latency`, `client`.
+    /// `logins`, `purge`, `consumers`, of `messaging` `throughput`, `latency`, `client`,
+    /// `keeping`.
     parts: Vec<String>,
 }
 
@@ -40,6 +42,8 @@ enum Suite {
     Broker,
     /// Durable messages a second and how long they take, beside a harness over raw async-nats, and an idle client.
     Messaging,
+    /// The part `keeping` of `messaging`: a long history, beside SQLite that does the bare queries.
+    Keeping,
 }
 
 /// Runs a suite in an optimised build.
@@ -47,7 +51,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     ensure!(options.suite == Suite::Core || !options.aws_lc_rs, "--aws-lc-rs goes with `core`");
     let is_timed = matches!(options.suite, Suite::Broker | Suite::Messaging);
     ensure!(is_timed || options.seconds.is_none(), "--seconds goes with `broker` and `messaging`");
-    ensure!(options.suite != Suite::Core || options.parts.is_empty(), "`core` has no parts");
+    let has_parts = !matches!(options.suite, Suite::Core | Suite::Keeping);
+    ensure!(has_parts || options.parts.is_empty(), "`core` and `keeping` have no parts");
     match options.suite {
         Suite::Core => workspace.run_cargo(|command| {
             command.args(["bench", "--package", "kez-benches", "--bench", "core"]);
@@ -59,11 +64,18 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             command.args(&options.parts);
         }),
         Suite::Broker => servers(workspace, "broker", |command| add_timed_parts(command, options)),
-        Suite::Messaging => workspace.run_cargo(|command| {
-            command.args(["bench", "--package", "kez-messaging-benches", "--bench", "messaging", "--", "compare"]);
-            add_timed_parts(command, options);
+        Suite::Messaging => messaging(workspace, |command| add_timed_parts(command, options)),
+        Suite::Keeping => messaging(workspace, |command| {
+            command.arg("keeping");
         }),
     }
+}
+
+fn messaging(workspace: &Workspace, configure: impl FnOnce(&mut Command)) -> Result<()> {
+    workspace.run_cargo(|command| {
+        command.args(["bench", "--package", "kez-messaging-benches", "--bench", "messaging", "--", "compare"]);
+        configure(command);
+    })
 }
 
 fn add_timed_parts(command: &mut Command, options: &Options) {

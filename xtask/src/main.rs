@@ -50,7 +50,8 @@ Examples:
   cargo xtask bench core       compares the core with its peers
   cargo xtask bench servers    compares the servers with bare handlers
   cargo xtask bench broker     logins, inbox keeping and idle inboxes on a real broker
-  cargo xtask bench messaging  compares two clients with a harness over raw async-nats"
+  cargo xtask bench messaging  compares two clients with a harness over raw async-nats
+  cargo xtask bench keeping    lists, pages and searches 100,000 messages beside bare SQLite"
 )]
 struct Arguments {
     #[command(subcommand)]

@@ -5,7 +5,8 @@ use std::{fs, path::Path, time::Duration};
 use futures::{FutureExt, StreamExt};
 use kez_chat_sdk::{
     AccountError, BackupError, Client, ConnectionState, Event, Message, MessageContent, MessageState, Place, Query,
-    Retention, identity::PrimaryKey,
+    Retention,
+    identity::{PrimaryKey, SecretKey},
 };
 use kez_testbed::Testbed;
 use serde_json::Value;
@@ -67,9 +68,12 @@ async fn contacts_and_history_outlive_a_lost_device_and_its_archive_is_no_news()
     to_alice.send_text("not handled").await.unwrap();
     while !matches!(pending(&old).await.event, Event::Message { .. }) {}
 
-    // One of these goes out after the backup, the other never does.
     old.contacts().set_verified(b.primary(), true).await.unwrap();
-    old.contacts().set_nickname(b.primary(), Some("my brother")).await.unwrap();
+    old.contacts().set_nickname(b.primary(), Some("Bobby")).await.unwrap();
+    let nuisance = SecretKey::from_seed([0x66; 32]).primary();
+    old.contacts().block(nuisance).await.unwrap();
+
+    // One of these goes out after the backup, the other never does.
     old.suspend().await;
     let went = to_bob.send_text("went after all").await.unwrap();
     let stayed = to_bob.send_text("stayed here").await.unwrap();
@@ -91,8 +95,9 @@ async fn contacts_and_history_outlive_a_lost_device_and_its_archive_is_no_news()
     let new = device.open().await;
     assert_ne!(new.account().install(), old.account().install());
     online(&new).await;
-    let contact = new.contacts().find("my brother").await.unwrap();
-    assert_eq!((contact.primary, contact.verified), (b.primary(), true));
+    let bob = new.contacts().list().await.unwrap().remove(0);
+    assert_eq!((bob.primary, bob.verified, bob.nickname.as_deref()), (b.primary(), true, Some("Bobby")));
+    assert_eq!(new.contacts().blocked().await.unwrap()[0].who.primary, nuisance);
     let kept = ["from bob", "from alice", "not handled", "went after all", "stayed here"];
     assert_eq!(history(&new, b.primary()).await, kept);
     let summary = new.conversation(b.primary()).summary().await.unwrap();
@@ -251,7 +256,7 @@ async fn an_export_holds_what_conversations_show_and_no_key() {
     let types: Vec<&str> = lines.iter().map(|line| line["type"].as_str().unwrap()).collect();
     assert_eq!(types, ["export", "contact", "conversation", "message", "conversation", "message", "message", "end"]);
     assert_eq!((&lines[0]["version"], &lines[0]["handle"]), (&1.into(), &a.handle().to_string().into()));
-    assert_eq!(lines[1]["primary"], b.primary().to_string());
+    assert_eq!((&lines[1]["primary"], &lines[1]["verified"]), (&b.primary().to_string().into(), &false.into()));
     let [first, second] = [&lines[5], &lines[6]];
     assert_eq!(first["with"], b.primary().to_string());
     assert_eq!((&first["content"]["text"], &first["content"]["edited"]), (&"ten o'clock?".into(), &true.into()));
