@@ -75,8 +75,8 @@ mod store;
 mod sync;
 
 pub use account::{
-    Account, AccountError, BackedUpAccount, BegunAccount, NewAccount, OwnChainNotice, Registered, RegistrationStep,
-    Unconfirmed, recover_account, resolve_handle,
+    Account, AccountError, BackedUpAccount, BegunAccount, MovePlan, NewAccount, OldHandle, OwnChainNotice, Registered,
+    RegistrationStep, Unconfirmed, recover_account, resolve_handle,
 };
 pub use client::{Client, ClientError};
 pub use clock::Clock;

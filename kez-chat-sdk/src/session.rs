@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use crate::{
-    account::own_chain,
+    account::{moving, own_chain},
     backoff::Backoff,
     connection::{Deliveries, Session, SessionError, connect},
     gossip, inbox,
@@ -30,6 +30,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
     tokio::select! {
         () = keep_connected(&shared) => {}
+        () = moving::carry_on(&shared) => {}
         () = shared.own.until_over() => {}
     }
     #[cfg(feature = "files")]

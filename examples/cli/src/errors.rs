@@ -76,7 +76,9 @@ impl From<FilesError> for Failure {
 fn of_send(error: &SendError) -> Kind {
     match error {
         SendError::Payload(_) => Kind::Usage,
-        SendError::Store(_) | SendError::SignedInElsewhere | SendError::YouRetired => Kind::Account,
+        SendError::Store(_) | SendError::SignedInElsewhere | SendError::YouMoved | SendError::YouRetired => {
+            Kind::Account
+        }
         _ => Kind::Peer,
     }
 }

@@ -14,6 +14,7 @@ mod damage;
 mod events;
 mod heads;
 mod inbox;
+mod moves;
 mod outbox;
 mod presence;
 mod schema;
@@ -40,6 +41,7 @@ pub(crate) use account::AccountRow;
 pub(crate) use contacts::{ContactRow, Trouble};
 pub(crate) use heads::HeardHead;
 pub(crate) use inbox::{Frame, Incoming, Stored};
+pub(crate) use moves::Move;
 pub(crate) use outbox::{Acknowledged, Draft, OutboxRow, ReceiptDue};
 pub(crate) use sequence::Gap;
 #[cfg(feature = "files")]

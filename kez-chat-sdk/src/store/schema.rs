@@ -222,6 +222,16 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (said_by, of_ours, seq, head)
      ) STRICT, WITHOUT ROWID;
      CREATE UNIQUE INDEX heard_heads_waiting ON heard_heads (said_by, of_ours) WHERE told_at_ms IS NULL;",
+    // The move to another home that is under way, and homes where there is still something to do.
+    "CREATE TABLE moves (
+        from_handle TEXT PRIMARY KEY,
+        to_handle TEXT NOT NULL,            -- registered at the new home
+        old_base TEXT NOT NULL,             -- where the chain was published before
+        gives_up INTEGER NOT NULL,          -- 1: the old handle is given up
+        without_old INTEGER NOT NULL,       -- 1: what waits at the old home is given up
+        switched INTEGER NOT NULL DEFAULT 0 -- 1: the account is at the new home
+     ) STRICT, WITHOUT ROWID;
+     CREATE UNIQUE INDEX moves_under_way ON moves (switched) WHERE switched = 0;",
 ];
 
 /// The version that this application writes.

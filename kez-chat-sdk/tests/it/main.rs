@@ -26,6 +26,7 @@ mod keyring;
 mod kills;
 mod messages;
 mod mobile;
+mod moving;
 #[cfg(target_os = "linux")]
 mod namespace;
 mod operator;
