@@ -134,6 +134,8 @@ pub(crate) struct Traffic {
     pub(crate) behind: u64,
     /// After how long without a frame there are no more, as far as can be known.
     pub(crate) quiet_after: Duration,
+    /// When this connection began to take frames.
+    pub(crate) began: Option<Instant>,
 }
 
 /// What the connection and the rest of the client tell each other.

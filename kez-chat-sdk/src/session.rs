@@ -95,6 +95,7 @@ async fn hold(
 ) -> Option<SessionError> {
     shared.link.count(|traffic| {
         (traffic.behind, traffic.is_sending, traffic.quiet_after) = (0, true, session.quiet_after);
+        traffic.began = Some(Instant::now());
     });
     shared.link.set_connection(ConnectionState::Online);
     tracing::info!("online");

@@ -7,7 +7,7 @@ use kez_core::{
     handle::Handle,
     sigchain::{ChainError, Op, State},
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     AccountError, Registered,
@@ -41,8 +41,12 @@ pub(super) async fn begin(shared: &Shared, plan: MovePlan, old: OldHandle) -> Re
         gives_up: old == OldHandle::GiveUp,
         without_old: plan.without_old,
     };
-    shared.store.begin_move(going.clone()).await?;
-    shared.own.set(Standing::Moving);
+    {
+        // Whoever looks at the chain now would say afterwards that all is as it was.
+        let _turn = shared.own.turn.lock().await;
+        shared.store.begin_move(going.clone()).await?;
+        shared.own.set(Standing::Moving);
+    }
     let registered = go_on(shared, &going).await?;
     // Being shut out would look like a fault to the session.
     shared.link.connection().until(|state| matches!(state, ConnectionState::Moved | ConnectionState::Closed)).await;
@@ -102,6 +106,8 @@ async fn carry_on_once(shared: &Shared) -> Result<(), AccountError> {
 /// Does what is left to do until the account is at the new home.
 async fn go_on(shared: &Shared, going: &Move) -> Result<Registered, AccountError> {
     let info = HomeClient::new(going.to.home(), shared.http.clone()).info().await?;
+    // One connection for all of it: what one has been handed when it ends comes again only much later.
+    let _visit = (!going.without_old).then(|| shared.link.visit());
     // What can't be done without the old home should show before anybody hears of the move.
     if !going.without_old {
         reach_old_home(shared).await?;
@@ -121,6 +127,7 @@ async fn go_on(shared: &Shared, going: &Move) -> Result<Registered, AccountError
 
 async fn reach_old_home(shared: &Shared) -> Result<(), AccountError> {
     let mut connection = shared.link.connection();
+    // Asks for an attempt at once where the next one is due later.
     let _visit = shared.link.visit();
     let reach = async {
         let mut state = connection.current();
@@ -138,16 +145,24 @@ async fn reach_old_home(shared: &Shared) -> Result<(), AccountError> {
     timeout(OLD_HOME_PATIENCE, reach).await.unwrap_or_else(late)
 }
 
+/// Receives until nothing is left. What an earlier connection was handed, and did not acknowledge, the broker hands out
+/// again only after a while, so this one has to last as long as something that is missing may take to come.
 async fn empty_old_inbox(shared: &Shared) -> Result<(), AccountError> {
     loop {
         let report = sync::once(shared, OLD_HOME_PATIENCE).await?;
-        return match report.outcome {
-            SyncOutcome::Complete => Ok(()),
+        match report.outcome {
+            SyncOutcome::Complete => {}
             SyncOutcome::OutOfTime if report.received > 0 => continue,
-            SyncOutcome::OutOfTime => Err(old_home_away(shared, "it is too slow".into())),
-            SyncOutcome::Offline(cause) => Err(old_home_away(shared, cause.to_string())),
-            SyncOutcome::NotHere => Err(AccountError::SignedInElsewhere),
-        };
+            SyncOutcome::OutOfTime => return Err(old_home_away(shared, "it is too slow".into())),
+            SyncOutcome::Offline(cause) => return Err(old_home_away(shared, cause.to_string())),
+            SyncOutcome::NotHere => return Err(AccountError::SignedInElsewhere),
+        }
+        let began = shared.link.traffic().borrow().began;
+        let settled = began.map_or_else(Instant::now, |began| began + shared.config.gap_wait);
+        if settled <= Instant::now() {
+            return Ok(());
+        }
+        tokio::time::sleep_until(settled).await;
     }
 }
 

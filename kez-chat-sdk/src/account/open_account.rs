@@ -102,7 +102,8 @@ impl<'a> Account<'a> {
     /// # let other = kez_testbed::Testbed::start().await?;
     /// # let new_home = other.home_url();
     /// # stage.register("bob").await;
-    /// # let client = stage.client("alice").await;
+    /// # stage.register("alice").await;
+    /// # let client = sdk::Client::builder("alice", key_store("alice")).gap_wait(std::time::Duration::ZERO).open().await?;
     /// # client.contacts().add("@bob").await?;
     /// use kez_chat_sdk::{Client, ConnectionState, HomeUrl, OldHandle, resolve_handle};
     ///
@@ -141,8 +142,11 @@ impl<'a> Account<'a> {
     ///
     /// Until the new home has registered the handle nothing has changed. From then on the move goes on by itself, also if
     /// this fails or is interrupted, whenever a client is open and the servers are in reach; calling it again waits for
-    /// that, or is `Moved` if it is done. At its end the connection is [`Moved`](crate::ConnectionState::Moved): shut the client down and open the
-    /// account anew. What is left to do at the old home then is done by the new client.
+    /// that, or is `Moved` if it is done. At its end the connection is [`Moved`](crate::ConnectionState::Moved): shut the
+    /// client down and open the account anew. What is left to do at the old home then is done by the new client.
+    ///
+    /// It takes a minute if the client was not online for as long before: so late may messages come that an earlier
+    /// connection was handed when it broke.
     ///
     /// # Errors
     /// [`AccountError`], as [`plan_move`](Self::plan_move), and `OldHomeAway` if the old home is out of reach: the plan can

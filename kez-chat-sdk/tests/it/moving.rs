@@ -1,9 +1,9 @@
 //! Moving to another home, and staying who one is. The two homes share a machine and nothing else.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use kez_chat_sdk::{
-    AccountError, Client, ConnectionState, Event, MessageState, OldHandle, SendError, handle::Handle,
+    AccountError, Client, ConnectionState, Event, MessageState, OldHandle, SendError, broker::subject, handle::Handle,
     identity::PrimaryKey,
 };
 use kez_testbed::Testbed;
@@ -11,11 +11,25 @@ use kez_testbed::Testbed;
 use crate::{
     chains::{profile, published},
     people::{PATIENCE, Person, handle_at, next, offline, online, text_of, two_friends, until},
+    raw::Raw,
 };
 
 async fn two_homes() -> (Testbed, Testbed) {
     let (old, new) = tokio::join!(Testbed::start(), Testbed::start());
     (old.unwrap(), new.unwrap())
+}
+
+/// Opens an account that waits for nothing which an earlier connection was handed.
+async fn open(person: &Person) -> Client {
+    person.builder().gap_wait(Duration::ZERO).open().await.unwrap()
+}
+
+/// Registers two people who have added each other.
+async fn friends(testbed: &Testbed) -> ((Person, Client), (Person, Client)) {
+    let ((alice, a), (bob, b)) = two_friends(testbed).await;
+    tokio::join!(a.shutdown(), b.shutdown());
+    let (a, b) = tokio::join!(open(&alice), open(&bob));
+    ((alice, a), (bob, b))
 }
 
 /// Moves, and opens the account at its new home.
@@ -25,7 +39,7 @@ async fn move_to(person: &Person, client: Client, to: &Handle, old: OldHandle) -
     assert_eq!((&moved.handle, moved.primary), (to, client.primary()));
     assert_eq!(client.connection().current(), ConnectionState::Moved);
     client.shutdown().await;
-    let client = person.open().await;
+    let client = open(person).await;
     assert_eq!((client.handle(), client.sigchain_url()), (to, &*moved.sigchain_url));
     online(&client).await;
     client
@@ -48,15 +62,16 @@ async fn next_text(client: &Client) -> String {
 /// Sends both ways.
 async fn chat(a: &Client, b: &Client) {
     for (from, to) in [(a, b), (b, a)] {
-        from.conversation(to.primary()).send_text("hello").await.unwrap();
+        let id = from.conversation(to.primary()).send_text("hello").await.unwrap();
         assert_eq!(next_text(to).await, "hello");
+        assert_eq!(from.wait_until(id, MessageState::Delivered, PATIENCE).await.unwrap(), MessageState::Delivered);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_moves_stays_who_they_are_and_loses_nothing() {
     let (old, new) = two_homes().await;
-    let ((alice, a), (_bob, b)) = two_friends(&old).await;
+    let ((alice, a), (_bob, b)) = friends(&old).await;
     let carol = Person::new();
     let c = carol.register(&new, "carol").await;
     a.contacts().add(&c.handle().to_string()).await.unwrap();
@@ -82,7 +97,7 @@ async fn who_moves_stays_who_they_are_and_loses_nothing() {
     a.shutdown().await;
     assert_eq!(next_text(&b).await, "I am moving");
 
-    let a = alice.open().await;
+    let a = open(&alice).await;
     online(&a).await;
     assert_eq!(next_text(&a).await, "before you go");
     assert_eq!(a.conversation(b.primary()).history(None, 10).await.unwrap().len(), before + 2);
@@ -119,16 +134,42 @@ async fn who_moves_stays_who_they_are_and_loses_nothing() {
     new.shutdown().await.unwrap();
 }
 
+/// A connection of ours breaks with a message that it was handed. The broker hands it out again half a minute later.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_kept_the_old_handle_can_come_back_to_what_waits_there() {
+async fn what_a_broken_connection_was_handed_is_waited_for() {
     let (old, new) = two_homes().await;
     let ((alice, a), (_bob, b)) = two_friends(&old).await;
+    a.shutdown().await;
+    let mut broken = Raw::login(&old, &alice.key()).await;
+    broken.send(format!("SUB {} 1\r\n", subject::deliver(&alice.key().primary())).as_bytes()).await;
+    b.conversation(alice.key().primary()).send_text("did you get this?").await.unwrap();
+    broken.frame().await;
+    drop(broken);
+
+    let a = alice.builder().gap_wait(Duration::from_secs(35)).open().await.unwrap();
+    let a = move_to(&alice, a, &handle_at(&new, "alice"), OldHandle::GiveUp).await;
+    assert_eq!(next_text(&a).await, "did you get this?");
+    for client in [a, b] {
+        client.shutdown().await;
+    }
+    old.shutdown().await.unwrap();
+    new.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_kept_the_old_handle_can_come_back_to_what_waits_there() {
+    let (mut old, new) = two_homes().await;
+    let ((alice, a), (_bob, b)) = friends(&old).await;
     let was = a.handle().clone();
     chat(&a, &b).await;
+    b.suspend().await;
     let a = move_to(&alice, a, &handle_at(&new, "alice"), OldHandle::Keep).await;
-    // He has not heard of it, and the old home takes what he sends.
+    // He can't hear of it, and the old home takes what he sends.
+    old.stop_sig_server().await;
+    b.resume();
     let meanwhile = b.conversation(a.primary()).send_text("where are you?").await.unwrap();
     assert_eq!(b.wait_until(meanwhile, MessageState::Sent, PATIENCE).await.unwrap(), MessageState::Sent);
+    old.start_sig_server().await.unwrap();
     b.contacts().add(&was.to_string()).await.unwrap();
     assert_eq!(refusal(&b, a.primary()).await.code(), "ForeignHome");
     assert_eq!(refusal(&a, b.primary()).await.code(), "ForeignHome");
@@ -151,7 +192,7 @@ async fn who_kept_the_old_handle_can_come_back_to_what_waits_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_home_that_refuses_changes_nothing() {
     let (old, new) = two_homes().await;
-    let ((_alice, a), (_bob, b)) = two_friends(&old).await;
+    let ((_alice, a), (_bob, b)) = friends(&old).await;
     online(&a).await;
     let before = published(&old, &a.primary()).await;
     let account = a.account();
@@ -181,7 +222,7 @@ async fn a_home_that_refuses_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_move_waits_for_the_old_home_and_goes_on_by_itself() {
     let (mut old, new) = two_homes().await;
-    let ((alice, a), (_bob, b)) = two_friends(&old).await;
+    let ((alice, a), (_bob, b)) = friends(&old).await;
     online(&a).await;
     old.kill_nats().await.unwrap();
     until(&a, |state| matches!(state, ConnectionState::Offline { .. })).await;
@@ -200,7 +241,7 @@ async fn a_move_waits_for_the_old_home_and_goes_on_by_itself() {
     let waiting = a.conversation(b.primary()).send_text("one moment").await.unwrap();
     a.shutdown().await;
 
-    let a = alice.open().await;
+    let a = open(&alice).await;
     assert_eq!(a.handle(), &handle_at(&old, "alice"));
     offline(&a, "BrokerUnreachable").await;
     old.start_nats().await.unwrap();
@@ -208,7 +249,7 @@ async fn a_move_waits_for_the_old_home_and_goes_on_by_itself() {
     until(&a, |state| *state == ConnectionState::Moved).await;
     assert!(a.wait_until(waiting, MessageState::Sent, PATIENCE).await.unwrap() >= MessageState::Sent);
     a.shutdown().await;
-    let a = alice.open().await;
+    let a = open(&alice).await;
     assert_eq!(a.handle(), &to);
     a.account().sync().await.unwrap();
     assert_eq!(published(&old, &a.primary()).await.state().handle(), Some(&to));
@@ -222,7 +263,7 @@ async fn a_move_waits_for_the_old_home_and_goes_on_by_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_home_that_is_gone_holds_nobody_and_hears_of_it_if_it_comes_back() {
     let (mut old, new) = two_homes().await;
-    let ((alice, a), (_bob, b)) = two_friends(&old).await;
+    let ((alice, a), (_bob, b)) = friends(&old).await;
     online(&a).await;
     old.kill_nats().await.unwrap();
     old.stop_chat_server().await;
@@ -233,7 +274,7 @@ async fn a_home_that_is_gone_holds_nobody_and_hears_of_it_if_it_comes_back() {
     assert_eq!(away.code(), "OldHomeAway");
     a.account().move_to(plan.without_old_home(), OldHandle::GiveUp).await.unwrap();
     a.shutdown().await;
-    let a = alice.open().await;
+    let a = open(&alice).await;
     assert_eq!(a.handle(), &to);
     online(&a).await;
     assert_eq!(published(&new, &a.primary()).await.events().len(), 6);
@@ -257,7 +298,7 @@ async fn a_home_that_is_gone_holds_nobody_and_hears_of_it_if_it_comes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_shared_before_is_fetched_after_both_have_moved() {
     let (old, new) = two_homes().await;
-    let ((alice, a), (bob, b)) = two_friends(&old).await;
+    let ((alice, a), (bob, b)) = friends(&old).await;
     let source = alice.folder.path().join("notes.txt");
     fs::write(&source, b"for later").unwrap();
     a.files().share(&source, &[b.primary()], |_| {}).await.unwrap();
