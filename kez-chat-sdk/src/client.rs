@@ -13,11 +13,13 @@ use crate::{
         self, Account,
         own_chain::{OwnStanding, Standing},
     },
+    backup::{self, Backup, BackupError},
     config::{ClientBuilder, Config},
     contacts::Contacts,
     conversation::{Conversation, OutboxEntry},
     conversations::Conversations,
     event::{EventId, MessageState, PendingEvent},
+    export::{self, Export, ExportError, ExportProgress},
     gossip::Gossip,
     home_dir::{HomeDir, HomeDirError},
     key_store::{KeyStore, KeyStoreError},
@@ -25,6 +27,9 @@ use crate::{
     net::{HomeClient, HomeUrl, Http, SigchainClient},
     peers::Peers,
     presence::{Presence, Presences},
+    requests::Requests,
+    retention::Retention,
+    search::{self, Hit, Query, SearchError},
     session,
     shared::Shared,
     store::{Store, StoreError},
@@ -177,7 +182,6 @@ impl Client {
             sigchain_url: SigchainClient::chain_url(&base, &key.primary()),
             home: HomeClient::new(handle.home(), http.clone()),
             gossip: Gossip::default(),
-            adding: tokio::sync::Mutex::default(),
             http,
             presences: Presences::open(&store).await?,
             link: Link::new(config.suspended),
@@ -228,6 +232,12 @@ impl Client {
     #[must_use]
     pub fn contacts(&self) -> Contacts<'_> {
         Contacts::new(&self.shared)
+    }
+
+    /// Decides about strangers who wrote.
+    #[must_use]
+    pub fn requests(&self) -> Requests<'_> {
+        Requests::new(&self.shared)
     }
 
     /// Speaks with a contact, or looks at what was said.
@@ -359,6 +369,82 @@ impl Client {
     /// [`ClientError::Store`].
     pub async fn outbox(&self) -> Result<Vec<OutboxEntry>, ClientError> {
         Ok(self.shared.store.undelivered(self.primary()).await?)
+    }
+
+    /// Writes a backup of contacts, conversations and choices to a new file (mode 0600), which only the account's key
+    /// opens: [`recover_account_from`](crate::recover_account_from) needs it and the 24 words. The file gets its name when
+    /// it is whole and on disk; nothing is overwritten.
+    ///
+    /// It holds one state of the account, however long it takes and whatever comes meanwhile. Nothing waits for it. A call
+    /// that is dropped goes on to its end.
+    ///
+    /// Files that others offered can still be fetched after a recovery; those that we share are on this device alone.
+    ///
+    /// # Errors
+    /// [`BackupError`](crate::BackupError).
+    pub async fn backup_to(&self, path: impl Into<PathBuf>) -> Result<Backup, BackupError> {
+        backup::write(&self.shared, path.into()).await
+    }
+
+    /// Writes everything that conversations show to a new file (mode 0600) that anybody can read, one JSON object a line, as
+    /// `docs/EXPORT.md` says: contacts, and messages as they are now. Files are named, and no key is in it. The file gets its
+    /// name when it is whole and on disk; nothing is overwritten.
+    ///
+    /// What is sent or comes meanwhile may be in it or not.
+    ///
+    /// # Errors
+    /// [`ExportError`].
+    pub async fn export_to(
+        &self,
+        path: impl Into<PathBuf>,
+        progress: impl FnMut(&ExportProgress),
+    ) -> Result<Export, ExportError> {
+        export::write(&self.shared, path.into(), progress).await
+    }
+
+    /// Finds messages by their words, the last that came or was written first.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let stage = Stage::set().await;
+    /// # let client = stage.client("alice").await;
+    /// use kez_chat_sdk::Query;
+    ///
+    /// client.conversation(client.primary()).send_text("Meet Bob at the Café de la Gare").await?;
+    /// let hits = client.search(&Query::new("cafe gar")).await?;
+    /// let snippet = &hits[0].snippet;
+    /// assert_eq!(&snippet.text[snippet.matches[0].clone()], "Café");
+    /// let next = client.search(&Query::new("cafe gar").before(&hits[0])).await?;
+    /// assert!(next.is_empty(), "that was all");
+    /// # client.shutdown().await;
+    /// # stage.strike().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SearchError`].
+    pub async fn search(&self, query: &Query) -> Result<Vec<Hit>, SearchError> {
+        search::search(&self.shared, query).await
+    }
+
+    /// Returns how long messages are kept, where their conversation has no other rule.
+    ///
+    /// # Errors
+    /// [`ClientError::Store`].
+    pub async fn retention(&self) -> Result<Retention, ClientError> {
+        Ok(self.shared.store.retention().await?)
+    }
+
+    /// Sets how long messages are kept, where their conversation has no [other
+    /// rule](crate::Conversation::set_retention). What is older is erased soon after, and for good.
+    ///
+    /// # Errors
+    /// [`ClientError::Store`].
+    pub async fn set_retention(&self, retention: Retention) -> Result<(), ClientError> {
+        Ok(self.shared.store.set_retention(retention).await?)
     }
 
     /// Waits for the next event. An event comes again after a restart until it is [handled](Client::handled);

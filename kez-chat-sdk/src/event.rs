@@ -257,7 +257,7 @@ pub enum Event {
     Request {
         /// Who, by key alone.
         from: Peer,
-        /// Who they say they are. Adding that handle shows whether it is true.
+        /// Who they say they are. The [request](crate::Request) tells whether it is true, once that is known.
         #[serde(with = "qualified")]
         claimed_handle: Option<Handle>,
         /// When they say they sent it, in milliseconds since 1970.
@@ -317,7 +317,7 @@ pub enum Event {
         /// What; `None` if they have taken it back.
         emoji: Option<String>,
     },
-    /// Something about a contact that the person should know.
+    /// What is known of a contact has changed.
     Contact {
         /// Who.
         who: Peer,
@@ -359,19 +359,32 @@ impl fmt::Debug for Event {
 }
 
 /// Handles in JSON: `name@home`, or null.
-mod qualified {
+pub(crate) mod qualified {
     use super::{Deserialize, Deserializer, Handle, Policy, Serialize, Serializer};
 
     #[allow(clippy::ref_option, reason = "the shape that serde asks for")]
-    pub(super) fn serialize<S: Serializer>(handle: &Option<Handle>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(handle: &Option<Handle>, serializer: S) -> Result<S::Ok, S::Error> {
         handle.as_ref().map(Handle::to_string).serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Handle>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Handle>, D::Error> {
         // What is stored passed the rules that held when it came in.
         let text = Option::<String>::deserialize(deserializer)?;
         text.map(|text| Handle::from_qualified(&text, Policy::Development))
             .transpose()
             .map_err(serde::de::Error::custom)
+    }
+
+    /// Where there must be one.
+    pub(crate) mod one {
+        use super::{Deserializer, Handle, Serializer};
+
+        pub(crate) fn serialize<S: Serializer>(handle: &Handle, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_str(handle)
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Handle, D::Error> {
+            super::deserialize(deserializer)?.ok_or_else(|| serde::de::Error::custom("no handle"))
+        }
     }
 }

@@ -45,6 +45,7 @@
 
 mod account;
 mod backoff;
+mod backup;
 mod client;
 mod clock;
 mod config;
@@ -54,6 +55,7 @@ mod conversation;
 mod conversations;
 mod denial;
 mod event;
+mod export;
 #[cfg(feature = "files")]
 mod files;
 mod gossip;
@@ -64,27 +66,34 @@ mod keys;
 mod link;
 mod message;
 mod net;
+mod new_file;
 mod offline;
 mod outbox;
 mod peers;
 mod presence;
+mod requests;
+mod retention;
+mod search;
 mod session;
 mod shared;
 mod sightings;
 mod store;
 mod sync;
+mod upkeep;
 
 pub use account::{
     Account, AccountError, BackedUpAccount, BegunAccount, MovePlan, NewAccount, OldHandle, OwnChainNotice, Registered,
-    RegistrationStep, Unconfirmed, recover_account, resolve_handle,
+    RegistrationStep, Unconfirmed, recover_account, recover_account_from, resolve_handle,
 };
+pub use backup::{Backup, BackupError};
 pub use client::{Client, ClientError};
 pub use clock::Clock;
 pub use config::ClientBuilder;
-pub use contacts::{Agreement, Contact, ContactError, Contacts, Notice};
+pub use contacts::{Agreement, Blocked, Contact, ContactError, Contacts, Notice, Trouble};
 pub use conversation::{Conversation, OutboxEntry, SendError};
 pub use conversations::{ConversationSummary, Conversations};
 pub use event::{Event, EventId, MessageState, Order, Peer, PendingEvent, ShareId, SharedFile};
+pub use export::{Export, ExportError, ExportProgress};
 #[cfg(feature = "files")]
 pub use files::{Files, FilesError, Offer, Share, TransferError, TransferProgress};
 pub use home_dir::HomeDirError;
@@ -92,12 +101,15 @@ pub use home_dir::HomeDirError;
 pub use key_store::OsKeyring;
 pub use key_store::{KeyStore, KeyStoreError, Passphrase, PassphraseFile};
 pub use kez_core::{
-    broker, contact_uri, envelope, filecrypt, handle, identity, manifest, mnemonic, payload, safety, sigchain,
+    broker, claim, contact_uri, envelope, filecrypt, handle, identity, manifest, mnemonic, payload, safety, sigchain,
 };
 pub use link::{Connection, ConnectionState};
 pub use message::{Message, MessageContent, MessageRef, Place, Reaction};
 pub use net::{HomeUrl, HomeUrlError, NetError, Roots, RootsError};
 pub use offline::{OfflineCause, Refusal};
 pub use presence::{Availability, Presence, PresenceWatch, Visibility};
+pub use requests::{Request, RequestError, RequestMessage, Requests, Resolution};
+pub use retention::Retention;
+pub use search::{Hit, Query, SearchError, Snippet};
 pub use store::StoreError;
 pub use sync::{SyncOutcome, SyncReport};

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicI64, AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -146,6 +146,8 @@ pub(crate) struct Link {
     traffic: watch::Sender<Traffic>,
     /// The home's clock less ours, in milliseconds.
     clock_offset_ms: AtomicI64,
+    /// Whether the home has told its time since the client was opened.
+    knows_home_time: AtomicBool,
     /// How many messages in a row the broker has denied.
     denials: AtomicU32,
     given: Mutex<EventId>,
@@ -162,6 +164,7 @@ impl Link {
             wish: watch::Sender::new(Wish { suspended, ..Wish::default() }),
             traffic: watch::Sender::default(),
             clock_offset_ms: AtomicI64::new(0),
+            knows_home_time: AtomicBool::new(false),
             denials: AtomicU32::new(0),
             given: Mutex::new(EventId::default()),
             gaps: Mutex::default(),
@@ -240,6 +243,11 @@ impl Link {
         let half = u64::try_from(took.as_millis() / 2).unwrap_or(u64::MAX);
         let offset = home_ms.wrapping_sub(asked_at_ms.saturating_add(half)).cast_signed();
         self.clock_offset_ms.store(offset, Ordering::Relaxed);
+        self.knows_home_time.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn knows_home_time(&self) -> bool {
+        self.knows_home_time.load(Ordering::Relaxed)
     }
 
     pub(crate) fn to_home_time(&self, local_ms: u64) -> u64 {

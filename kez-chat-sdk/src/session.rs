@@ -11,11 +11,12 @@ use crate::{
     account::{moving, own_chain},
     backoff::Backoff,
     connection::{Deliveries, Session, SessionError, connect},
-    gossip, inbox,
+    contacts, gossip, inbox,
     link::{ConnectionState, Wish},
     offline::with_sources,
-    outbox, presence,
+    outbox, presence, requests,
     shared::Shared,
+    upkeep,
 };
 
 /// How long a session that is left may take to send its last receipts, and then to hang up.
@@ -32,6 +33,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         () = keep_connected(&shared) => {}
         () = moving::carry_on(&shared) => {}
         () = shared.own.until_over() => {}
+        never = upkeep::run(&shared) => match never {},
     }
     #[cfg(feature = "files")]
     shared.node.shutdown().await;
@@ -107,6 +109,8 @@ async fn hold(
         Err(error) = outbox::run(shared, &session) => Some(error),
         () = own_chain::watch(shared, session.brokers()) => Some(SessionError::Lost),
         () = gossip::watch(shared) => Some(SessionError::Lost),
+        () = contacts::keep_fresh(shared) => Some(SessionError::Lost),
+        () = requests::watch(shared) => Some(SessionError::Lost),
         Some(error) = ended.recv() => Some(error),
         () = called_off(shared, wish) => None,
     };

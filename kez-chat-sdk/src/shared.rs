@@ -9,7 +9,6 @@ use kez_core::{
     identity::{PrimaryKey, SecretKey},
     sigchain::Install,
 };
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "files")]
@@ -48,8 +47,6 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     /// Which chains were looked at because of what others said.
     pub(crate) gossip: Gossip,
-    /// Held by whoever adds a contact.
-    pub(crate) adding: Mutex<()>,
     /// Who is there, and how we are to be seen.
     pub(crate) presences: Presences,
     /// What the connection and the rest of the client tell each other.
@@ -57,8 +54,7 @@ pub(crate) struct Shared {
     pub(crate) stop: CancellationToken,
     #[cfg(feature = "files")]
     pub(crate) node: NodeSlot,
-    /// Held for the lock that it is.
-    #[cfg_attr(not(feature = "files"), expect(dead_code, reason = "only the file store looks inside"))]
+    /// Held for the lock that it is, too.
     pub(crate) home_dir: HomeDir,
 }
 

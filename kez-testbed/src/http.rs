@@ -85,13 +85,17 @@ pub fn post(path: &str, media_type: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Returns an answer's status and the length of its body.
+/// Returns an answer's status and the length of its body; 304 has none (RFC 9110 §15.4.5).
 fn read_head(head: &[u8]) -> Option<(u16, usize)> {
     let mut lines = std::str::from_utf8(head).ok()?.split("\r\n");
     let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
     let length =
         lines.filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    Some((status, length?.1.trim().parse().ok()?))
+    match (status, length) {
+        (_, Some((_, length))) => Some((status, length.trim().parse().ok()?)),
+        (304, None) => Some((status, 0)),
+        (_, None) => None,
+    }
 }
 
 #[cfg(test)]
@@ -102,6 +106,7 @@ mod tests {
     fn an_answers_head_is_read() {
         let head = b"HTTP/1.1 404 Not Found\r\ncontent-type: text/plain\r\nContent-Length: 12\r\n\r\n";
         assert_eq!(read_head(head), Some((404, 12)));
+        assert_eq!(read_head(b"HTTP/1.1 304 Not Modified\r\netag: \"aa\"\r\n\r\n"), Some((304, 0)));
         for none in ["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 OK\r\ncontent-length: 1\r\n\r\n", "SSH-2.0\r\n\r\n"] {
             assert_eq!(read_head(none.as_bytes()), None, "{none}");
         }

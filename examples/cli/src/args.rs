@@ -60,12 +60,26 @@ Examples:
     /// Gets an account back from its 24 words
     ///
     /// Asks for the words, or reads them from standard input, and takes the account over from wherever it was: an older
-    /// installation stops. Messages that were not read yet arrive here; contacts and conversations were on the other device.
+    /// installation stops. Messages that were not read yet arrive here; contacts and conversations were on the other device,
+    /// and come from a backup if there is one.
     #[command(after_help = "\
 Examples:
   kez-chat recover --server https://kez.lat
+  kez-chat recover --server https://kez.lat --from alice.kez
   cat alice.words | kez-chat recover --server https://kez.lat")]
     Recover(Recover),
+    /// Writes contacts, conversations and settings to a file that only the account's key opens
+    ///
+    /// It and the 24 words bring everything back: see recover --from. Nothing is overwritten.
+    #[command(after_help = "\
+Examples:
+  kez-chat backup --to alice.kez
+  kez-chat backup --to /media/stick/alice.kez --json")]
+    Backup {
+        /// The new file
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
     /// Adds a person to the contacts: looks the handle up and walks the sigchain
     #[command(after_help = "\
 Examples:
@@ -169,6 +183,9 @@ pub(crate) struct Recover {
     /// The home server of the account; plain http only for localhost
     #[arg(long, value_name = "URL", env = "KEZ_SERVER", hide_env_values = true)]
     pub(crate) server: String,
+    /// A backup, for contacts and conversations
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

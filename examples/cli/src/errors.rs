@@ -1,7 +1,7 @@
 //! Which kind of failure each of the SDK's errors is.
 
 use kez_chat_sdk::{
-    AccountError, ClientError, ContactError, FilesError, HomeDirError, HomeUrlError, NetError, SendError,
+    AccountError, BackupError, ClientError, ContactError, FilesError, HomeDirError, HomeUrlError, NetError, SendError,
     TransferError, Unconfirmed,
 };
 
@@ -18,11 +18,18 @@ impl From<AccountError> for Failure {
         let kind = match &error {
             AccountError::BadHandle(_) | AccountError::TwoHomes { .. } => Kind::Usage,
             AccountError::BackupFile { .. } => Kind::Files,
+            AccountError::Backup(error) => of_backup(error),
             AccountError::HomeDir(error) => of_home_dir(error),
             AccountError::Net(error) => of_net(error),
             _ => Kind::Account,
         };
         Self::from_error(kind, error.code(), &error)
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        Self::from_error(of_backup(&error), error.code(), &error)
     }
 }
 
@@ -70,6 +77,13 @@ impl From<FilesError> for Failure {
             _ => Kind::Files,
         };
         Self::from_error(kind, error.code(), &error)
+    }
+}
+
+fn of_backup(error: &BackupError) -> Kind {
+    match error {
+        BackupError::Io { .. } | BackupError::Damaged { .. } => Kind::Files,
+        _ => Kind::Account,
     }
 }
 

@@ -52,6 +52,33 @@ impl View for Account<'_> {
     }
 }
 
+/// A backup that was written.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename = "backup")]
+pub(crate) struct Backup<'a> {
+    file: &'a Path,
+    made_at_ms: u64,
+    messages: u64,
+    bytes: u64,
+}
+
+impl<'a> Backup<'a> {
+    pub(crate) fn new(backup: &kez_chat_sdk::Backup, file: &'a Path) -> Self {
+        Self { file, made_at_ms: backup.made_at_ms, messages: backup.messages, bytes: backup.bytes }
+    }
+}
+
+impl View for Backup<'_> {
+    fn text(&self) -> String {
+        let file = safe::line(&self.file.to_string_lossy());
+        format!(
+            "{} messages kept in {file} ({}); with your 24 words it brings them back",
+            self.messages,
+            size(self.bytes)
+        )
+    }
+}
+
 /// Somebody that was added, or is in the list.
 #[derive(Serialize)]
 pub(crate) struct Contact<'a> {
@@ -64,7 +91,7 @@ pub(crate) struct Contact<'a> {
     head: String,
     broker_url: Option<&'a str>,
     added_at_ms: u64,
-    trouble: Option<&'a str>,
+    trouble: Option<String>,
     #[serde(skip)]
     own: &'a Home,
     /// Whether people get one line or everything; programs always get everything.
@@ -84,7 +111,7 @@ impl<'a> Contact<'a> {
             head: contact.head.to_string(),
             broker_url: contact.broker_url.as_deref(),
             added_at_ms: contact.added_at_ms,
-            trouble: contact.trouble.as_deref(),
+            trouble: contact.trouble.as_ref().map(ToString::to_string),
             own,
         }
     }
@@ -94,7 +121,7 @@ impl<'a> Contact<'a> {
     }
 
     fn one_line(&self) -> String {
-        let doubt = match (self.trouble, self.agreement) {
+        let doubt = match (&self.trouble, self.agreement) {
             (Some(trouble), _) => format!("  STOPPED: {}", safe::line(trouble)),
             (None, Agreement::OneSided) => "  only their home says so".to_owned(),
             (None, Agreement::Agreed) => String::new(),
@@ -119,7 +146,7 @@ impl View for Contact<'_> {
             }
             Agreement::OneSided => "  handle    only their home says so, their sigchain does not".to_owned(),
         });
-        if let Some(trouble) = self.trouble {
+        if let Some(trouble) = &self.trouble {
             lines.push(format!("  STOPPED   {}", safe::line(trouble)));
         }
         lines.join("\n")

@@ -6,7 +6,7 @@ use kez_core::{identity::SecretKey, mnemonic::Mnemonic};
 use zeroize::Zeroizing;
 
 use super::AccountError;
-use crate::key_store::write_new;
+use crate::new_file::write_new;
 
 /// Writes the words to a new file of mode 0600, reads them back and checks that they give the key.
 ///

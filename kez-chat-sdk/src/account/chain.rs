@@ -139,14 +139,14 @@ impl<'a> OwnChain<'a> {
 
     /// Walks on from the chain's end, and keeps whatever is sound.
     async fn walk(&mut self) -> Result<(), AccountError> {
-        let (new, outcome) = self.server.walk(&mut self.chain).await;
+        let (new, outcome) = self.server.walk(&mut self.chain, None).await;
         self.store.adopt_own_events(new, self.chain.pin()).await?;
         match outcome {
             Ok(()) => Ok(()),
             Err(WalkError::Net(error)) => Err(error.into()),
-            Err(WalkError::Chain { source, evidence }) => {
-                if let (ChainError::Fork { seq }, Some(proof)) = (&source, evidence) {
-                    self.store.note_own_fork(*seq, proof).await?;
+            Err(WalkError::Chain { source, fork }) => {
+                if let (ChainError::Fork { seq }, Some(proof)) = (&source, fork) {
+                    self.store.note_own_fork(*seq, proof.to_string()).await?;
                 }
                 Err(source.into())
             }

@@ -9,7 +9,7 @@ use kez_core::{
 };
 use thiserror::Error;
 
-use crate::{home_dir::HomeDirError, key_store::KeyStoreError, net::NetError, store::StoreError};
+use crate::{backup::BackupError, home_dir::HomeDirError, key_store::KeyStoreError, net::NetError, store::StoreError};
 
 /// Says why an account could not be made or completed. A later attempt goes on where this one stopped.
 ///
@@ -141,6 +141,9 @@ pub enum AccountError {
     /// The key's own chain is not sound.
     #[error("the published sigchain of this key is not sound: {0}; ask the operator of the sigchain server")]
     Chain(#[from] ChainError),
+    /// The backup can't be restored.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// The home directory can't be used.
     #[error(transparent)]
     HomeDir(#[from] HomeDirError),
@@ -179,6 +182,7 @@ impl AccountError {
             Self::Moved => "Moved",
             Self::ChainConflict => "ChainConflict",
             Self::Chain(error) => error.code().as_str(),
+            Self::Backup(error) => error.code(),
             Self::HomeDir(error) => error.code(),
             Self::KeyStore(error) => error.code(),
             Self::Net(error) => error.code(),

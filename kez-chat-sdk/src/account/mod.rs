@@ -30,7 +30,7 @@ pub use move_plan::{MovePlan, OldHandle};
 pub use new_account::{BackedUpAccount, BegunAccount, NewAccount, Unconfirmed};
 pub use notice::OwnChainNotice;
 pub use open_account::Account;
-pub use recover::recover_account;
+pub use recover::{recover_account, recover_account_from};
 pub use register::{Registered, RegistrationStep};
 
 /// Completes what a person typed into a handle. A bare name gets the home of `server`; where both name a home, they

@@ -73,18 +73,19 @@ pub(super) async fn make(shared: &Shared, to: &Handle) -> Result<MovePlan, Accou
     check_broker_url(info.nats.urls.first().map_or("", String::as_str), shared.policy).await?;
     check_name(shared, &home, to).await?;
 
+    let own = shared.primary();
     let contacts = shared.store.contacts().await?.into_iter();
     let (mut loses, mut gains) = (Vec::new(), Vec::new());
     for contact in contacts.filter(|contact| !contact.retired) {
         if contact.inbox_home.as_ref() == Some(shared.handle.home()) {
-            loses.push(Contact::from(contact));
+            loses.push(Contact::of(contact, &own));
         } else if contact.inbox_home.as_ref() == Some(to.home()) {
-            gains.push(Contact::from(contact));
+            gains.push(Contact::of(contact, &own));
         }
     }
-    let mut waiting = shared.store.undelivered(shared.primary()).await?;
+    let mut waiting = shared.store.undelivered(own).await?;
     waiting.retain(|entry| loses.iter().any(|contact| contact.primary == entry.to.primary));
-    let sigchain_url = SigchainClient::chain_url(&info.sigchain_url, &shared.primary());
+    let sigchain_url = SigchainClient::chain_url(&info.sigchain_url, &own);
     let (from, to) = (shared.handle.clone(), to.clone());
     Ok(MovePlan { from, to, sigchain_url, loses, gains, waiting, without_old: false })
 }

@@ -1,6 +1,7 @@
 //! The account of an open client.
 
 use kez_core::{
+    contact_uri::ContactUri,
     handle::Handle,
     mnemonic::Mnemonic,
     sigchain::{Head, Install},
@@ -10,7 +11,7 @@ use super::{
     AccountError, MovePlan, OldHandle, Registered, move_plan, moving,
     own_chain::{self, Standing},
 };
-use crate::{shared::Shared, store::StoreError};
+use crate::{net::SigchainClient, shared::Shared, store::StoreError};
 
 /// A handle on the account itself: its backup, its sigchain, moving to another home, and leaving for good.
 ///
@@ -60,6 +61,15 @@ impl<'a> Account<'a> {
     #[must_use]
     pub fn born_at_ms(&self) -> u64 {
         self.shared.born_at_ms
+    }
+
+    /// Returns what others add us by, as text or as a QR code, also while our home is down.
+    #[must_use]
+    pub fn contact_uri(&self) -> ContactUri {
+        let (primary, url) = (self.shared.primary(), &self.shared.sigchain_url);
+        // It was made of this base and key.
+        let sigchain_base = SigchainClient::base_of(url, &primary).unwrap_or_else(|_| url.clone());
+        ContactUri { primary, handle: Some(self.shared.handle.clone()), sigchain_base }
     }
 
     /// Returns where the published sigchain ends, as far as it was seen.

@@ -14,12 +14,15 @@ use super::{
     chain::OwnChain,
     load_key,
     new_account::{Draft, save_key},
+    new_install,
     register::publish,
 };
 use crate::{
+    backup::{self, BackupError},
     home_dir::HomeDir,
     key_store::{KeyStore, KeyStoreError},
     net::{EndpointHint, HomeClient, HomeUrl, Http, Roots, SigchainClient},
+    store,
 };
 
 /// Gets an account back from its 24 words, into a home directory that holds none: asks the home server which handle the
@@ -28,7 +31,7 @@ use crate::{
 ///
 /// It may be interrupted anywhere: call it again and it goes on. When it returns, the home directory is free for
 /// [`Client::open`](crate::Client::open). What was sent before is marked as earlier when it arrives here; contacts and
-/// conversations were on the lost device.
+/// conversations were on the lost device, unless there is a backup to [recover from](recover_account_from).
 ///
 /// ```
 /// use std::sync::Arc;
@@ -61,13 +64,78 @@ pub async fn recover_account(
     server: &HomeUrl,
     roots: &Roots,
 ) -> Result<Registered, AccountError> {
+    recover(home_dir.into(), key_store, words, server, roots, None).await
+}
+
+/// Gets an account back from its words, as [`recover_account`] does, and its contacts, verified marks, blocks,
+/// conversations and choices from a [backup](crate::Client::backup_to).
+///
+/// What had been read stays read, and what is in the backup makes no event when it arrives again. Events that were not
+/// handled come as *earlier*. What was not known to have arrived when the backup was made is `Unconfirmed`: it may have
+/// been sent meanwhile, so it goes again by hand only. Messages that arrived at the lost device after the backup are gone;
+/// the next one of their sender tells how many.
+///
+/// ```
+/// use std::sync::Arc;
+/// use kez_chat_sdk::{
+///     Client, HomeUrl, Passphrase, PassphraseFile, Roots, mnemonic::Mnemonic, recover_account_from,
+/// };
+///
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let stage = Stage::set().await;
+/// # let home_url = stage.home_url();
+/// # stage.register("bob").await;
+/// # let typed = stage.register("alice").await;
+/// # let lost = Client::open("alice", key_store("alice")).await?;
+/// # lost.contacts().add("@bob").await?;
+/// # lost.backup_to("alice.kez").await?;
+/// # lost.shutdown().await;
+/// let key_store = Arc::new(PassphraseFile::new("new-phone/seed.age", Passphrase::new("correct horse".into())));
+/// let words = Mnemonic::parse(&typed)?;
+/// let server = HomeUrl::parse(&home_url)?;
+/// recover_account_from("new-phone", key_store.clone(), &words, &server, &Roots::system(), "alice.kez").await?;
+/// let client = Client::open("new-phone", key_store).await?;
+/// assert_eq!(client.contacts().list().await?.len(), 1);
+/// # client.shutdown().await;
+/// # stage.strike().await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`recover_account`], and [`AccountError::Backup`]: then neither a key nor an account was kept.
+pub async fn recover_account_from(
+    home_dir: impl Into<PathBuf>,
+    key_store: Arc<dyn KeyStore>,
+    words: &Mnemonic,
+    server: &HomeUrl,
+    roots: &Roots,
+    backup: impl Into<PathBuf>,
+) -> Result<Registered, AccountError> {
+    recover(home_dir.into(), key_store, words, server, roots, Some(backup.into())).await
+}
+
+async fn recover(
+    home_dir: PathBuf,
+    key_store: Arc<dyn KeyStore>,
+    words: &Mnemonic,
+    server: &HomeUrl,
+    roots: &Roots,
+    backup: Option<PathBuf>,
+) -> Result<Registered, AccountError> {
     let key = words.secret_key();
     let primary = key.primary();
-    let home_dir = HomeDir::own(home_dir.into())?;
+    let home_dir = HomeDir::own(home_dir)?;
     let kept = load_key(Arc::clone(&key_store)).await?;
     if kept.as_ref().is_some_and(|kept| kept.primary() != primary) {
         return Err(KeyStoreError::Occupied.into());
     }
+    let mark = match &backup {
+        Some(file) => Some(backup::look_at(file.clone(), key.clone()).await?),
+        None => None,
+    };
     let http = Http::new(server.policy(), roots);
     let home = HomeClient::new(server.home(), http.clone());
     let info = home.info().await?;
@@ -78,10 +146,22 @@ pub async fn recover_account(
         error => error.into(),
     })?;
 
+    let database = home_dir.database();
+    // Nor for a file that turns out not to be whole.
+    let to_restore = backup.filter(|_| !database.exists());
+    if let Some(file) = &to_restore {
+        backup::prepare(file.clone(), key.clone(), database.clone(), new_install()).await?;
+    }
     if kept.is_none() {
         save_key(key_store, &key).await?;
     }
+    if to_restore.is_some() {
+        store::put_in_place(&database)?;
+    }
     let draft = Draft::open(home_dir, key).await?;
+    if mark.is_some() && draft.store.restored_from().await? != mark {
+        return Err(BackupError::OtherAttempt.into());
+    }
     // Who types the words has them.
     draft.store.set_backed_up().await?;
     draft.store.set_recovered().await?;

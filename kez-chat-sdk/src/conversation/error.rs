@@ -7,7 +7,10 @@ use kez_core::{
 };
 use thiserror::Error;
 
-use crate::store::{ContactRow, StoreError};
+use crate::{
+    contacts::Trouble,
+    store::{ContactRow, StoreError},
+};
 
 /// Says why a message was not accepted for sending.
 ///
@@ -31,7 +34,21 @@ pub enum SendError {
         /// The contact.
         to: String,
         /// Why.
-        trouble: String,
+        trouble: Box<Trouble>,
+    },
+    /// Nobody but their home, or nobody but themselves, says that the contact's handle is theirs.
+    #[error(
+        "{to} is not known to be who they seem: home and sigchain do not agree on the handle; ask them on another way, then accept the contact as it is"
+    )]
+    OneSided {
+        /// The contact.
+        to: String,
+    },
+    /// The contact is blocked.
+    #[error("{to} is blocked; unblock them first")]
+    Blocked {
+        /// The contact.
+        to: String,
     },
     /// The contact has left for good.
     #[error("{to} has retired; nothing can be sent to them any more")]
@@ -91,6 +108,8 @@ impl SendError {
         match self {
             Self::NotAContact(_) => "NotAContact",
             Self::Stopped { .. } => "Stopped",
+            Self::OneSided { .. } => "OneSided",
+            Self::Blocked { .. } => "Blocked",
             Self::Retired { .. } => "Retired",
             Self::ForeignHome { .. } => "ForeignHome",
             Self::NoInbox { .. } => "NoInbox",
@@ -109,11 +128,17 @@ impl SendError {
 /// Checks that what is sent to a contact can reach them and nobody else.
 pub(crate) fn check_sendable(contact: ContactRow, own_home: &Home) -> Result<ContactRow, SendError> {
     let to = || contact.handle.as_ref().map_or_else(|| contact.owner.to_string(), |handle| format!("@{handle}"));
-    if let Some(trouble) = contact.trouble.clone() {
-        return Err(SendError::Stopped { to: to(), trouble });
+    if contact.blocked {
+        return Err(SendError::Blocked { to: to() });
+    }
+    if let Some(trouble) = contact.trouble() {
+        return Err(SendError::Stopped { to: to(), trouble: trouble.into() });
     }
     if contact.retired {
         return Err(SendError::Retired { to: to() });
+    }
+    if !contact.agreed && !contact.vouched {
+        return Err(SendError::OneSided { to: to() });
     }
     match &contact.inbox_home {
         None => Err(SendError::NoInbox { to: to() }),

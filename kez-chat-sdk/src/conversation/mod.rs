@@ -1,6 +1,7 @@
 //! Speaking with one contact, and what was said.
 
 mod error;
+mod keeping;
 mod reading;
 
 use kez_core::{

@@ -19,6 +19,13 @@ impl NodeSlot {
         }
     }
 
+    /// Gives a reader's right to these blobs back, if the node runs.
+    pub(crate) async fn serve_again(&self, reader: PrimaryKey, blobs: &[[u8; 32]]) {
+        if let Some(node) = &*self.0.lock().await {
+            blobs.iter().for_each(|&blob| node.allow(reader, blob));
+        }
+    }
+
     /// Returns where our endpoint is now; nothing while no file is served.
     pub(crate) fn addresses(&self) -> Addresses {
         // A node that is just starting has none yet.

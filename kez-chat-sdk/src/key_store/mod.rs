@@ -9,7 +9,6 @@ use thiserror::Error;
 
 #[cfg(feature = "keyring")]
 pub use os_keyring::OsKeyring;
-pub(crate) use passphrase_file::write_new;
 pub use passphrase_file::{Passphrase, PassphraseFile};
 
 /// Keeps one seed, never in plain text. Mobile applications bring their own (Keychain, Android Keystore).

@@ -1,16 +1,13 @@
 //! The seed in a file that a passphrase opens (age's scrypt recipient).
 
-use std::{
-    fmt, fs,
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::{fmt, fs, io, path::PathBuf};
 
 use age::{DecryptError, scrypt, secrecy::SecretString};
 use kez_core::identity::SecretKey;
 use zeroize::Zeroizing;
 
 use super::{KeyStore, KeyStoreError, key_from};
+use crate::new_file::write_new;
 
 /// scrypt's cost as a power of two, with r = 8 and p = 1: 256 MiB and about a second. Fixed, because a file that a
 /// fast machine made has to open on a small one.
@@ -92,21 +89,10 @@ fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> KeyStor
     KeyStoreError::Unavailable(Box::new(error))
 }
 
-/// Writes a file that was not there, whole or not at all, readable by its owner only.
-pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // `tempfile` makes it with mode 0600; the name appears only when every byte is on disk.
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist_noclobber(path).map_err(|error| error.error)?;
-    #[cfg(unix)]
-    fs::File::open(dir)?.sync_all()?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn file(dir: &Path, passphrase: &str) -> PassphraseFile {

@@ -13,7 +13,7 @@ use kez_core::handle::Policy;
 use reqwest::{
     Client, Method, Response, StatusCode,
     dns::{Addrs, Name, Resolve, Resolving},
-    header::{CONTENT_TYPE, HeaderValue},
+    header::{CONTENT_TYPE, HeaderValue, IF_NONE_MATCH},
     redirect,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -59,17 +59,28 @@ impl Http {
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(&self, url: &str) -> Result<T, NetError> {
-        let (_, bytes) = self.send(Method::GET, url, None).await?;
+        let (_, bytes) = self.send(Method::GET, url, None, None).await?;
         parse(url, &bytes)
+    }
+
+    /// Asks for something of which we have the version with this entity tag (RFC 9110 §13.1.2); `None` if it is still that
+    /// one.
+    pub(crate) async fn get_unless<T: DeserializeOwned>(&self, url: &str, tag: &str) -> Result<Option<T>, NetError> {
+        match self.send(Method::GET, url, None, Some(tag)).await {
+            Ok((_, bytes)) => parse(url, &bytes).map(Some),
+            Err(NetError::Refused { status: 304, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) async fn post_json(&self, url: &str, body: &impl Serialize) -> Result<StatusCode, NetError> {
         let body = serde_json::to_vec(body).map_err(|error| bad_answer(url, error))?;
-        Ok(self.send(Method::POST, url, Some(("application/json", body))).await?.0)
+        Ok(self.send(Method::POST, url, Some(("application/json", body)), None).await?.0)
     }
 
     pub(crate) async fn post_jws(&self, url: &str, jws: &str) -> Result<StatusCode, NetError> {
-        Ok(self.send(Method::POST, url, Some(("application/jose", jws.as_bytes().to_vec()))).await?.0)
+        let body = Some(("application/jose", jws.as_bytes().to_vec()));
+        Ok(self.send(Method::POST, url, body, None).await?.0)
     }
 
     async fn send(
@@ -77,6 +88,7 @@ impl Http {
         method: Method,
         url: &str,
         body: Option<(&'static str, Vec<u8>)>,
+        unless: Option<&str>,
     ) -> Result<(StatusCode, Bytes), NetError> {
         let forbidden = |why| NetError::Forbidden { url: url.to_owned(), why };
         let target = Url::parse(url).map_err(|_| forbidden("it is no URL"))?;
@@ -86,6 +98,9 @@ impl Http {
         let mut request = self.client.request(method, target);
         if let Some((media_type, body)) = body {
             request = request.header(CONTENT_TYPE, HeaderValue::from_static(media_type)).body(body);
+        }
+        if let Some(tag) = unless {
+            request = request.header(IF_NONE_MATCH, tag);
         }
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();

@@ -182,6 +182,25 @@ impl HomeClient {
         }
     }
 
+    /// Asks which key a handle has; `None` if nobody has it.
+    pub(crate) async fn key_of(&self, handle: &Handle) -> Result<Option<PrimaryKey>, NetError> {
+        match self.profile(handle).await {
+            Ok(profile) if profile.handle == handle.to_string() => Ok(Some(profile.primary)),
+            Ok(_) => Err(bad_answer(&self.url.base(), "a profile that was not asked for")),
+            Err(error) if says_nobody(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks which handle a key has here; `None` if it has none.
+    pub(crate) async fn handle_of(&self, primary: &PrimaryKey) -> Result<Option<Handle>, NetError> {
+        match self.person(primary).await {
+            Ok((handle, _)) => Ok(Some(handle)),
+            Err(error) if says_nobody(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Asks which handle a key has here, and where the home has seen it listen.
     pub(crate) async fn person(&self, primary: &PrimaryKey) -> Result<(Handle, Vec<EndpointHint>), NetError> {
         let url = format!("{}/v1/p/{primary}", self.url.base());
@@ -195,4 +214,9 @@ impl HomeClient {
             Err(bad_answer(&url, "a profile that was not asked for"))
         }
     }
+}
+
+/// Tells whether it is a home's own word that there is nobody: a page that is missing for another reason carries no code.
+fn says_nobody(error: &NetError) -> bool {
+    error.is_gone() || error.is_not_found() && error.code() != "Refused"
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kez_core::{
     identity::PrimaryKey,
-    sigchain::{Chain, ChainError, Event, Progress, Stopped},
+    sigchain::{Chain, ChainError, Event, ForkProof, Head, Progress, Stopped},
 };
 use serde::Deserialize;
 use thiserror::Error;
@@ -43,14 +43,14 @@ pub(crate) enum WalkError {
     Chain {
         /// What is wrong.
         source: ChainError,
-        /// What shows it: for a fork its proof, else the event that was refused.
-        evidence: Option<String>,
+        /// For a fork, its proof.
+        fork: Option<Box<ForkProof>>,
     },
 }
 
 impl From<Stopped> for WalkError {
-    fn from(Stopped { error, refused, fork }: Stopped) -> Self {
-        Self::Chain { source: error, evidence: fork.map(|proof| proof.to_string()).or(refused) }
+    fn from(Stopped { error, fork, .. }: Stopped) -> Self {
+        Self::Chain { source: error, fork }
     }
 }
 
@@ -78,21 +78,29 @@ impl SigchainClient {
 
     /// Walks on from where `chain` ends, asking for its last event again, so that a forked or shortened history is
     /// noticed. Returns the new sound events, which `chain` holds now, also when the walk ended before the chain's end.
-    pub(crate) async fn walk(&self, chain: &mut Chain) -> (Vec<Event>, Result<(), WalkError>) {
+    ///
+    /// A server whose chain ends at `known_end` need not show anything: nothing has changed.
+    pub(crate) async fn walk(&self, chain: &mut Chain, known_end: Option<Head>) -> (Vec<Event>, Result<(), WalkError>) {
         let known = chain.events().len();
-        let outcome = match tokio::time::timeout(MAX_WALK_TIME, self.walk_pages(chain)).await {
+        let outcome = match tokio::time::timeout(MAX_WALK_TIME, self.walk_pages(chain, known_end)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(bad_answer(&self.base, "its chain does not end").into()),
         };
         (chain.events().get(known..).unwrap_or_default().to_vec(), outcome)
     }
 
-    async fn walk_pages(&self, chain: &mut Chain) -> Result<(), WalkError> {
+    async fn walk_pages(&self, chain: &mut Chain, mut known_end: Option<Head>) -> Result<(), WalkError> {
         let chain_url = Self::chain_url(&self.base, chain.primary());
         let mut walk = chain.walk();
         loop {
             let url = format!("{chain_url}?after={}&limit={PAGE_EVENTS}", walk.after());
-            let page: Page = self.http.get(&url).await?;
+            let page: Page = match known_end.take() {
+                None => self.http.get(&url).await?,
+                Some(head) => match self.http.get_unless(&url, &format!("\"{head}\"")).await? {
+                    Some(page) => page,
+                    None => return Ok(()),
+                },
+            };
             let progress = match walk.take(&page.events, page.seq) {
                 // No fault of the chain's: it is as if the server had given up, and the next walk goes on.
                 Err(Stopped { error: error @ ChainError::WalkTooLong, .. }) => {

@@ -5,7 +5,7 @@ use kez_core::{
     identity::PrimaryKey,
     sigchain::{Chain, Event, Pin},
 };
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Params};
 
 use super::{Store, StoreError, events};
 use crate::{account::OwnChainNotice, event};
@@ -35,12 +35,19 @@ impl Store {
     /// Returns the published part of one's own chain, going on from where it was left: only its last event is checked
     /// again. After an update that knows more operations it is walked anew.
     pub(crate) async fn own_chain(&self, owner: PrimaryKey, policy: Policy) -> Result<Chain, StoreError> {
-        let pin = self
-            .read(|tx| {
-                let pin = tx.query_row("SELECT chain_pin FROM account", [], |row| row.get::<_, Option<Vec<u8>>>(0));
-                Ok(pin.optional()?.flatten())
-            })
-            .await?;
+        let pin = self.read(|tx| pin(tx, "SELECT chain_pin FROM account", [])).await?;
+        self.resume(owner, policy, pin).await
+    }
+
+    /// Returns the chain of a contact, going on from where it was left in the same way; of somebody who is none, it is
+    /// empty.
+    pub(crate) async fn contact_chain(&self, owner: PrimaryKey, policy: Policy) -> Result<Chain, StoreError> {
+        let query = "SELECT chain_pin FROM contacts WHERE owner = ?1";
+        let pin = self.read(move |tx| pin(tx, query, [owner.as_bytes()])).await?;
+        self.resume(owner, policy, pin).await
+    }
+
+    async fn resume(&self, owner: PrimaryKey, policy: Policy, pin: Option<Vec<u8>>) -> Result<Chain, StoreError> {
         match pin.map(|pin| Pin::from_bytes(&pin, policy)) {
             Some(Ok(pin)) if pin.event().primary() == &owner => Ok(Chain::resume(pin)),
             _ => self.chain(owner, policy).await,
@@ -138,6 +145,10 @@ impl Store {
 /// Returns what makes an event the same one; its signature does not count.
 fn signing_input(jws: &str) -> &str {
     jws.rsplit_once('.').map_or(jws, |(input, _)| input)
+}
+
+fn pin(tx: &Connection, query: &str, of: impl Params) -> Result<Option<Vec<u8>>, StoreError> {
+    Ok(tx.query_row(query, of, |row| row.get(0)).optional()?.flatten())
 }
 
 fn set_pin(tx: &Connection, pin: &Pin) -> Result<(), StoreError> {

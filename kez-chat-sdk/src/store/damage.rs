@@ -193,11 +193,11 @@ mod disk {
 
     const FOLDER: &str = "KEZ_SMALL_DISK";
 
-    /// Runs an ignored test of this file as the one process that sees a disk of half a megabyte.
+    /// Runs an ignored test of this file as the one process that sees a disk of a megabyte.
     #[track_caller]
     fn with_small_disk(test: &str) {
         let folder = tempfile::tempdir().unwrap();
-        let script = "mount -t tmpfs -o size=512k tmpfs \"$KEZ_SMALL_DISK\" && exec \"$@\"";
+        let script = "mount -t tmpfs -o size=1200k tmpfs \"$KEZ_SMALL_DISK\" && exec \"$@\"";
         let output = Command::new("unshare")
             .args(["--mount", "--user", "--map-root-user", "sh", "-c", script, "sh"])
             .arg(env::current_exe().unwrap())

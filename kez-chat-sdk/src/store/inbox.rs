@@ -10,10 +10,11 @@ use zeroize::Zeroizing;
 
 use super::{
     Store, StoreError,
-    announce::{Received, Room, make_room_for_stranger},
-    contacts, events, heads,
+    announce::Received,
+    blocked, contacts, events, heads,
     outbox::raise_state,
-    sequence::{arrive, begin_where_others_ended},
+    sequence::{arrive, begin_where_others_ended, take_number},
+    strangers::{Room, make_room, note_claim},
     timeline::about,
 };
 use crate::event::{Event, MessageState, Peer};
@@ -150,6 +151,9 @@ fn dispose(db: &Connection, own: &PrimaryKey, frame: Frame, now_ms: u64) -> Resu
 }
 
 fn take(db: &Connection, own: &PrimaryKey, incoming: &Incoming, now_ms: u64) -> Result<Stored, StoreError> {
+    if blocked::drops(db, &incoming.author, &incoming.payload, now_ms)? {
+        return Ok(Stored::Dropped);
+    }
     let stored = match &incoming.payload.content {
         Content::Receipt { status, ids } => receive_receipt(db, own, &incoming.author, *status, ids)?,
         _ => receive_message(db, own, incoming, now_ms)?,
@@ -190,9 +194,15 @@ fn receive_message(db: &Connection, own: &PrimaryKey, incoming: &Incoming, now_m
             ))?;
             owe_receipt(db, author, &payload.id)?;
         }
+        if is_known && !is_note {
+            take_number(db, &Peer { primary: *author, handle: contact.flatten() }, payload)?;
+        }
         return Ok(Stored::Kept);
     }
-    let room = if is_known { Room::Further } else { make_room_for_stranger(db, author, now_ms)? };
+    if blocked::is_refused(db, author, payload.sent_at_ms)? {
+        return Ok(Stored::Dropped);
+    }
+    let room = if is_known { Room::Further } else { make_room(db, author, now_ms)? };
     if room == Room::None {
         return Ok(Stored::Dropped);
     }
@@ -219,9 +229,15 @@ fn receive_message(db: &Connection, own: &PrimaryKey, incoming: &Incoming, now_m
             owe_receipt(db, author, &payload.id)?;
         }
         let from = Peer { primary: *author, handle: contact.flatten() };
+        if !is_note {
+            contacts::note_from(db, &from, payload.from.as_ref())?;
+        }
         let message = Received { payload: payload.clone(), misaddressed: *misaddressed, stored_at_ms: now_ms };
         arrive(db, &from, &message)?;
-    } else if room == Room::First {
+        return Ok(Stored::Kept);
+    }
+    note_claim(db, author, payload.from.as_ref())?;
+    if room == Room::First {
         let from = Peer { primary: *author, handle: None };
         let (claimed_handle, sent_at_ms) = (payload.from.clone(), payload.sent_at_ms);
         events::push(db, &Event::Request { from, claimed_handle, sent_at_ms })?;

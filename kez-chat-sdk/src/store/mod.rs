@@ -5,6 +5,8 @@
 
 mod account;
 mod announce;
+mod backup;
+mod blocked;
 mod chains;
 #[cfg(test)]
 mod conformance;
@@ -17,15 +19,22 @@ mod inbox;
 mod moves;
 mod outbox;
 mod presence;
+mod retention;
 mod schema;
 mod sequence;
 mod settings;
 #[cfg(feature = "files")]
 mod shares;
+mod strangers;
+mod texts;
 mod thread;
 mod timeline;
 
-use std::{fs, io, path::Path, sync::Arc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use hkdf::Hkdf;
 use kez_core::identity::SecretKey;
@@ -38,7 +47,8 @@ use zeroize::Zeroizing;
 use thread::{Job, StoreThread};
 
 pub(crate) use account::AccountRow;
-pub(crate) use contacts::{ContactRow, Trouble};
+pub(crate) use backup::{BackupMark, prepare_restored, put_in_place, read_mark, write_backup};
+pub(crate) use contacts::{ContactRow, Finding, HomeSays, Kept, LookUp, NextLook, Said, WalkEnd, Word};
 pub(crate) use heads::HeardHead;
 pub(crate) use inbox::{Frame, Incoming, Stored};
 pub(crate) use moves::Move;
@@ -210,10 +220,15 @@ impl Store {
     }
 }
 
-/// Derives the file's key from the seed (§12), as SQLCipher takes a raw one.
+/// Derives the file's key from the seed (§12).
 fn database_key(key: &SecretKey) -> Zeroizing<String> {
+    file_key(key, b"kez/store/1")
+}
+
+/// Derives a file's key, as SQLCipher takes a raw one.
+fn file_key(key: &SecretKey, context: &[u8]) -> Zeroizing<String> {
     let mut raw = Zeroizing::new([0; 32]);
-    let hkdf = Hkdf::<Sha256>::new(Some(b"kez/store/1"), key.expose_seed());
+    let hkdf = Hkdf::<Sha256>::new(Some(context), key.expose_seed());
     if hkdf.expand(&[], raw.as_mut_slice()).is_err() {
         unreachable!("HKDF-SHA256 yields 32 bytes");
     }
@@ -225,7 +240,7 @@ fn open(path: &Path, key: &str) -> Result<Connection, StoreError> {
     if !path.exists() {
         create(path, key)?;
     }
-    let connection = unlock(path, key)?;
+    let connection = unlock(Connection::open(path)?, key)?;
     if schema::version(&connection)? == 0 {
         return Err(StoreError::damaged("it is empty"));
     }
@@ -234,17 +249,28 @@ fn open(path: &Path, key: &str) -> Result<Connection, StoreError> {
 
 /// Makes a file whole before it gets its name: one that is there and holds nothing has lost it.
 fn create(path: &Path, key: &str) -> Result<(), StoreError> {
-    let unfinished = path.with_extension("new");
-    for leftover in ["new", "new-wal", "new-shm"] {
-        match fs::remove_file(path.with_extension(leftover)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(StoreError::NotMade(error)),
-            _ => {}
-        }
-    }
-    let connection = set_up(unlock(&unfinished, key)?)?;
+    remove_unfinished(path).map_err(StoreError::NotMade)?;
+    let unfinished = unfinished(path);
+    let connection = set_up(unlock(Connection::open(&unfinished)?, key)?)?;
     // Leaves one file, all on disk.
     connection.close().map_err(|(_, error)| error)?;
     rename_durably(&unfinished, path).map_err(StoreError::NotMade)
+}
+
+/// Returns the name of a database before it is whole.
+fn unfinished(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}
+
+/// Removes what an interrupted attempt has left.
+fn remove_unfinished(path: &Path) -> io::Result<()> {
+    for leftover in ["new", "new-wal", "new-shm"] {
+        match fs::remove_file(path.with_extension(leftover)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
@@ -256,8 +282,7 @@ fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn unlock(path: &Path, key: &str) -> Result<Connection, StoreError> {
-    let connection = Connection::open(path)?;
+fn unlock(connection: Connection, key: &str) -> Result<Connection, StoreError> {
     // A file that does not open is a typed error of ours; SQLCipher would also print to standard error.
     connection.pragma_update(None, "cipher_log_level", "NONE")?;
     connection.pragma_update(None, "key", key)?;
@@ -275,6 +300,8 @@ fn set_up(mut connection: Connection) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // What is deleted is overwritten in pages that are written anyway.
+    connection.pragma_update(None, "secure_delete", "FAST")?;
     connection.set_prepared_statement_cache_capacity(64);
     schema::migrate(&mut connection, schema::KNOWN)?;
     Ok(connection)
@@ -328,23 +355,5 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(rows, 0);
-    }
-
-    /// What searching messages will stand on.
-    #[tokio::test]
-    async fn texts_can_be_indexed_for_search() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("kez.db"), &SecretKey::from_seed([1; 32])).await.unwrap();
-        let found: String = store
-            .transact::<_, StoreError>(|db| {
-                db.execute_batch(
-                    "CREATE VIRTUAL TABLE found USING fts5 (text);
-                     INSERT INTO found VALUES ('meet me at the harbour'), ('not there');",
-                )?;
-                Ok(db.query_row("SELECT text FROM found WHERE found MATCH 'harb*'", [], |row| row.get(0))?)
-            })
-            .await
-            .unwrap();
-        assert_eq!(found, "meet me at the harbour");
     }
 }

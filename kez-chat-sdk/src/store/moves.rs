@@ -3,7 +3,7 @@
 use kez_core::handle::{Handle, Policy};
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, contacts};
 
 /// A move that the new home has agreed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ fn switch(db: &Connection, to: &Handle, base: &str) -> Result<(), StoreError> {
     // Another home's streams have nothing to do with those that were seen.
     db.execute("UPDATE account SET handle = ?1, sigchain_base = ?2, epoch = NULL", (to.to_string(), base))?;
     db.execute("DELETE FROM stream_positions", [])?;
-    db.execute("UPDATE contacts SET reachable = NOT retired AND inbox_home IS ?1", [to.home().to_string()])?;
+    contacts::set_own_home(db, to.home())?;
     db.execute("UPDATE moves SET switched = 1 WHERE switched = 0", [])?;
     Ok(())
 }

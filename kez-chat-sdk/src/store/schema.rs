@@ -222,6 +222,84 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (said_by, of_ours, seq, head)
      ) STRICT, WITHOUT ROWID;
      CREATE UNIQUE INDEX heard_heads_waiting ON heard_heads (said_by, of_ours) WHERE told_at_ms IS NULL;",
+    // The words of messages, for search; what outlives the device, and what does not outlive its time.
+    "-- One row for each text, under its message's `row`: the conversation's own word, then the words as `search::words` folds
+     -- them. It holds no texts, and is written behind the messages: up to `indexing.row`.
+     CREATE VIRTUAL TABLE message_texts USING fts5 (
+        words, content = '', contentless_delete = 1, prefix = '1 2', tokenize = 'ascii'
+     );
+     CREATE TABLE indexing (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        row INTEGER NOT NULL,               -- of the last message that was looked at
+        outdated INTEGER NOT NULL           -- 1: words of erased messages are still in the file
+     ) STRICT;
+     INSERT INTO indexing VALUES (1, 0, 0);
+     -- Whoever erases a message, it can't be found any more.
+     CREATE TRIGGER message_was_erased AFTER UPDATE OF erased ON messages
+     WHEN new.erased > old.erased AND old.kind IN (1, 2) BEGIN
+        DELETE FROM message_texts WHERE rowid = old.row;
+        UPDATE indexing SET outdated = 1;
+     END;
+     -- The highest row's number is taken again by the next message.
+     CREATE TRIGGER message_was_deleted AFTER DELETE ON messages BEGIN
+        DELETE FROM message_texts WHERE rowid = old.row;
+        UPDATE indexing SET outdated = 1, row = min(row, (SELECT coalesce(max(row), 0) FROM messages));
+     END;
+
+     ALTER TABLE conversations ADD COLUMN keep_days INTEGER; -- NULL: as the account has it; 0: for ever
+
+     -- Of a backup, or of a file that was restored from one: which.
+     CREATE TABLE backup (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        owner BLOB NOT NULL,
+        install BLOB NOT NULL,
+        made_at_ms INTEGER NOT NULL
+     ) STRICT;",
+    // What the person says of a contact, what is wrong with them by name, and when they are looked at again.
+    "ALTER TABLE contacts ADD COLUMN vouched INTEGER NOT NULL DEFAULT 0;  -- 1: by the person's word, the key is theirs
+     ALTER TABLE contacts ADD COLUMN verified INTEGER NOT NULL DEFAULT 0; -- 1: safety numbers were compared
+     ALTER TABLE contacts ADD COLUMN nickname TEXT;
+     ALTER TABLE contacts ADD COLUMN claims TEXT NOT NULL DEFAULT '[]';   -- that their chain lists, as JSON
+     ALTER TABLE contacts ADD COLUMN chain_pin BLOB;                      -- where their walked chain ends
+     ALTER TABLE contacts ADD COLUMN said_handle TEXT;  -- the last other handle that they wrote under
+     -- The key that the home gives for their handle now: until the person says which one counts.
+     ALTER TABLE contacts ADD COLUMN found_key BLOB;
+     ALTER TABLE contacts ADD COLUMN refreshed_at_ms INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE contacts ADD COLUMN refresh_due_ms INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE contacts ADD COLUMN refresh_asked INTEGER NOT NULL DEFAULT 0; -- 1: something gives reason to look at once
+     CREATE UNIQUE INDEX contacts_by_nickname ON contacts (nickname) WHERE nickname IS NOT NULL;
+     -- trouble is of the chain alone from now on, as JSON; evidence is the proof of a fork, and outlasts it.
+     UPDATE contacts SET evidence = NULL WHERE trouble_lasts = 0;
+     UPDATE contacts SET trouble = NULL, found_key = unhex(substr(trouble, instr(trouble, 'ed25519:') + 8, 64))
+        WHERE trouble_lasts = 1 AND evidence IS NULL AND trouble LIKE '% now belongs to another key (ed25519:%';
+     UPDATE contacts SET trouble = CASE
+        WHEN trouble_lasts = 1 THEN '{\"trouble\":\"forked\"}'
+        WHEN trouble LIKE '%the server shows a chain that ends at event%' THEN '{\"trouble\":\"rolled_back\"}'
+        ELSE '{\"trouble\":\"chain_unsound\",\"code\":\"\"}' END
+        WHERE trouble IS NOT NULL;
+     ALTER TABLE contacts DROP COLUMN trouble_lasts;
+     ALTER TABLE pins ADD COLUMN named INTEGER NOT NULL DEFAULT 1; -- 1: their chain has named it too",
+    // Who may not reach us, and what is known of people who are no contacts.
+    "CREATE TABLE blocked (
+        owner BLOB PRIMARY KEY,
+        since_ms INTEGER NOT NULL           -- by the home's clock
+     ) STRICT, WITHOUT ROWID;
+
+     -- Messages of somebody's that were dropped or declined: what they wrote up to then does not come again.
+     CREATE TABLE refused (
+        owner BLOB PRIMARY KEY,
+        until_ms INTEGER NOT NULL           -- as they say that they sent it
+     ) STRICT, WITHOUT ROWID;
+
+     CREATE TABLE strangers (
+        owner BLOB PRIMARY KEY,
+        claimed TEXT,                       -- the handle that their last message names
+        asked_at_ms INTEGER NOT NULL DEFAULT 0, -- when a home was last asked about them, by our own clock
+        answer INTEGER NOT NULL DEFAULT 0,  -- 0 none, 1 it agrees with the claim, 2 it does not, 3 it knows of neither
+        handle TEXT                         -- what the home calls them
+     ) STRICT, WITHOUT ROWID;
+     INSERT INTO strangers (owner) SELECT DISTINCT author FROM messages
+        WHERE receipt_at_ms IS NULL AND author = peer AND NOT EXISTS (SELECT 1 FROM contacts WHERE owner = author);",
     // The move to another home that is under way, and homes where there is still something to do.
     "CREATE TABLE moves (
         from_handle TEXT PRIMARY KEY,

@@ -4,7 +4,7 @@
 //! the next one is held until the numbers before it have come, or until [`Store::pass_gap`] gives up on them.
 
 use kez_core::{
-    payload::{Content, MessageId},
+    payload::{Content, MessageId, Payload},
     sigchain::Install,
 };
 use rusqlite::{Connection, OptionalExtension};
@@ -92,6 +92,40 @@ pub(super) fn arrive(db: &Connection, from: &Peer, message: &Received) -> Result
     }
 }
 
+/// Takes the number of a message that is here already: its sender has numbered it anew, after they were recovered from a
+/// backup. Nothing waits for it any more.
+pub(super) fn take_number(db: &Connection, from: &Peer, known: &Payload) -> Result<(), StoreError> {
+    let sequence = Sequence { author: from.primary.as_bytes(), install: known.install };
+    let next = sequence.next(db)?;
+    if known.seq == next {
+        sequence.set_next(db, next + 1)?;
+        return sequence.give_out_from(db, from, next + 1, Order::InOrder);
+    }
+    if known.seq > next {
+        db.prepare_cached(
+            "INSERT OR IGNORE INTO held (author, install, seq, id, given_out) VALUES (?1, ?2, ?3, ?4, 1)",
+        )?
+        .execute((sequence.author, sequence.install.to_bytes(), known.seq, known.id.0))?;
+    }
+    Ok(())
+}
+
+/// Passes over the number of a message that was refused, so that none of those that follow waits for it. A sequence that is
+/// new here is begun only for the few messages that were kept before: whoever is dropped could make up as many as they like.
+pub(super) fn pass_over(
+    db: &Connection,
+    author: &[u8; 32],
+    payload: &Payload,
+    was_kept: bool,
+) -> Result<(), StoreError> {
+    let sequence = Sequence { author, install: payload.install };
+    let next = sequence.known_next(db)?;
+    if matches!(payload.content, Content::Unsupported(_)) || next.is_none() && !was_kept {
+        return Ok(());
+    }
+    sequence.set_next(db, next.unwrap_or(1).max(payload.seq.saturating_add(1)))
+}
+
 fn is_recovered(db: &Connection) -> Result<bool, StoreError> {
     let recovered = db.prepare_cached("SELECT recovered FROM account")?.query_row([], |row| row.get(0));
     Ok(recovered.optional()?.unwrap_or(false))
@@ -136,10 +170,15 @@ struct Sequence<'a> {
 
 impl Sequence<'_> {
     fn next(&self, db: &Connection) -> Result<u64, StoreError> {
+        Ok(self.known_next(db)?.unwrap_or(1))
+    }
+
+    /// Returns the next number; `None` if nothing of the sequence was given out yet.
+    fn known_next(&self, db: &Connection) -> Result<Option<u64>, StoreError> {
         let next = db
             .prepare_cached("SELECT next FROM numbering WHERE author = ?1 AND install = ?2")?
             .query_row((self.author, self.install.to_bytes()), |row| row.get(0));
-        Ok(next.optional()?.unwrap_or(1))
+        Ok(next.optional()?)
     }
 
     fn set_next(&self, db: &Connection, next: u64) -> Result<(), StoreError> {
@@ -190,7 +229,7 @@ mod tests {
     use bytes::Bytes;
     use kez_core::{
         identity::{PrimaryKey, SecretKey},
-        payload::{Payload, UnsupportedReason},
+        payload::UnsupportedReason,
     };
     use proptest::prelude::*;
 
@@ -337,6 +376,22 @@ mod tests {
         store.receive(own(), vec![message(2, 1), message(2, 3)], 1).await.unwrap();
         assert_eq!(told(&store).await[8..], in_order(&[1]));
         assert_eq!(store.gaps().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_known_message_under_another_number_takes_that_one_too() {
+        let (_dir, store) = store().await;
+        let again = |seq| {
+            let (Frame::Message(mut known), Frame::Message(numbered)) = (message(1, 1), message(2, seq)) else {
+                unreachable!()
+            };
+            (known.payload.install, known.payload.seq) = (numbered.payload.install, seq);
+            Frame::Message(known)
+        };
+        store.receive(own(), vec![message(1, 1), message(2, 2), message(2, 4)], 1).await.unwrap();
+        store.receive(own(), vec![again(1), again(3), again(3)], 1).await.unwrap();
+        assert_eq!(told(&store).await, in_order(&[1, 2, 4]));
+        assert!(store.gaps().await.unwrap().is_empty());
     }
 
     proptest! {

@@ -53,10 +53,12 @@ impl Store {
         self.read(|tx| Ok(tx.query_row("SELECT EXISTS (SELECT 1 FROM file_readers)", [], |row| row.get(0))?)).await
     }
 
-    /// Lists who may fetch which blob.
+    /// Lists who may fetch which blob. Who is blocked may again when they no longer are.
     pub(crate) async fn file_readers(&self) -> Result<Vec<(PrimaryKey, [u8; 32])>, StoreError> {
         self.read(|tx| {
-            let mut statement = tx.prepare_cached("SELECT reader, blob_hash FROM file_readers")?;
+            let mut statement = tx.prepare_cached(
+                "SELECT reader, blob_hash FROM file_readers WHERE reader NOT IN (SELECT owner FROM blocked)",
+            )?;
             let rows = statement.query_map([], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get(1)?)))?;
             rows.map(|row| {
                 let (reader, hash) = row?;

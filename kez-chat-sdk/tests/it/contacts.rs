@@ -20,6 +20,35 @@ async fn adding_somebody_again_and_at_the_same_time_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_nickname_finds_one_contact_and_a_key_or_handle_comes_before_it() {
+    let testbed = Testbed::start().await.unwrap();
+    let ((_alice, a), (_bob, b)) = two_friends(&testbed).await;
+    let c = Person::new().register(&testbed, "carol").await;
+    let contacts = a.contacts();
+    contacts.add("@carol").await.unwrap();
+    let contact = contacts.set_nickname(b.primary(), Some("carol")).await.unwrap();
+    assert_eq!(contact.nickname.as_deref(), Some("carol"));
+    assert_eq!(contact.safety_number, b.contacts().find("alice").await.unwrap().safety_number);
+    assert_eq!(
+        contacts.find("carol").await.unwrap().primary,
+        c.primary(),
+        "a handle is not to be hidden by a nickname"
+    );
+    contacts.set_nickname(b.primary(), Some("My Brother")).await.unwrap();
+    assert_eq!(contacts.find("My Brother").await.unwrap().primary, b.primary());
+    assert_eq!(contacts.find(&c.primary().to_string()).await.unwrap().primary, c.primary());
+    let taken = contacts.set_nickname(c.primary(), Some("My Brother")).await.unwrap_err();
+    assert_eq!(taken.code(), "NicknameTaken");
+    for bad in ["", " padded ", "two\nlines", &"x".repeat(65)] {
+        assert_eq!(contacts.set_nickname(c.primary(), Some(bad)).await.unwrap_err().code(), "BadNickname");
+    }
+    contacts.set_nickname(b.primary(), None).await.unwrap();
+    assert_eq!(contacts.find("My Brother").await.unwrap_err().code(), "NotAContact");
+    assert_eq!(contacts.set_nickname(a.primary(), Some("me")).await.unwrap_err().code(), "NotAContact");
+    testbed.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn somebody_who_has_published_nothing_is_no_contact_yet() {
     let mut testbed = Testbed::start().await.unwrap();
     let (alice, half) = (Person::new(), Person::new());
@@ -68,7 +97,7 @@ async fn a_handle_with_another_key_stops_sending_and_heals_by_itself_no_more() {
     a.contacts().add("@bob").await.unwrap();
     assert_eq!(a.conversation(b.primary()).send_text("hello?").await.unwrap_err().code(), "Stopped");
     // Which is to forget him and to trust anew.
-    assert_eq!(a.contacts().remove("@bob").await.unwrap().primary, b.primary());
+    assert_eq!(a.contacts().remove(b.primary()).await.unwrap().primary, b.primary());
     assert_eq!(a.conversation(b.primary()).send_text("hello?").await.unwrap_err().code(), "NotAContact");
     a.contacts().add("@bob").await.unwrap();
     a.conversation(b.primary()).send_text("it is you").await.unwrap();

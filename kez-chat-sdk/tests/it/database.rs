@@ -16,7 +16,16 @@ pub(crate) fn open(database: &Path, key: &SecretKey) -> Connection {
 
 /// Derives the file's key.
 pub(crate) fn key_of(key: &SecretKey) -> [u8; 32] {
+    derive(key, b"kez/store/1")
+}
+
+/// Derives the key of backups.
+pub(crate) fn backup_key_of(key: &SecretKey) -> [u8; 32] {
+    derive(key, b"kez/backup/1")
+}
+
+fn derive(key: &SecretKey, context: &[u8]) -> [u8; 32] {
     let mut raw = [0; 32];
-    Hkdf::<Sha256>::new(Some(b"kez/store/1"), key.expose_seed()).expand(&[], &mut raw).unwrap();
+    Hkdf::<Sha256>::new(Some(context), key.expose_seed()).expand(&[], &mut raw).unwrap();
     raw
 }

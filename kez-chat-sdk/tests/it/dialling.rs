@@ -127,7 +127,7 @@ impl Trap {
         *self.dialled.borrow()
     }
 
-    async fn until_dialled(&self) {
+    pub(crate) async fn until_dialled(&self) {
         let mut dialled = self.dialled.clone();
         tokio::time::timeout(PATIENCE, dialled.wait_for(|count| *count > 0)).await.expect("nobody dials").unwrap();
     }

@@ -26,6 +26,7 @@ const INFO: &str = "/v1/info";
 pub(crate) struct Front {
     real: Option<Server>,
     asked: watch::Receiver<usize>,
+    service: Arc<Service>,
     task: JoinHandle<()>,
 }
 
@@ -45,6 +46,8 @@ struct Service {
     source: Source,
     alter: Mutex<Box<Alter>>,
     asked: watch::Sender<usize>,
+    /// The first line of each request.
+    heard: Mutex<Vec<String>>,
 }
 
 impl Front {
@@ -78,19 +81,26 @@ impl Front {
     async fn start(address: SocketAddr, source: Source, real: Option<Server>, alter: Box<Alter>) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let (sender, asked) = watch::channel(0);
-        let service = Arc::new(Service { source, alter: Mutex::new(alter), asked: sender });
+        let service = Arc::new(Service { source, alter: Mutex::new(alter), asked: sender, heard: Mutex::default() });
+        let serving = Arc::clone(&service);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let service = Arc::clone(&service);
+                let service = Arc::clone(&serving);
                 tokio::spawn(async move { service.answer(stream).await });
             }
         });
-        Self { real, asked, task }
+        Self { real, asked, service, task }
     }
 
     /// Tells how often the info was asked for.
     pub(crate) fn asked(&self) -> usize {
         *self.asked.borrow()
+    }
+
+    /// Tells how many requests were for paths that begin so.
+    pub(crate) fn heard(&self, path: &str) -> usize {
+        let begin = format!("GET {path}");
+        self.service.heard.lock().unwrap().iter().filter(|line| line.starts_with(&begin)).count()
     }
 
     /// Waits until the info was asked for at least so often.
@@ -119,6 +129,8 @@ impl Service {
     /// Answers one request and closes the connection.
     async fn answer(&self, mut stream: TcpStream) -> Option<()> {
         let request = read_request(&mut stream).await?;
+        let line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
+        self.heard.lock().unwrap().push(String::from_utf8_lossy(line).into_owned());
         let is_info = request.starts_with(format!("GET {INFO} ").as_bytes());
         let mut answer = match &self.source {
             Source::Home(address) => http::Connection::open(*address).await.ok()?.ask(&request).await.ok()?,

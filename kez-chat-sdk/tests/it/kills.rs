@@ -10,8 +10,9 @@ use std::{
 };
 
 use kez_chat_sdk::{
-    AccountError, Client, ConnectionState, HomeUrl, KeyStore, KeyStoreError, NewAccount, OldHandle, Roots,
-    identity::SecretKey, mnemonic::Mnemonic, recover_account, resolve_handle, sigchain::Chain,
+    AccountError, Client, ConnectionState, HomeUrl, KeyStore, KeyStoreError, MessageContent, NewAccount, OldHandle,
+    Roots, identity::SecretKey, mnemonic::Mnemonic, recover_account, recover_account_from, resolve_handle,
+    sigchain::Chain,
 };
 use kez_testbed::{Testbed, guard::Guarded};
 use tempfile::TempDir;
@@ -26,6 +27,9 @@ use crate::{
 const TASK: &str = "KEZ_TEST_TASK";
 const FOLDER: &str = "KEZ_TEST_FOLDER";
 const SERVER: &str = "KEZ_TEST_SERVER";
+/// The name of a backup in a device's folder, and what is in it.
+const BACKUP: &str = "backup.kez";
+const NOTE: &str = "remember the milk";
 /// What a task that is not killed takes less than, mostly.
 const USUAL_MS: u64 = 800;
 const RANDOM_KILLS: usize = 6;
@@ -110,6 +114,20 @@ async fn task_of_its_own() {
         ("recover", _) => {
             let words = Mnemonic::parse(&fs::read_to_string(words).unwrap()).unwrap();
             match recover_account(home, key_store, &words, &server, &Roots::system()).await {
+                Ok(_) | Err(AccountError::AlreadyRegistered { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        ("back-up", _) => {
+            let client = open(&folder).await;
+            client.conversation(client.primary()).send_text(NOTE).await.unwrap();
+            client.backup_to(folder.join(BACKUP)).await.unwrap();
+            client.shutdown().await;
+        }
+        ("restore", _) => {
+            let words = Mnemonic::parse(&fs::read_to_string(words).unwrap()).unwrap();
+            let (roots, backup) = (Roots::system(), folder.join(BACKUP));
+            match recover_account_from(home, key_store, &words, &server, &roots, backup).await {
                 Ok(_) | Err(AccountError::AlreadyRegistered { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
@@ -246,6 +264,33 @@ async fn a_recovery_that_is_killed_anywhere_ends_in_one_complete_account() {
         client.shutdown().await;
     };
     kill_everywhere(|_, _| "recover".into(), Counted::All, prepare, check).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_from_a_backup_that_is_killed_anywhere_ends_in_one_account_with_its_history() {
+    let prepare = async |testbed: &Testbed, name: &str| {
+        let lost = Device::new();
+        lost.finish(testbed, &format!("register {name}")).await;
+        lost.finish(testbed, "back-up").await;
+        let device = Device::new();
+        fs::copy(lost.words(), device.words()).unwrap();
+        fs::copy(lost.folder.path().join(BACKUP), device.folder.path().join(BACKUP)).unwrap();
+        device
+    };
+    let check = async |testbed: &Testbed, name: &str, device: &Device| {
+        let client = device.open().await;
+        assert_eq!(client.handle().to_string(), format!("{name}@{}", testbed.domain()));
+        let notes = client.conversation(client.primary()).history(None, 9).await.unwrap();
+        let [note] = &notes[..] else { panic!("{notes:?}") };
+        assert_eq!(note.content, MessageContent::Text { text: NOTE.to_owned(), edited: false });
+        let chain = published(testbed, &client.primary()).await;
+        assert_eq!(chain.events().len(), 5, "the new installation comes, the old one goes");
+        lives_in(&chain, &client);
+        client.shutdown().await;
+        let left = fs::read_dir(device.folder.path().join("home")).unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(left.into_iter().all(|name| name != "kez.new"), "half of an attempt is left");
+    };
+    kill_everywhere(|_, _| "restore".into(), Counted::All, prepare, check).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,8 +3,8 @@
 use std::{fs, time::Duration};
 
 use kez_chat_sdk::{
-    AccountError, Client, ConnectionState, Event, MessageState, OldHandle, SendError, broker::subject, handle::Handle,
-    identity::PrimaryKey,
+    AccountError, Agreement, Client, ConnectionState, Event, MessageState, Notice, OldHandle, SendError,
+    broker::subject, handle::Handle, identity::PrimaryKey,
 };
 use kez_testbed::Testbed;
 
@@ -53,8 +53,18 @@ async fn refusal(client: &Client, to: PrimaryKey) -> SendError {
 async fn next_text(client: &Client) -> String {
     loop {
         match next(client).await {
-            Event::MessageState { .. } => {}
+            Event::MessageState { .. } | Event::Contact { .. } => {}
             event => return text_of(&event).to_owned(),
+        }
+    }
+}
+
+async fn next_notice(client: &Client) -> Notice {
+    loop {
+        match next(client).await {
+            Event::Contact { notice, .. } => return notice,
+            Event::MessageState { .. } => {}
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -112,11 +122,11 @@ async fn who_moves_stays_who_they_are_and_loses_nothing() {
     let back = a.account().plan_move(&gone).await;
     assert!(matches!(back, Err(AccountError::CantMove { .. })), "{back:?}");
 
-    // Who stays is told when they try; what was said stays.
-    b.contacts().add(&gone.to_string()).await.unwrap();
-    assert_eq!(refusal(&b, a.primary()).await.code(), "ForeignHome");
-    b.contacts().add(&to.to_string()).await.unwrap();
-    assert_eq!(b.contacts().find(&to.to_string()).await.unwrap().handle, Some(to.clone()));
+    // Who stays follows, and is told when they try to write; what was said stays.
+    let followed = b.contacts().refresh(a.primary()).await.unwrap();
+    assert_eq!((followed.handle.as_ref(), followed.agreement), (Some(&to), Agreement::Agreed));
+    let notice = Notice::HandleChanged { from: Some(gone), to: Some(to.clone()), agreement: Agreement::Agreed };
+    assert_eq!(next_notice(&b).await, notice);
     assert_eq!(refusal(&b, a.primary()).await.code(), "ForeignHome");
     assert_eq!(b.conversation(a.primary()).history(None, 10).await.unwrap().len(), before + 2);
     assert_eq!(refusal(&a, b.primary()).await.code(), "ForeignHome");
@@ -124,9 +134,12 @@ async fn who_moves_stays_who_they_are_and_loses_nothing() {
     c.contacts().add(&to.to_string()).await.unwrap();
     chat(&a, &c).await;
 
+    // The words get the account back where it is now. That is published there alone, and who stays hears of it.
     let phone = Person::new();
     assert_eq!(phone.recover(&new, &alice).await.unwrap().handle, to);
     assert_eq!(a.account().sync().await.unwrap_err().code(), "SignedInElsewhere");
+    assert_eq!(published(&old, &a.primary()).await.events().len(), 6);
+    assert_eq!(b.contacts().refresh(a.primary()).await.unwrap().events_walked, 8);
     for client in [a, b, c] {
         client.shutdown().await;
     }

@@ -1,7 +1,7 @@
 //! Accounts for tests: a folder each, a real key file, a real registration.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -9,7 +9,7 @@ use std::{
 use kez_chat_sdk::{
     AccountError, BackedUpAccount, BegunAccount, Client, ClientBuilder, ConnectionState, Event, HomeUrl, KeyStore,
     KeyStoreError, NewAccount, OfflineCause, PendingEvent, Registered, Roots, handle::Handle, identity::SecretKey,
-    mnemonic::Mnemonic, recover_account, resolve_handle,
+    mnemonic::Mnemonic, recover_account, recover_account_from, resolve_handle,
 };
 use kez_testbed::Testbed;
 use tempfile::TempDir;
@@ -90,6 +90,18 @@ impl Person {
         let words = Mnemonic::parse(&std::fs::read_to_string(lost.words_file()).unwrap()).unwrap();
         let server = HomeUrl::parse(&testbed.home_url()).unwrap();
         recover_account(self.home(), self.key_store(), &words, &server, &Roots::system()).await
+    }
+
+    /// Gets somebody's account back on a device of its own, from the words that they wrote down and a backup.
+    pub(crate) async fn recover_from(
+        &self,
+        testbed: &Testbed,
+        lost: &Person,
+        backup: &Path,
+    ) -> Result<Registered, AccountError> {
+        let words = Mnemonic::parse(&std::fs::read_to_string(lost.words_file()).unwrap()).unwrap();
+        let server = HomeUrl::parse(&testbed.home_url()).unwrap();
+        recover_account_from(self.home(), self.key_store(), &words, &server, &Roots::system(), backup).await
     }
 
     pub(crate) async fn open(&self) -> Client {

@@ -1,6 +1,6 @@
 //! Leaving for good.
 
-use kez_chat_sdk::{AccountError, ConnectionState, NetError};
+use kez_chat_sdk::{AccountError, ConnectionState, Event, NetError, Notice};
 use kez_testbed::Testbed;
 
 use crate::{
@@ -25,7 +25,18 @@ async fn who_leaves_is_gone_for_everybody_and_can_still_read() {
     assert_eq!(profile(&testbed, &key).await, None);
     let chain = published(&testbed, &key).await;
     assert!(chain.state().is_retired() && chain.events().len() == 4);
-    b.contacts().add("@alice").await.unwrap();
+    b.contacts().set_verified(key, true).await.unwrap();
+    let contact = b.contacts().add("@alice").await.unwrap();
+    assert!(contact.retired && !contact.verified, "{contact:?}");
+    assert_eq!(b.contacts().set_verified(key, true).await.unwrap_err().code(), "Retired");
+    let told = loop {
+        match next(&b).await {
+            Event::Contact { notice, .. } => break notice,
+            Event::MessageState { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(told, Notice::Retired);
     assert_eq!(b.conversation(key).send_text("hello?").await.unwrap_err().code(), "Retired");
     a.shutdown().await;
 

@@ -12,6 +12,7 @@ const DOCUMENTS: &[&str] = &[
     "CHANGELOG.md",
     "docs/SECURITY.md",
     "docs/PROTOCOL.md",
+    "docs/EXPORT.md",
     "docs/interop/README.md",
     "benches/RESULTS.md",
     "kez-core/tests/vectors/README.md",

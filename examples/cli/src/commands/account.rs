@@ -1,7 +1,10 @@
-//! `register`, `recover` and `whoami`.
+//! `register`, `recover`, `backup` and `whoami`.
+
+use std::path::Path;
 
 use kez_chat_sdk::{
-    BegunAccount, Client, HomeUrl, NewAccount, Registered, Roots, mnemonic::Mnemonic, recover_account, resolve_handle,
+    BegunAccount, Client, HomeUrl, NewAccount, Registered, Roots, mnemonic::Mnemonic, recover_account,
+    recover_account_from, resolve_handle,
 };
 use tokio::io::AsyncReadExt as _;
 use zeroize::Zeroizing;
@@ -50,7 +53,12 @@ pub(crate) async fn recover(context: &Context, arguments: Recover) -> Result<(),
         None => read_words().await?,
     };
     let key_store = seed::key_store(&context.home, true).await?;
-    welcome(context, &recover_account(&context.home, key_store, &words, &server, &Roots::system()).await?)
+    let (home, roots) = (&context.home, Roots::system());
+    let account = match arguments.from {
+        Some(file) => recover_account_from(home, key_store, &words, &server, &roots, file).await?,
+        None => recover_account(home, key_store, &words, &server, &roots).await?,
+    };
+    welcome(context, &account)
 }
 
 /// Asks until they are 24 words that belong together.
@@ -95,6 +103,12 @@ fn no_backup() -> Failure {
         "without a terminal the account's words can't be shown, and an account without them can't be recovered",
         "say --backup-file PATH: a new file that the words go into",
     )
+}
+
+/// Writes a backup.
+pub(crate) async fn backup(context: &Context, client: &Client, to: &Path) -> Result<(), Failure> {
+    let backup = client.backup_to(to).await?;
+    context.output.show(&view::Backup::new(&backup, to))
 }
 
 /// Shows whose home this is.

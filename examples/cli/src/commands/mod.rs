@@ -12,6 +12,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
     match command {
         Command::Register(register) => context.stop.or(account::register(context, register)).await,
         Command::Recover(recover) => context.stop.or(account::recover(context, recover)).await,
+        Command::Backup { to } => context.with_client(async |client| account::backup(context, client, &to).await).await,
         Command::Whoami => context.with_client(async |client| account::whoami(context, client)).await,
         Command::Add { who } => context.with_client(async |client| people::add(context, client, &who).await).await,
         Command::Remove { who } => {

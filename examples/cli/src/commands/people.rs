@@ -12,7 +12,8 @@ pub(crate) async fn add(context: &Context, client: &Client, who: &str) -> Result
 
 /// Forgets a contact.
 pub(crate) async fn remove(context: &Context, client: &Client, who: &str) -> Result<(), Failure> {
-    let contact = client.contacts().remove(who).await?;
+    let contact = client.contacts().find(who).await?;
+    client.contacts().remove(contact.primary).await?;
     context.output.show(&view::Removed {
         handle: contact.handle.as_ref(),
         primary: contact.primary,

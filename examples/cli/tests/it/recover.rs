@@ -35,6 +35,32 @@ async fn words_on_standard_input_bring_the_account_here_and_end_it_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_backup_and_the_words_bring_contacts_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let testbed = Testbed::start().await.unwrap();
+    let [lost, bob] = ["lost", "bob"].map(|name| Person::new(folder.path(), name, &testbed.home_url()));
+    lost.register("al").await;
+    bob.register("bob").await;
+    lost.run(&["add", "@bob"]).await.ok();
+    let said = lost.run(&["backup", "--to", "al.kez"]).await.ok();
+    assert!(said.starts_with("0 messages kept in al.kez (") && said.contains("24 words"), "{said}");
+    lost.run(&["backup", "--to", "al.kez"]).await.failed(6, "there is a file of that name");
+    let told = lost.json(&["backup", "--to", "again.kez"]).await.remove(0);
+    assert_eq!((&told["kind"], &told["file"]), (&"backup".into(), &"again.kez".into()));
+
+    let words = fs::read(lost.folder.join("words")).unwrap();
+    let file = lost.folder.join("al.kez").display().to_string();
+    let new = Person::new(folder.path(), "new", &testbed.home_url());
+    let passphrase = new.folder.join("passphrase").display().to_string();
+    new.run_with_input(&["recover", "--from", "nowhere"], &words).await.failed(6, "nowhere can't be used");
+    new.run_with_input(&["recover", "--from", &passphrase], &words).await.failed(3, "does not open");
+    new.run_with_input(&["recover", "--from", &file], &words).await.ok();
+    let contacts = new.json(&["contacts"]).await;
+    assert_eq!(contacts.len(), 1, "{contacts:?}");
+    testbed.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn words_are_typed_until_they_are_right_on_a_screen_that_goes() {
     let folder = tempfile::tempdir().unwrap();
     let testbed = Testbed::start().await.unwrap();

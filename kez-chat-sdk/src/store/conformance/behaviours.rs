@@ -3,13 +3,20 @@
 use std::collections::BTreeMap;
 
 use futures::future::BoxFuture;
-use kez_core::payload::{Content, ReceiptStatus};
+use kez_core::{
+    handle::{Home, Policy},
+    payload::{Content, ReceiptStatus},
+};
 
 use super::{
     super::{Acknowledged, Frame, OutboxRow, ReceiptDue, StoreError, Stored, announce::decode},
     site::{Site, contact, draft, frame, handle, home, own, payload, person, text},
 };
-use crate::event::{Event, MessageState, PendingEvent};
+use crate::{
+    event::{Event, MessageState, PendingEvent},
+    message::Place,
+    requests::{Request, Resolution},
+};
 
 type Behaviour = for<'a> fn(&'a mut Site) -> BoxFuture<'a, ()>;
 
@@ -32,6 +39,10 @@ list![
     a_receipt_takes_the_place_of_what_was_due,
     messages_are_given_out_by_their_numbers,
     a_stranger_waits_until_they_are_added,
+    what_was_declined_does_not_come_again_and_what_is_new_does,
+    what_is_known_of_a_stranger_is_kept_until_they_say_otherwise,
+    who_is_blocked_reaches_nobody_and_gets_nothing,
+    what_a_blocked_stranger_left_is_gone,
     a_lost_broker_has_all_sent_again,
     who_is_forgotten_gets_nothing_more,
 ];
@@ -57,7 +68,7 @@ async fn a_transaction_is_whole_or_nothing(site: &mut Site) {
     let pin = |name: &'static str, fails: bool| {
         move |db: &rusqlite::Connection| -> Result<(), StoreError> {
             for part in ["first", "second"] {
-                db.execute("INSERT INTO pins VALUES (?1 || ?2, x'00')", (name, part))?;
+                db.execute("INSERT INTO pins (handle, owner) VALUES (?1 || ?2, x'00')", (name, part))?;
             }
             if fails { Err(StoreError::damaged("on purpose")) } else { Ok(()) }
         }
@@ -68,7 +79,7 @@ async fn a_transaction_is_whole_or_nothing(site: &mut Site) {
         store.transact(pin("good", false)),
         store.transact(pin("bad", true)),
         store.transact::<(), StoreError>(|db| Ok(
-            db.execute_batch("INSERT INTO pins VALUES ('broken', x'00'); NONSENSE")?
+            db.execute_batch("INSERT INTO pins (handle, owner) VALUES ('broken', x'00'); NONSENSE")?
         )),
         store.transact(pin("last", false)),
     );
@@ -171,7 +182,7 @@ async fn numbers_never_repeat(site: &mut Site) {
     for round in 0..3 {
         if round == 2 {
             site.store().await.forget_contact(person(2)).await.unwrap();
-            site.store().await.keep_contact(contact(2), home(), Vec::new()).await.unwrap();
+            site.store().await.keep_contact(contact(2), home()).await.unwrap();
         }
         let mut later = draft(2, "later");
         later.at_once = false;
@@ -260,10 +271,154 @@ async fn a_stranger_waits_until_they_are_added(site: &mut Site) {
     assert_eq!((from.primary, &from.handle), (person(9), &None), "a handle is only their word");
     site.store().await.forget_events(vec![*id]).await.unwrap();
     forget_what_is_due(site).await;
-    site.store().await.keep_contact(contact(9), home(), Vec::new()).await.unwrap();
+    site.store().await.keep_contact(contact(9), home()).await.unwrap();
     assert_eq!(said(&site.events().await), ["1", "2"]);
     let due = site.store().await.receipts_due(9).await.unwrap().unwrap();
     assert_eq!((due.to, due.ids.len()), (person(9), 2), "now they hear of it");
+}
+
+async fn what_was_declined_does_not_come_again_and_what_is_new_does(site: &mut Site) {
+    let declined = || vec![written_at(9, 1, 10), written_at(9, 2, 20)];
+    site.store().await.receive(own(), declined(), 30).await.unwrap();
+    assert!(site.store().await.decline(person(9), 30).await.unwrap());
+    assert!(!site.store().await.decline(person(9), 30).await.unwrap(), "nothing waits any more");
+    let asked = site.events().await.len();
+    let again = site.store().await.receive(own(), declined(), 40).await.unwrap();
+    assert_eq!(again, [Stored::Dropped, Stored::Dropped]);
+    assert_eq!(site.events().await.len(), asked);
+    assert_eq!(request_from(site, 9).await, None);
+
+    site.store().await.receive(own(), vec![written_at(9, 4, 50), written_at(9, 3, 40)], 50).await.unwrap();
+    let events = site.events().await;
+    assert_eq!(events.len(), asked + 1, "they ask again, once");
+    assert!(matches!(&events[asked].event, Event::Request { from, .. } if from.primary == person(9)));
+    site.store().await.forget_events(events.iter().map(|pending| pending.id).collect()).await.unwrap();
+    let messages = site.store().await.request_messages(person(9)).await.unwrap();
+    assert_eq!(messages.iter().map(|message| message.sent_at_ms).collect::<Vec<_>>(), [40, 50], "by their numbers");
+    site.store().await.keep_contact(contact(9), home()).await.unwrap();
+    assert_eq!(said(&site.events().await), ["3", "4"], "what was declined is not waited for");
+    assert_eq!(request_from(site, 9).await, None);
+    site.store().await.receive(own(), declined(), 60).await.unwrap();
+    assert_eq!(said(&site.events().await), ["3", "4"]);
+}
+
+async fn what_is_known_of_a_stranger_is_kept_until_they_say_otherwise(site: &mut Site) {
+    let claiming = |seq, claimed: u8| {
+        let mut incoming = payload(9, [u8::try_from(seq).unwrap(); 16], seq, Content::Text("hello".into()));
+        incoming.from = Some(handle(claimed));
+        frame(9, incoming)
+    };
+    site.store().await.receive(own(), vec![claiming(1, 9)], 1_000).await.unwrap();
+    let hour = 3_600_000;
+    let due = async |site: &mut Site, now_ms| site.store().await.stranger_to_resolve(home(), now_ms).await.unwrap();
+    let asked_for = due(site, hour).await.unwrap();
+    assert_eq!((asked_for.from, &asked_for.claimed_handle), (person(9), &Some(handle(9))));
+    assert_eq!(asked_for.resolution, Resolution::Unresolved);
+    let elsewhere = Home::parse("elsewhere.example", Policy::Production).unwrap();
+    assert_eq!(site.store().await.stranger_to_resolve(elsewhere, hour).await.unwrap(), None);
+
+    let agreed = Resolution::Agreed { handle: handle(9) };
+    site.store().await.set_resolution(&asked_for, &agreed, hour).await.unwrap();
+    assert_eq!(due(site, 9 * hour).await, None, "it is known");
+    site.store().await.receive(own(), vec![claiming(2, 9)], 1_000).await.unwrap();
+    let known = request_from(site, 9).await.unwrap();
+    assert_eq!((known.resolution, known.messages), (agreed.clone(), 2));
+    // Whoever goes by another handle now is looked up anew, and not before an hour is over.
+    site.store().await.receive(own(), vec![claiming(3, 8)], 1_000).await.unwrap();
+    let other = request_from(site, 9).await.unwrap();
+    assert_eq!((other.claimed_handle, other.resolution), (Some(handle(8)), Resolution::Unresolved));
+    assert_eq!(due(site, 2 * hour - 1).await, None);
+    assert!(due(site, 2 * hour).await.is_some());
+    // An answer about the handle that they claimed before is none about this one.
+    site.store().await.set_resolution(&asked_for, &agreed, 2 * hour).await.unwrap();
+    assert_eq!(request_from(site, 9).await.unwrap().resolution, Resolution::Unresolved);
+}
+
+async fn who_is_blocked_reaches_nobody_and_gets_nothing(site: &mut Site) {
+    forget_what_is_due(site).await;
+    let (sent, mut kept) = (draft(2, "sent"), draft(2, "kept"));
+    kept.at_once = false;
+    let ids = [sent.id, kept.id];
+    site.store().await.queue_message(sent).await.unwrap();
+    site.store().await.queue_message(kept).await.unwrap();
+    site.store().await.receive(own(), vec![written_at(2, 1, 10), written_at(2, 3, 12)], 20).await.unwrap();
+    site.store().await.block(person(2), 20).await.unwrap();
+    assert_eq!(said(&site.events().await), ["1", "3"], "what came before stays");
+    assert!(site.waiting(2).await.is_empty());
+    assert_eq!(
+        [site.state(ids[0]).await, site.state(ids[1]).await],
+        [MessageState::Unconfirmed, MessageState::Withdrawn]
+    );
+    assert_eq!(site.store().await.receipts_due(9).await.unwrap(), None);
+    let refused = site.store().await.queue_message(draft(2, "more")).await.unwrap_err();
+    assert_eq!(refused.code(), "Blocked");
+    assert!(site.store().await.contact(person(2)).await.unwrap().unwrap().blocked);
+    let listed = site.store().await.blocked().await.unwrap();
+    assert_eq!(
+        listed.iter().map(|blocked| (blocked.who.primary, blocked.since_ms)).collect::<Vec<_>>(),
+        [(person(2), 20)]
+    );
+
+    let learning = site.store().await.presence_recipients().await.unwrap();
+    assert!(!learning.contains(&person(2)) && learning.contains(&person(3)));
+    assert_eq!(site.store().await.presence_counts(person(2)).await.unwrap(), None);
+
+    let receipt = Content::Receipt { status: ReceiptStatus::Delivered, ids: vec![ids[0]] };
+    let dropped =
+        || vec![written_at(2, 1, 10), written_at(2, 4, 30), frame(2, payload(2, [7; 16], 0, receipt.clone()))];
+    let stored = site.store().await.receive(own(), dropped(), 40).await.unwrap();
+    assert_eq!(stored, [Stored::Dropped; 3]);
+    // A receipt that was being written when they were blocked does not go either.
+    let confirmed = payload(1, rand::random(), 0, receipt.clone());
+    let written = site.store().await.queue_receipt(own(), person(2), vec![], confirmed, rand::random()).await;
+    assert!(written.is_ok() && site.waiting(2).await.is_empty());
+    site.store().await.mark_read(person(2), Place::END, true).await.unwrap();
+    assert_eq!(site.store().await.receipts_due(9).await.unwrap(), None, "nor do they learn that it was read");
+    assert_eq!(said(&site.events().await), ["1", "3"]);
+    assert_eq!(site.state(ids[0]).await, MessageState::Unconfirmed);
+
+    site.store().await.unblock(person(2)).await.unwrap();
+    assert!(!site.store().await.contact(person(2)).await.unwrap().unwrap().blocked);
+    assert!(site.store().await.presence_counts(person(2)).await.unwrap().is_some());
+    let again = site.store().await.receive(own(), vec![written_at(2, 4, 30), written_at(2, 5, 50)], 60).await.unwrap();
+    assert_eq!(again, [Stored::Dropped, Stored::Kept], "what was dropped is gone");
+    assert_eq!(said(&site.events().await), ["1", "3", "5"], "and not waited for");
+    let due = site.store().await.receipts_due(9).await.unwrap().unwrap();
+    assert_eq!((due.to, due.ids.len()), (person(2), 1));
+    site.store().await.queue_message(draft(2, "hello again")).await.unwrap();
+    assert_eq!(texts(&site.waiting(2).await), ["hello again"]);
+    // What arrived before is known, and its receipt is still sent again.
+    site.store().await.receive(own(), vec![written_at(2, 1, 10)], 90_000).await.unwrap();
+    assert_eq!(site.store().await.receipts_due(9).await.unwrap().unwrap().ids.len(), 2);
+}
+
+async fn what_a_blocked_stranger_left_is_gone(site: &mut Site) {
+    site.store().await.receive(own(), vec![written_at(9, 1, 10)], 10).await.unwrap();
+    site.store().await.block(person(9), 20).await.unwrap();
+    assert_eq!(request_from(site, 9).await, None);
+    let asked = site.events().await.len();
+    let stored = site.store().await.receive(own(), vec![written_at(9, 2, 20)], 20).await.unwrap();
+    assert_eq!(stored, [Stored::Dropped]);
+    site.store().await.unblock(person(9)).await.unwrap();
+    assert!(site.store().await.blocked().await.unwrap().is_empty());
+    let late = vec![written_at(9, 1, 10), written_at(9, 2, 20)];
+    assert_eq!(site.store().await.receive(own(), late, 30).await.unwrap(), [Stored::Dropped; 2]);
+    assert_eq!(site.events().await.len(), asked);
+    site.store().await.receive(own(), vec![written_at(9, 3, 30)], 30).await.unwrap();
+    assert_eq!(request_from(site, 9).await.unwrap().messages, 1);
+    assert_eq!(site.events().await.len(), asked + 1);
+}
+
+/// The text of that number from somebody, who says that they wrote it then.
+fn written_at(from: u8, seq: u64, sent_at_ms: u64) -> Frame {
+    let Frame::Message(mut message) = text(from, seq) else { unreachable!() };
+    message.payload.sent_at_ms = sent_at_ms;
+    message.bytes = message.payload.encode().unwrap();
+    Frame::Message(message)
+}
+
+async fn request_from(site: &mut Site, from: u8) -> Option<Request> {
+    site.store().await.request(person(from)).await.unwrap()
 }
 
 async fn a_lost_broker_has_all_sent_again(site: &mut Site) {

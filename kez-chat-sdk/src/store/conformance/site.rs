@@ -14,7 +14,8 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::super::{
-    ContactRow, Draft, Frame, Incoming, OutboxRow, Store, announce::decode, database_key, schema, unlock,
+    Draft, Finding, Frame, HomeSays, Incoming, LookUp, OutboxRow, Said, Store, WalkEnd, Word, announce::decode,
+    database_key, schema, unlock,
 };
 use crate::{
     event::{Event, EventId, MessageState, PendingEvent},
@@ -59,21 +60,29 @@ pub(super) fn home() -> Home {
     handle(1).home().clone()
 }
 
-pub(super) fn contact(number: u8) -> ContactRow {
-    ContactRow {
-        owner: person(number),
+/// What a first look at somebody shows.
+pub(super) fn contact(number: u8) -> Finding {
+    let said = Said {
+        seq: 3,
+        head: Head::from_bytes([number; 32]),
         handle: Some(handle(number)),
-        agreed: true,
-        chain_handle: Some(handle(number)),
-        sigchain_base: "https://sig.example".into(),
-        added_at_ms: 1,
-        chain_seq: 3,
-        chain_head: Head::from_bytes([number; 32]),
         retired: false,
         inbox_home: Some(home()),
         broker_url: None,
         install: None,
-        trouble: None,
+        claims: Vec::new(),
+    };
+    Finding {
+        owner: person(number),
+        word: Word::Handle,
+        began_at: None,
+        said,
+        new_events: Vec::new(),
+        pin: None,
+        base: "https://sig.example".into(),
+        walk: WalkEnd::Sound,
+        looked_up: Some(LookUp { handle: handle(number), says: HomeSays::Theirs }),
+        now_ms: 1,
     }
 }
 
@@ -138,11 +147,11 @@ impl Site {
         let dir = tempfile::tempdir().unwrap();
         let mut site = Self { dir, is_reopened, store: None, past: EventId::default() };
         if let Origin::Version(version) = origin {
-            write_past(unlock(&site.path(), &database_key(&key(1))).unwrap(), version);
+            write_past(unlock(Connection::open(site.path()).unwrap(), &database_key(&key(1))).unwrap(), version);
         }
         site.store().await.begin_account(Install::from_bytes([1; 8])).await.unwrap();
         for number in [2, 3] {
-            site.store().await.keep_contact(contact(number), home(), Vec::new()).await.unwrap();
+            site.store().await.keep_contact(contact(number), home()).await.unwrap();
         }
         let past = site.store().await.events_after(EventId::default(), 9).await.unwrap();
         site.past = past.last().map(|pending| pending.id).unwrap_or_default();

@@ -7,7 +7,7 @@ use kez_core::{
 use super::*;
 use crate::{
     event::EventId,
-    store::{Draft, Frame, Incoming, announce::decode, chains::insert_events},
+    store::{Draft, Finding, Frame, Incoming, Said, WalkEnd, Word, announce::decode, chains::insert_events},
 };
 
 const HOUR_MS: u64 = 3_600_000;
@@ -274,11 +274,22 @@ async fn of_what_waits_the_last_place_counts_and_a_walk_settles_it() {
 async fn a_stranger_is_heard_when_they_are_added() {
     let mut stage = Stage::set().await;
     let them = stage.theirs.key();
-    let contact = stage.store.contact(them).await.unwrap().unwrap();
     stage.store.forget_contact(them).await.unwrap();
     stage.hear(None, Some(made_up(7, 7))).await;
     assert!(stage.doubted().await.is_empty());
+    let finding = Finding {
+        owner: them,
+        word: Word::Handle,
+        began_at: None,
+        said: Said::of(&stage.theirs.chain).unwrap(),
+        new_events: Vec::new(),
+        pin: None,
+        base: String::new(),
+        walk: WalkEnd::Sound,
+        looked_up: None,
+        now_ms: NOW_MS,
+    };
     let home = kez_core::handle::Home::parse("kez.lat", Policy::Production).unwrap();
-    stage.store.keep_contact(contact, home, Vec::new()).await.unwrap();
+    stage.store.keep_contact(finding, home).await.unwrap();
     assert_eq!(stage.doubted().await.len(), 1);
 }

@@ -27,10 +27,6 @@ use crate::{
     message::MessageRef,
 };
 
-/// Rows that may be sent: to contacts who are sound and whose inbox is at our home.
-const SENDABLE: &str =
-    "EXISTS (SELECT 1 FROM contacts WHERE owner = outbox.recipient AND trouble IS NULL AND reachable = 1)";
-
 /// How far a message of our own came. That the broker has it is not written twice: the outbox knows.
 pub(super) const STATE: &str =
     "max(state, 10 * EXISTS (SELECT 1 FROM outbox WHERE message_id = messages.id AND sent_at_ms > 0))";
@@ -80,7 +76,10 @@ impl Store {
         self.read(move |db| {
             let mut statement = db.prepare_cached(&format!(
                 "SELECT row, recipient, message_id, nats_msg_id, payload, awaits_receipt, handed_over
-                 FROM outbox WHERE sent = 0 AND row > ?1 AND {SENDABLE} ORDER BY row LIMIT ?2"
+                 FROM outbox WHERE sent = 0 AND row > ?1
+                    AND EXISTS (SELECT 1 FROM contacts WHERE owner = outbox.recipient AND {IS_SENDABLE})
+                 ORDER BY row LIMIT ?2",
+                IS_SENDABLE = contacts::IS_SENDABLE
             ))?;
             let rows = statement.query_map((after, limit), read)?;
             Ok(rows.collect::<Result<Vec<_>, _>>()?)
@@ -250,6 +249,22 @@ fn read(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
         awaits_receipt: row.get(5)?,
         handed_over: row.get(6)?,
     })
+}
+
+/// Withdraws all that was to be sent to somebody, and owes them no receipt any more. What the broker may have can't be
+/// withdrawn: whether it arrives, nobody will say.
+pub(super) fn withdraw_all(db: &Connection, recipient: &[u8; 32]) -> Result<(), StoreError> {
+    let mut unsent = db.prepare_cached("DELETE FROM outbox WHERE recipient = ?1 RETURNING message_id, handed_over")?;
+    let unsent = unsent.query_map([recipient], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, bool>(1)?)))?;
+    for (id, handed_over) in unsent.collect::<Result<Vec<_>, _>>()? {
+        let state = if handed_over { MessageState::Unconfirmed } else { MessageState::Withdrawn };
+        db.execute(
+            "UPDATE messages SET state = ?3 WHERE peer = ?1 AND place IS NOT NULL AND id = ?2 AND author <> ?1",
+            (recipient, id, state.to_stored()),
+        )?;
+    }
+    db.execute("DELETE FROM receipts_due WHERE author = ?1", [recipient])?;
+    Ok(())
 }
 
 /// Raises the state of a message of our own. Tells whether it did.

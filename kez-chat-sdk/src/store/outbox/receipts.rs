@@ -9,7 +9,7 @@ use rusqlite::OptionalExtension;
 use super::queue::{Kind, insert};
 use crate::{
     keys::checked,
-    store::{Store, StoreError, heads},
+    store::{Store, StoreError, blocked, heads},
 };
 
 /// What receipts that are owed are kept as.
@@ -62,6 +62,10 @@ impl Store {
                 db.prepare_cached("DELETE FROM receipts_due WHERE author = ?1 AND id = ?2 AND status <= ?3")?;
             for id in ids {
                 statement.execute((to.as_bytes(), id.0, status))?;
+            }
+            // They may have been blocked since it was owed.
+            if blocked::is_blocked(db, &to)? {
+                return Ok(());
             }
             let heads = heads::to_tell(db, &own, &to, payload.sent_at_ms)?;
             (payload.own_head, payload.peer_head) = (heads.own, heads.peer);

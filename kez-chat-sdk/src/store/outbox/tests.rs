@@ -80,7 +80,7 @@ async fn rows_wait_in_their_order_and_nothing_goes_to_a_contact_in_trouble() {
     let rows = store.waiting(0, 100).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.message_id).collect::<Vec<_>>(), [first, second]);
     assert_eq!(store.waiting(rows[0].row, 100).await.unwrap().len(), 1);
-    let trouble = "UPDATE contacts SET trouble = 'another key'";
+    let trouble = r#"UPDATE contacts SET trouble = '{"trouble":"forked"}'"#;
     store.transact::<_, StoreError>(|db| Ok(db.execute(trouble, [])?)).await.unwrap();
     assert!(store.waiting(0, 100).await.unwrap().is_empty());
     assert!(matches!(store.queue_message(draft("third", true)).await, Err(SendError::Stopped { .. })));

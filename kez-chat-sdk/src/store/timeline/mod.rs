@@ -4,7 +4,7 @@ mod changes;
 mod page;
 mod summary;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use kez_core::{
     identity::PrimaryKey,
@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 pub(super) use self::{
     changes::{check_target, keep_last, last_change_ms, take_change, wording},
-    page::{NOTE_STATE, answered},
+    page::{NOTE_STATE, answered, shown_in},
 };
 use super::StoreError;
 

@@ -39,6 +39,22 @@ impl Store {
         .await
     }
 
+    /// Returns up to `limit` messages of the conversation with `peer` after a place, in their order.
+    pub(crate) async fn messages_after(
+        &self,
+        own: PrimaryKey,
+        peer: PrimaryKey,
+        after: Place,
+        limit: usize,
+    ) -> Result<Vec<Message>, StoreError> {
+        self.read(move |db| {
+            let mut statement = db.prepare_cached(&select("WHERE peer = ?1 AND place > ?2 ORDER BY place LIMIT ?3"))?;
+            let rows = statement.query_map((peer.as_bytes(), after.0, limit), read)?;
+            rows.map(|row| message(db, &own, &peer, row?)).collect()
+        })
+        .await
+    }
+
     /// Returns a message that the conversation with `peer` shows.
     pub(crate) async fn shown_message(
         &self,
@@ -62,6 +78,20 @@ pub(super) fn last(db: &Connection, own: &PrimaryKey, peer: &PrimaryKey) -> Resu
         db.prepare_cached(&select("WHERE peer = ?1 AND place IS NOT NULL ORDER BY place DESC LIMIT 1"))?;
     let stored = statement.query_row([peer.as_bytes()], read).optional()?;
     stored.map(|stored| message(db, own, peer, stored)).transpose()
+}
+
+/// Returns the message in a row of the table, and with whom its conversation is, if that shows it and it says something.
+pub(in crate::store) fn shown_in(
+    db: &Connection,
+    own: &PrimaryKey,
+    row: i64,
+) -> Result<Option<(PrimaryKey, Message)>, StoreError> {
+    let place = "SELECT peer FROM messages WHERE row = ?1 AND place IS NOT NULL AND erased = 0";
+    let peer: Option<[u8; 32]> = db.prepare_cached(place)?.query_row([row], |row| row.get(0)).optional()?;
+    let Some(peer) = peer else { return Ok(None) };
+    let peer = checked(&peer).map_err(StoreError::damaged)?;
+    let stored = db.prepare_cached(&select("WHERE row = ?1"))?.query_row([row], read)?;
+    Ok(Some((peer, message(db, own, &peer, stored)?)))
 }
 
 /// Begins a query for messages as [`read`] takes them.

@@ -60,6 +60,7 @@ impl Store {
                      SELECT author, id, 2 FROM messages
                      WHERE peer = ?1 AND place > ?2 AND place <= ?3 AND author = ?1 AND erased = 0
                         AND EXISTS (SELECT 1 FROM contacts WHERE owner = ?1)
+                        AND NOT EXISTS (SELECT 1 FROM blocked WHERE owner = ?1)
                      ON CONFLICT DO UPDATE SET status = 2",
                     (peer, before, up_to.0),
                 )?;

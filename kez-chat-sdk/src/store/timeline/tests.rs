@@ -14,16 +14,16 @@ use crate::{
     store::{Draft, Frame, Incoming, Store, StoreError},
 };
 
-fn person(number: u8) -> PrimaryKey {
+pub(in crate::store) fn person(number: u8) -> PrimaryKey {
     SecretKey::from_seed([number; 32]).primary()
 }
 
 /// Whose store it is; 2 and 3 are contacts.
-fn own() -> PrimaryKey {
+pub(in crate::store) fn own() -> PrimaryKey {
     person(1)
 }
 
-async fn store() -> (tempfile::TempDir, Store) {
+pub(in crate::store) async fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("kez.db"), &SecretKey::from_seed([1; 32])).await.unwrap();
     for number in [2, 3] {
@@ -35,15 +35,15 @@ async fn store() -> (tempfile::TempDir, Store) {
     (dir, store)
 }
 
-fn text(text: &str) -> Content {
+pub(in crate::store) fn text(text: &str) -> Content {
     Content::Text(text.to_owned())
 }
 
-fn edit(id: [u8; 16], text: &str) -> Content {
+pub(in crate::store) fn edit(id: [u8; 16], text: &str) -> Content {
     Content::Edit { id: MessageId(id), text: text.to_owned() }
 }
 
-fn delete(id: [u8; 16]) -> Content {
+pub(in crate::store) fn delete(id: [u8; 16]) -> Content {
     Content::Delete { id: MessageId(id) }
 }
 
@@ -52,7 +52,7 @@ fn reaction(author: PrimaryKey, id: [u8; 16], emoji: &str) -> Content {
 }
 
 /// A message of somebody's, from an installation of its own, so that it waits for no other.
-fn incoming(from: u8, id: [u8; 16], sent_at_ms: u64, content: Content) -> Frame {
+pub(in crate::store) fn incoming(from: u8, id: [u8; 16], sent_at_ms: u64, content: Content) -> Frame {
     let payload = Payload {
         id: MessageId(id),
         install: Install::from_bytes(rand::random()),
@@ -69,7 +69,7 @@ fn incoming(from: u8, id: [u8; 16], sent_at_ms: u64, content: Content) -> Frame 
     Frame::Message(Incoming { author: person(from), payload, bytes, wire: Bytes::new(), misaddressed: false }.into())
 }
 
-fn draft(to: u8, content: Content) -> Draft {
+pub(in crate::store) fn draft(to: u8, content: Content) -> Draft {
     Draft {
         recipient: person(to),
         own: own(),
@@ -84,7 +84,7 @@ fn draft(to: u8, content: Content) -> Draft {
     }
 }
 
-async fn take(store: &Store, frames: Vec<Frame>) {
+pub(in crate::store) async fn take(store: &Store, frames: Vec<Frame>) {
     store.receive(own(), frames, 10).await.unwrap();
 }
 
@@ -93,7 +93,7 @@ async fn page(store: &Store, peer: u8) -> Vec<Message> {
 }
 
 /// What a conversation shows, a line for each message.
-async fn lines(store: &Store, peer: u8) -> Vec<String> {
+pub(in crate::store) async fn lines(store: &Store, peer: u8) -> Vec<String> {
     let line = |message: &Message| {
         let said = match &message.content {
             MessageContent::Text { text, edited: false } => text.clone(),

@@ -5,7 +5,7 @@ use std::{env, fs, io, path::PathBuf, sync::Arc, time::Duration};
 use futures::StreamExt;
 use kez_chat_sdk::{
     Client, ClientError, ConnectionState, Event, HomeUrl, KeyStore, MessageState, NewAccount, Passphrase,
-    PassphraseFile, identity::PrimaryKey, resolve_handle,
+    PassphraseFile, Query, Roots, identity::PrimaryKey, mnemonic::Mnemonic, recover_account_from, resolve_handle,
 };
 use kez_testbed::Testbed;
 use tokio::task::JoinHandle;
@@ -103,6 +103,8 @@ impl Life {
         self.without_servers(&a, &b).await;
         self.tell(&a, &b).await;
 
+        self.keep(&a).await;
+
         note_processes(&self.folder.logs().join("processes"));
         // What is sent to somebody who is away stays in the broker's store.
         b.shutdown().await;
@@ -111,6 +113,7 @@ impl Life {
         }
         self.snapshot("before the end");
         a.shutdown().await;
+        self.come_back().await;
         self.wire.abort();
         self.testbed.kill_nats().await.unwrap();
         self.testbed.stop_chat_server().await;
@@ -230,6 +233,34 @@ impl Life {
             }
         }
         a.wait_until(id, MessageState::Delivered, PATIENCE).await.unwrap();
+    }
+
+    /// Alice looks for what was said, and keeps it.
+    async fn keep(&mut self, a: &Client) {
+        let text = self.secret_text();
+        a.conversation(a.primary()).send_text(&text).await.unwrap();
+        let hits = a.search(&Query::new(&text)).await.unwrap();
+        assert_eq!(hits.len(), 1);
+        tracing::debug!(?hits, query = ?Query::new(&text), "what an application may log");
+        let backup = a.backup_to(self.folder.homes().join("alice's backup")).await.unwrap();
+        tracing::debug!(?backup, "what an application may log");
+        a.export_to(self.folder.elsewhere().join("alice's export"), |_| {}).await.unwrap();
+        let error = a.backup_to(self.folder.homes().join("alice's backup")).await.unwrap_err();
+        tracing::error!(%error, ?error, "not written twice");
+    }
+
+    /// Alice takes her account to another device.
+    async fn come_back(&self) {
+        let words = fs::read_to_string(self.folder.elsewhere().join("alice's words")).unwrap();
+        let words = Mnemonic::parse(&words).unwrap();
+        let (home, key_store) = (self.folder.homes().join("alice again"), Arc::new(HeldKey::default()));
+        let (server, roots) = (HomeUrl::parse(&self.testbed.home_url()).unwrap(), Roots::system());
+        let backup = self.folder.homes().join("alice's backup");
+        recover_account_from(&home, key_store.clone(), &words, &server, &roots, &backup).await.unwrap();
+        let client = Client::open(&home, key_store).await.unwrap();
+        assert!(!client.conversation(client.primary()).history(None, 9).await.unwrap().is_empty());
+        self.snapshot("with alice come back");
+        client.shutdown().await;
     }
 
     /// Keeps what all folders hold now.

@@ -37,6 +37,7 @@ pub(super) fn of_key(owner: &str, key: &SecretKey) -> Vec<Secret> {
         bytes(format!("{owner}'s expanded key"), hash.to_vec()),
         bytes(format!("{owner}'s X25519 secret"), x25519),
         bytes(format!("{owner}'s database key"), database::key_of(key)),
+        bytes(format!("{owner}'s backup key"), database::backup_key_of(key)),
         Secret { name: format!("{owner}'s words"), value: Value::Words(words) },
     ]
 }
