@@ -49,7 +49,8 @@ fn nothing_acknowledged_is_lost_in_25_kills() {
     assert!(scene.props().is_empty());
 }
 
-/// Runs the soak on a server that does `first` before its real work, in place of each of the two, and expects it caught.
+/// Runs the soak on a server that does `first` before its real work, in place of each of the two, and expects it caught: in
+/// one of three runs, for in a short one the fault may find nothing to lose.
 fn is_caught(name: &str, kills: u64, first: &str) {
     for (program, database) in [("kez-chat-server", "DB_PATH"), ("kez-sig-server", "KEZ_DB")] {
         let scene = Scene::new(&format!("soak-{name}-{program}"));
@@ -60,10 +61,14 @@ fn is_caught(name: &str, kills: u64, first: &str) {
         fs::set_permissions(&faulty, fs::Permissions::from_mode(0o700)).unwrap();
         let [chat_server, sig_server] =
             ["kez-chat-server", "kez-sig-server"].map(|it| if it == program { faulty.clone() } else { server(it) });
-        let (status, lines) = soak(&scene, &kills.to_string(), &chat_server, &sig_server);
-        let [_, _, _, lost] = numbers(lines.last().unwrap());
-        assert_eq!(status.code(), Some(1), "{lines:#?}");
-        assert!(lost > 0 && lines.iter().any(|line| line.starts_with("lost: ")), "{lines:#?}");
+        let caught = (0..3).any(|_| {
+            let (status, lines) = soak(&scene, &kills.to_string(), &chat_server, &sig_server);
+            let [_, _, _, lost] = numbers(lines.last().unwrap());
+            let is_said = lines.iter().any(|line| line.starts_with("lost: "));
+            assert_eq!((status.code() == Some(1), is_said), (lost > 0, lost > 0), "{lines:#?}");
+            lost > 0
+        });
+        assert!(caught, "{program} lost nothing in three runs");
     }
 }
 

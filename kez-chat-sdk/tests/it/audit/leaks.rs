@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, Write as _},
+    time::Duration,
 };
 
 use data_encoding::{BASE32_NOPAD, BASE64, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
@@ -160,7 +161,15 @@ impl Leak {
                     command.arg("600").env("PASSPHRASE", text());
                 })
                 .unwrap();
-                note_processes(&life.folder.logs().join("processes"));
+                // A process that was started just now shows its environment a moment later.
+                let noted = life.folder.logs().join("processes");
+                for _ in 0..500 {
+                    note_processes(&noted);
+                    if fs::read(&noted).unwrap().windows(bytes.len()).any(|part| part == bytes) {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
             }
         }
     }
