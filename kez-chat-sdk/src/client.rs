@@ -170,7 +170,10 @@ impl Client {
         let policy = HomeUrl::of(handle.home().clone()).policy();
         let own_chain = store.own_chain(key.primary(), policy).await?;
         let own_handles = own_chain.state().past_handles().cloned().chain([handle.clone()]).collect();
-        let standing = Standing::of(own_chain.state(), row.install, row.leaving);
+        let standing = match Standing::of(own_chain.state(), row.install, row.leaving) {
+            Standing::Here if store.move_under_way().await?.is_some() => Standing::Moving,
+            standing => standing,
+        };
         let stop = CancellationToken::new();
         let http = Http::new(policy, &config.roots);
         let shared = Arc::new(Shared {
@@ -219,7 +222,7 @@ impl Client {
         &self.shared.sigchain_url
     }
 
-    /// Looks after the account itself: its backup, its sigchain, and leaving for good.
+    /// Looks after the account itself: its backup, its sigchain, moving, and leaving for good.
     #[must_use]
     pub fn account(&self) -> Account<'_> {
         Account::new(&self.shared)
@@ -328,7 +331,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Store`]. That there is no connection is no error: the report says so.
     pub async fn sync_once(&self, within: Duration) -> Result<SyncReport, ClientError> {
-        sync::once(&self.shared, within).await
+        Ok(sync::once(&self.shared, within).await?)
     }
 
     /// Waits until a message of ours has come at least as far as `state`, or `timeout` is over; returns how far it

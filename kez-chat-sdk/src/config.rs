@@ -80,7 +80,8 @@ impl ClientBuilder {
     }
 
     /// Sets how long, while connected, a message waits for earlier ones of the same sender that have not arrived. Then it
-    /// is given out all the same, and says so.
+    /// is given out all the same, and says so. A [move](crate::Account::move_to) waits as long for what may still come
+    /// into the old inbox.
     #[must_use]
     pub fn gap_wait(mut self, wait: Duration) -> Self {
         self.config.gap_wait = wait;

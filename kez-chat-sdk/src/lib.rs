@@ -82,8 +82,8 @@ mod sync;
 mod upkeep;
 
 pub use account::{
-    Account, AccountError, BackedUpAccount, BegunAccount, NewAccount, OwnChainNotice, Registered, RegistrationStep,
-    Unconfirmed, recover_account, recover_account_from, resolve_handle,
+    Account, AccountError, BackedUpAccount, BegunAccount, MovePlan, NewAccount, OldHandle, OwnChainNotice, Registered,
+    RegistrationStep, Unconfirmed, recover_account, recover_account_from, resolve_handle,
 };
 pub use backup::{Backup, BackupError};
 pub use client::{Client, ClientError};

@@ -39,6 +39,9 @@ pub enum ConnectionState {
     Suspended,
     /// A later installation has the account. This one makes no more connections; what it has can be read.
     SignedInElsewhere,
+    /// The account has moved to another home. This client makes no more connections: shut it down and open the account
+    /// anew.
+    Moved,
     /// The person has left for good. No more connections are made; what is here can be read.
     Retired,
     /// The client was shut down.
@@ -52,6 +55,7 @@ impl fmt::Display for ConnectionState {
             Self::Online => f.write_str("online"),
             Self::Suspended => f.write_str("suspended"),
             Self::SignedInElsewhere => f.write_str("signed in elsewhere"),
+            Self::Moved => f.write_str("moved to another home"),
             Self::Retired => f.write_str("retired"),
             Self::Closed => f.write_str("closed"),
             Self::Offline { cause, retry_in } => {
@@ -130,6 +134,8 @@ pub(crate) struct Traffic {
     pub(crate) behind: u64,
     /// After how long without a frame there are no more, as far as can be known.
     pub(crate) quiet_after: Duration,
+    /// When this connection began to take frames.
+    pub(crate) began: Option<Instant>,
 }
 
 /// What the connection and the rest of the client tell each other.

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use crate::{
-    account::own_chain,
+    account::{moving, own_chain},
     backoff::Backoff,
     connection::{Deliveries, Session, SessionError, connect},
     contacts, gossip, inbox,
@@ -31,6 +31,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
     tokio::select! {
         () = keep_connected(&shared) => {}
+        () = moving::carry_on(&shared) => {}
         () = shared.own.until_over() => {}
         never = upkeep::run(&shared) => match never {},
     }
@@ -97,6 +98,7 @@ async fn hold(
 ) -> Option<SessionError> {
     shared.link.count(|traffic| {
         (traffic.behind, traffic.is_sending, traffic.quiet_after) = (0, true, session.quiet_after);
+        traffic.began = Some(Instant::now());
     });
     shared.link.set_connection(ConnectionState::Online);
     tracing::info!("online");

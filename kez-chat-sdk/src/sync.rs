@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::{
-    client::ClientError, link::ConnectionState, offline::OfflineCause, session::LAST_WORDS, shared::Shared,
-    store::StoreError,
-};
+use crate::{link::ConnectionState, offline::OfflineCause, session::LAST_WORDS, shared::Shared, store::StoreError};
 
 /// What a [visit](crate::Client::sync_once) did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,12 +37,13 @@ pub enum SyncOutcome {
     OutOfTime,
     /// There was no connection at the end, and so nobody knows.
     Offline(OfflineCause),
-    /// There is to be no connection any more: the account lives in another installation, or has retired.
+    /// There is to be no connection any more: the account lives in another installation,
+    /// has moved to another home, or has retired.
     NotHere,
 }
 
 /// Connects, receives and sends what there is, and leaves within the time given.
-pub(crate) async fn once(shared: &Shared, within: Duration) -> Result<SyncReport, ClientError> {
+pub(crate) async fn once(shared: &Shared, within: Duration) -> Result<SyncReport, StoreError> {
     let end = Instant::now() + within;
     let before = *shared.link.traffic().borrow();
     let visit = shared.link.visit();
@@ -70,7 +68,7 @@ pub(crate) async fn once(shared: &Shared, within: Duration) -> Result<SyncReport
 }
 
 /// Waits until nothing is left to be received, as far as can be known, nor to be sent.
-async fn until_quiet(shared: &Shared) -> Result<SyncOutcome, ClientError> {
+async fn until_quiet(shared: &Shared) -> Result<SyncOutcome, StoreError> {
     let (mut connection, mut traffic) = (shared.link.connection(), shared.link.traffic());
     let mut changes = shared.store.changes();
     loop {
@@ -80,8 +78,10 @@ async fn until_quiet(shared: &Shared) -> Result<SyncOutcome, ClientError> {
             Some(ConnectionState::Offline { cause: cause @ OfflineCause::Refused(_), .. }) => {
                 return Ok(SyncOutcome::Offline(cause));
             }
-            Some(ConnectionState::SignedInElsewhere | ConnectionState::Retired) => return Ok(SyncOutcome::NotHere),
-            Some(ConnectionState::Closed) | None => return Err(StoreError::Closed.into()),
+            Some(ConnectionState::SignedInElsewhere | ConnectionState::Moved | ConnectionState::Retired) => {
+                return Ok(SyncOutcome::NotHere);
+            }
+            Some(ConnectionState::Closed) | None => return Err(StoreError::Closed),
             Some(_) => {
                 connection.changed().await;
                 continue;

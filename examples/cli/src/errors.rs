@@ -90,7 +90,9 @@ fn of_backup(error: &BackupError) -> Kind {
 fn of_send(error: &SendError) -> Kind {
     match error {
         SendError::Payload(_) => Kind::Usage,
-        SendError::Store(_) | SendError::SignedInElsewhere | SendError::YouRetired => Kind::Account,
+        SendError::Store(_) | SendError::SignedInElsewhere | SendError::YouMoved | SendError::YouRetired => {
+            Kind::Account
+        }
         _ => Kind::Peer,
     }
 }

@@ -79,7 +79,9 @@ pub enum AccountError {
         server: String,
     },
     /// The key's account has left for good.
-    #[error("the account of {primary} has left for good and does not come back; register a new one in another home")]
+    #[error(
+        "the account of {primary} has left that home for good and does not come back; recover it where it moved to, or register a new one in another home"
+    )]
     Retired {
         /// The key.
         primary: Box<PrimaryKey>,
@@ -102,6 +104,35 @@ pub enum AccountError {
     /// A later installation has the account.
     #[error("this account was signed in elsewhere; go on there, or recover it from its words into another home")]
     SignedInElsewhere,
+    /// The account can't move there.
+    #[error("the account can't move to {to}: {why}")]
+    CantMove {
+        /// The handle that it was to have.
+        to: Handle,
+        /// The rule that stands against it.
+        why: &'static str,
+    },
+    /// The account is moving, and that is not done yet.
+    #[error(
+        "the account is moving to {to} already, which goes on by itself; let it end first, or move there again to wait for it"
+    )]
+    Moving {
+        /// The handle that it will have.
+        to: Handle,
+    },
+    /// What waits at the home that the account moves away from can't be fetched.
+    #[error(
+        "what waits for you at {home} can't be fetched now ({detail}), so the move is not done; it goes on by itself, or move without the old home and lose what waits there"
+    )]
+    OldHomeAway {
+        /// The home.
+        home: String,
+        /// What happened.
+        detail: String,
+    },
+    /// The account has moved to another home than this client is at.
+    #[error("the account has moved to another home; close this client and open the account anew")]
+    Moved,
     /// The sigchain server has another history than this device.
     #[error(
         "the sigchain server has another event of this key in that place; try again, or go on where else you use the key"
@@ -145,6 +176,10 @@ impl AccountError {
             Self::OtherHandle { .. } => "OtherHandle",
             Self::ChainBehind => "ChainBehind",
             Self::SignedInElsewhere => "SignedInElsewhere",
+            Self::CantMove { .. } => "CantMove",
+            Self::Moving { .. } => "Moving",
+            Self::OldHomeAway { .. } => "OldHomeAway",
+            Self::Moved => "Moved",
             Self::ChainConflict => "ChainConflict",
             Self::Chain(error) => error.code().as_str(),
             Self::Backup(error) => error.code(),

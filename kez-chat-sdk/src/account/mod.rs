@@ -3,6 +3,8 @@
 mod backup;
 mod chain;
 mod error;
+mod move_plan;
+pub(crate) mod moving;
 mod new_account;
 mod notice;
 mod open_account;
@@ -24,6 +26,7 @@ use crate::{
 };
 
 pub use error::AccountError;
+pub use move_plan::{MovePlan, OldHandle};
 pub use new_account::{BackedUpAccount, BegunAccount, NewAccount, Unconfirmed};
 pub use notice::OwnChainNotice;
 pub use open_account::Account;

@@ -2,17 +2,18 @@
 
 use kez_core::{
     contact_uri::ContactUri,
+    handle::Handle,
     mnemonic::Mnemonic,
     sigchain::{Head, Install},
 };
 
 use super::{
-    AccountError,
+    AccountError, MovePlan, OldHandle, Registered, move_plan, moving,
     own_chain::{self, Standing},
 };
 use crate::{net::SigchainClient, shared::Shared, store::StoreError};
 
-/// A handle on the account itself: its backup, its sigchain, and leaving for good.
+/// A handle on the account itself: its backup, its sigchain, moving to another home, and leaving for good.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
@@ -81,7 +82,8 @@ impl<'a> Account<'a> {
     }
 
     /// Looks at the published sigchain now: publishes what its server lacks, and the broker if the home has moved it. It
-    /// happens by itself when a session begins and every ten minutes.
+    /// happens by itself when a session begins and every ten minutes. What is left to do at a home that the account has
+    /// moved away from is done as well.
     ///
     /// # Errors
     /// [`AccountError`]; `SignedInElsewhere` or `Retired` if the account does not live here any more.
@@ -89,12 +91,78 @@ impl<'a> Account<'a> {
         let info = self.shared.home.info().await?;
         own_chain::check(self.shared, &info.nats.urls).await?;
         match self.shared.own.now() {
-            Standing::Here => Ok(()),
+            Standing::Here => moving::leave_all_behind(self.shared).await,
+            Standing::Moving => Ok(()),
+            Standing::Moved => Err(AccountError::Moved),
             Standing::Elsewhere => Err(AccountError::SignedInElsewhere),
             Standing::Leaving | Standing::Left => {
                 Err(AccountError::Retired { primary: Box::new(self.shared.primary()) })
             }
         }
+    }
+
+    /// Asks another home whether it takes the account, and says what a move there will bring, for the person to confirm.
+    /// Nothing is changed.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let stage = Stage::set().await;
+    /// # let other = kez_testbed::Testbed::start().await?;
+    /// # let new_home = other.home_url();
+    /// # stage.register("bob").await;
+    /// # stage.register("alice").await;
+    /// # let client = sdk::Client::builder("alice", key_store("alice")).gap_wait(std::time::Duration::ZERO).open().await?;
+    /// # client.contacts().add("@bob").await?;
+    /// use kez_chat_sdk::{Client, ConnectionState, HomeUrl, OldHandle, resolve_handle};
+    ///
+    /// // Such as alice@other.example
+    /// let handle = resolve_handle("alice", Some(&HomeUrl::parse(&new_home)?))?;
+    /// let plan = client.account().plan_move(&handle).await?;
+    /// println!("You will be {}, and messages to {} people stop.", plan.to, plan.loses.len());
+    /// # assert_eq!((plan.loses.len(), plan.gains.len(), plan.waiting.len()), (1, 0, 0));
+    ///
+    /// // Once the person has agreed:
+    /// let moved = client.account().move_to(plan, OldHandle::Keep).await?;
+    /// assert_eq!(moved.handle, handle);
+    /// // The client is still at the old home: it is closed, and the account opened anew.
+    /// assert_eq!(client.connection().current(), ConnectionState::Moved);
+    /// client.shutdown().await;
+    /// # let key_store = key_store("alice");
+    /// let client = Client::open("alice", key_store).await?;
+    /// assert_eq!(client.handle(), &handle);
+    /// # client.shutdown().await;
+    /// # other.shutdown().await?;
+    /// # stage.strike().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`AccountError`]: `HandleTaken`, `ReservedHandle` or `RegisteredAs` by the new home's word, `CantMove` if this can be
+    /// no move, `Moving` if the account moves elsewhere already.
+    pub async fn plan_move(&self, to: &Handle) -> Result<MovePlan, AccountError> {
+        move_plan::make(self.shared, to).await
+    }
+
+    /// Moves to another home: registers the handle there, publishes the new inbox and handle on the same sigchain, of which
+    /// the new home's server gets all, and receives what waits in the old inbox. The key stays, and with it contacts,
+    /// conversations and shared files.
+    ///
+    /// Until the new home has registered the handle nothing has changed. From then on the move goes on by itself, also if
+    /// this fails or is interrupted, whenever a client is open and the servers are in reach; calling it again waits for
+    /// that, or is `Moved` if it is done. At its end the connection is [`Moved`](crate::ConnectionState::Moved): shut the
+    /// client down and open the account anew. What is left to do at the old home then is done by the new client.
+    ///
+    /// It takes a minute if the client was not online for as long before: so late may messages come that an earlier
+    /// connection was handed when it broke.
+    ///
+    /// # Errors
+    /// [`AccountError`], as [`plan_move`](Self::plan_move), and `OldHomeAway` if the old home is out of reach: the plan can
+    /// do [without](MovePlan::without_old_home).
+    pub async fn move_to(&self, plan: MovePlan, old: OldHandle) -> Result<Registered, AccountError> {
+        moving::begin(self.shared, plan, old).await
     }
 
     /// Leaves for good: the home gives the handle to nobody again, and the sigchain ends. There is no way back.
@@ -104,7 +172,7 @@ impl<'a> Account<'a> {
     /// [`Retired`](crate::ConnectionState::Retired), and what is kept can still be read.
     ///
     /// # Errors
-    /// [`AccountError`] if not everything is done yet.
+    /// [`AccountError`] if not everything is done yet, or, with nothing done, `Moving` or `Moved` to another home.
     pub async fn retire(&self) -> Result<(), AccountError> {
         own_chain::leave(self.shared).await
     }

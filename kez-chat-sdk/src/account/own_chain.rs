@@ -6,7 +6,7 @@ use std::time::Duration;
 use kez_core::sigchain::{ChainError, Install, Op, State};
 use tokio::sync::{Mutex, watch};
 
-use super::{AccountError, chain::OwnChain};
+use super::{AccountError, chain::OwnChain, moving};
 use crate::{
     conversation::SendError,
     link::ConnectionState,
@@ -28,6 +28,10 @@ pub(crate) enum Standing {
     Here,
     /// A later installation has it. This one only reads.
     Elsewhere,
+    /// It does, and the person has decided to move to another home.
+    Moving,
+    /// It does, and is at another home than this client: it has to be opened anew.
+    Moved,
     /// The person has decided to leave for good; not everybody who has to know was told.
     Leaving,
     /// The person has left for good.
@@ -47,7 +51,8 @@ impl Standing {
     /// Returns the state in which the connection stays, if there is to be none.
     pub(crate) fn end(self) -> Option<ConnectionState> {
         match self {
-            Self::Here | Self::Leaving => None,
+            Self::Here | Self::Moving | Self::Leaving => None,
+            Self::Moved => Some(ConnectionState::Moved),
             Self::Elsewhere => Some(ConnectionState::SignedInElsewhere),
             Self::Left => Some(ConnectionState::Retired),
         }
@@ -56,7 +61,8 @@ impl Standing {
     /// Returns why nothing is sent for an account that is not here any more.
     pub(crate) fn refusal(self) -> Option<SendError> {
         match self {
-            Self::Here => None,
+            Self::Here | Self::Moving => None,
+            Self::Moved => Some(SendError::YouMoved),
             Self::Elsewhere => Some(SendError::SignedInElsewhere),
             Self::Leaving | Self::Left => Some(SendError::YouRetired),
         }
@@ -68,20 +74,28 @@ impl Standing {
 pub(crate) struct OwnStanding {
     standing: watch::Sender<Standing>,
     /// Held by whoever walks or writes on the chain.
-    turn: Mutex<()>,
+    pub(super) turn: Mutex<()>,
+    /// Held by whoever moves the account, or clears up after a move; taken before the turn.
+    pub(super) moves: Mutex<()>,
 }
 
 impl OwnStanding {
     pub(crate) fn new(standing: Standing) -> Self {
-        Self { standing: watch::Sender::new(standing), turn: Mutex::default() }
+        Self { standing: watch::Sender::new(standing), turn: Mutex::default(), moves: Mutex::default() }
     }
 
     pub(crate) fn now(&self) -> Standing {
         *self.standing.borrow()
     }
 
-    fn set(&self, standing: Standing) {
+    pub(super) fn set(&self, standing: Standing) {
         self.standing.send_if_modified(|known| std::mem::replace(known, standing) != standing);
+    }
+
+    /// Waits until the person has decided to move.
+    pub(super) async fn until_moving(&self) {
+        // The sender is a field of this very value.
+        let _ = self.standing.subscribe().wait_for(|standing| *standing == Standing::Moving).await;
     }
 
     /// Waits until there is to be no connection any more.
@@ -141,7 +155,7 @@ pub(crate) async fn check(shared: &Shared, brokers: &[String]) -> Result<(), Acc
     if shared.own.now() != Standing::Here {
         return Ok(());
     }
-    let mut chain = fetch(shared).await?;
+    let mut chain = fetch(shared, own_server(shared)?).await?;
     let standing = Standing::of(chain.state(), shared.install, false);
     shared.own.set(standing);
     if standing != Standing::Here {
@@ -166,25 +180,33 @@ pub(crate) async fn check(shared: &Shared, brokers: &[String]) -> Result<(), Acc
 
 /// Tells the home and whoever reads the chain that the person has left for good.
 pub(super) async fn leave(shared: &Shared) -> Result<(), AccountError> {
+    let _moves = shared.own.moves.lock().await;
     let _turn = shared.own.turn.lock().await;
-    if shared.own.now() == Standing::Left {
-        return Ok(());
+    match shared.own.now() {
+        Standing::Left => return Ok(()),
+        Standing::Moved => return Err(AccountError::Moved),
+        Standing::Moving => return Err(moving::under_way(shared).await?),
+        Standing::Here | Standing::Elsewhere | Standing::Leaving => {}
     }
     shared.store.set_leaving().await?;
     shared.own.set(Standing::Leaving);
     shared.home.retire(&shared.key, &shared.handle).await?;
-    let mut chain = fetch(shared).await?;
+    let mut chain = fetch(shared, own_server(shared)?).await?;
     chain.upload_kept().await?;
     chain.ensure(Op::Retire, State::is_retired).await?;
     shared.own.set(Standing::Left);
     Ok(())
 }
 
-async fn fetch(shared: &Shared) -> Result<OwnChain<'_>, AccountError> {
-    let primary = shared.primary();
-    let base = SigchainClient::base_of(&shared.sigchain_url, &primary)?;
-    let server = SigchainClient::new(shared.http.clone(), &base);
-    let stored = shared.store.own_chain(primary, shared.policy).await?;
+/// Returns the sigchain server of the home that this client is at.
+pub(super) fn own_server(shared: &Shared) -> Result<SigchainClient, AccountError> {
+    let base = SigchainClient::base_of(&shared.sigchain_url, &shared.primary())?;
+    Ok(SigchainClient::new(shared.http.clone(), &base))
+}
+
+/// Takes over what a sigchain server has more than is known here, and gives it what it has less.
+pub(super) async fn fetch(shared: &Shared, server: SigchainClient) -> Result<OwnChain<'_>, AccountError> {
+    let stored = shared.store.own_chain(shared.primary(), shared.policy).await?;
     OwnChain::fetch(&shared.key, &shared.store, server, stored, shared.home_now_ms()).await
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use kez_core::{
     handle::Handle,
-    identity::PrimaryKey,
+    identity::{PrimaryKey, SecretKey},
     sigchain::{Op, State},
 };
 
@@ -114,17 +114,22 @@ async fn register_handle(draft: &Draft, home: &HomeClient, handle: &Handle) -> R
         Some(registered) => return Err(AccountError::RegisteredAs { handle: registered.clone() }),
         None => {}
     }
-    let outcome = home.register(&draft.key, handle).await.map_err(|error| {
-        if error.is_gone() { AccountError::Retired { primary: Box::new(draft.key.primary()) } } else { error.into() }
-    })?;
-    match outcome {
-        RegisterOutcome::Ours => {}
-        RegisterOutcome::OursIs(registered) => {
-            draft.store.set_registered(&registered).await?;
-            return Err(AccountError::RegisteredAs { handle: registered });
-        }
-        RegisterOutcome::Taken => return Err(AccountError::HandleTaken { handle: handle.clone() }),
-        RegisterOutcome::Reserved => return Err(AccountError::ReservedHandle { handle: handle.clone() }),
+    let asked = ask_for(home, &draft.key, handle).await;
+    if let Err(AccountError::RegisteredAs { handle: registered }) = &asked {
+        draft.store.set_registered(registered).await?;
     }
+    asked?;
     Ok(draft.store.set_registered(handle).await?)
+}
+
+/// Asks a home for a handle.
+pub(super) async fn ask_for(home: &HomeClient, key: &SecretKey, handle: &Handle) -> Result<(), AccountError> {
+    match home.register(key, handle).await {
+        Ok(RegisterOutcome::Ours) => Ok(()),
+        Ok(RegisterOutcome::OursIs(registered)) => Err(AccountError::RegisteredAs { handle: registered }),
+        Ok(RegisterOutcome::Taken) => Err(AccountError::HandleTaken { handle: handle.clone() }),
+        Ok(RegisterOutcome::Reserved) => Err(AccountError::ReservedHandle { handle: handle.clone() }),
+        Err(error) if error.is_gone() => Err(AccountError::Retired { primary: Box::new(key.primary()) }),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use kez_core::{
     handle::Handle,
     identity::PrimaryKey,
-    sigchain::{Chain, Event},
+    sigchain::{Chain, ChainError, Event},
 };
 
 use super::{Contact, ContactError, Trouble};
@@ -56,10 +56,14 @@ impl Look {
             }
             let mut chain = shared.store.contact_chain(self.owner, shared.policy).await?;
             let mut walked = self.walk(shared, known.as_ref(), &mut chain).await?;
-            walked.looked_up = match walked.outcome {
+            let (looked_up, base) = match walked.outcome {
                 Ok(()) => self.look_up_for(shared, known.as_ref(), &chain).await,
-                Err(_) => self.looked_up.clone().or(walked.looked_up),
+                Err(_) => (self.looked_up.clone().or(walked.looked_up.take()), None),
             };
+            walked.looked_up = looked_up;
+            if let Some(base) = base {
+                self.walk_on_at(shared, base, &mut chain, &mut walked).await;
+            }
             match self.keep(shared, known.as_ref(), &chain, &walked).await? {
                 Kept::Overtaken => {}
                 Kept::Done(row) => return self.conclude(shared, Some(*row), walked, &chain),
@@ -106,8 +110,33 @@ impl Look {
         Err(ContactError::NotAContact(self.owner.to_string()))
     }
 
-    /// Looks up the handle that counts: the one that their chain names, if it is theirs to change to.
-    async fn look_up_for(&self, shared: &Shared, known: Option<&ContactRow>, chain: &Chain) -> Option<LookUp> {
+    /// Walks on where home and chain together say that the chain is now: of who has moved, the old server hears no more.
+    async fn walk_on_at(&self, shared: &Shared, base: String, chain: &mut Chain, walked: &mut Walked) {
+        let is_confirmed = walked.looked_up.as_ref().is_some_and(|looked_up| {
+            looked_up.says == HomeSays::Theirs && chain.state().handle() == Some(&looked_up.handle)
+        });
+        if !is_confirmed || base == walked.base || self.word == Word::Key {
+            return;
+        }
+        let (events, outcome) = SigchainClient::new(shared.http.clone(), &base).walk(chain, None).await;
+        walked.new_events.extend(events);
+        match outcome {
+            Ok(()) => walked.base = base,
+            Err(error @ WalkError::Chain { source: ChainError::Fork { .. }, .. }) => walked.outcome = Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "a contact's chain is not where their home says; it stays where it was")
+            }
+        }
+    }
+
+    /// Looks up the handle that counts: the one that their chain names, if it is theirs to change to. Tells as well where
+    /// its home says that their chain is.
+    async fn look_up_for(
+        &self,
+        shared: &Shared,
+        known: Option<&ContactRow>,
+        chain: &Chain,
+    ) -> (Option<LookUp>, Option<String>) {
         let (state, current) = (chain.state(), known.and_then(|known| known.handle.as_ref()));
         // Who was added by a handle that their chain never named goes by it until the person says otherwise.
         let may_follow = current.is_none_or(|current| state.has_had_handle(current));
@@ -115,10 +144,16 @@ impl Look {
         let wanted = named.or(current).or(self.hint.as_ref());
         match &self.looked_up {
             Some(given) if known.is_none() || current != Some(&given.handle) || wanted == current => {
-                Some(given.clone())
+                (Some(given.clone()), self.base.clone())
             }
-            _ if state.is_retired() => None,
-            _ => Some(self.look_up(shared, wanted?.clone()).await.0),
+            _ if state.is_retired() => (None, None),
+            _ => match wanted {
+                Some(wanted) => {
+                    let (found, base) = self.look_up(shared, wanted.clone()).await;
+                    (Some(found), base)
+                }
+                None => (None, None),
+            },
         }
     }
 

@@ -87,6 +87,9 @@ pub enum SendError {
     /// A later installation has our account.
     #[error("this account was signed in elsewhere; write from there")]
     SignedInElsewhere,
+    /// Our account has moved to another home than this client is at.
+    #[error("you have moved to another home; close this client and open the account anew")]
+    YouMoved,
     /// We have left for good.
     #[error("you have left this account for good; write from another one")]
     YouRetired,
@@ -114,6 +117,7 @@ impl SendError {
             Self::NothingToResend(_) => "NothingToResend",
             Self::NoSuchMessage { .. } => "NoSuchMessage",
             Self::SignedInElsewhere => "SignedInElsewhere",
+            Self::YouMoved => "YouMoved",
             Self::YouRetired => "YouRetired",
             Self::Payload(error) => error.code().as_str(),
             Self::Store(error) => error.code(),

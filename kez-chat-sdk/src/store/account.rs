@@ -6,7 +6,7 @@ use kez_core::{
 };
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{Store, StoreError, outbox::resend_all};
+use super::{Store, StoreError, contacts, outbox::resend_all};
 
 /// The account as this installation knows it.
 #[derive(Clone, Debug)]
@@ -61,8 +61,13 @@ impl Store {
     }
 
     pub(crate) async fn set_registered(&self, handle: &Handle) -> Result<(), StoreError> {
-        let handle = handle.to_string();
-        self.transact(move |tx| Ok(tx.execute("UPDATE account SET handle = ?1", [handle]).map(drop)?)).await
+        let handle = handle.clone();
+        self.transact(move |tx| {
+            tx.execute("UPDATE account SET handle = ?1", [handle.to_string()])?;
+            // Contacts out of a backup may have been at another home of ours.
+            contacts::set_own_home(tx, handle.home())
+        })
+        .await
     }
 
     /// Completes the account: its chain is published at this base.

@@ -16,6 +16,7 @@ mod damage;
 mod events;
 mod heads;
 mod inbox;
+mod moves;
 mod outbox;
 mod presence;
 mod retention;
@@ -50,6 +51,7 @@ pub(crate) use backup::{BackupMark, prepare_restored, put_in_place, read_mark, w
 pub(crate) use contacts::{ContactRow, Finding, HomeSays, Kept, LookUp, NextLook, Said, WalkEnd, Word};
 pub(crate) use heads::HeardHead;
 pub(crate) use inbox::{Frame, Incoming, Stored};
+pub(crate) use moves::Move;
 pub(crate) use outbox::{Acknowledged, Draft, OutboxRow, ReceiptDue};
 pub(crate) use sequence::Gap;
 #[cfg(feature = "files")]

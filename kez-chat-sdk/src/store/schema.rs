@@ -300,6 +300,16 @@ const MIGRATIONS: &[&str] = &[
      ) STRICT, WITHOUT ROWID;
      INSERT INTO strangers (owner) SELECT DISTINCT author FROM messages
         WHERE receipt_at_ms IS NULL AND author = peer AND NOT EXISTS (SELECT 1 FROM contacts WHERE owner = author);",
+    // The move to another home that is under way, and homes where there is still something to do.
+    "CREATE TABLE moves (
+        from_handle TEXT PRIMARY KEY,
+        to_handle TEXT NOT NULL,            -- registered at the new home
+        old_base TEXT NOT NULL,             -- where the chain was published before
+        gives_up INTEGER NOT NULL,          -- 1: the old handle is given up
+        without_old INTEGER NOT NULL,       -- 1: what waits at the old home is given up
+        switched INTEGER NOT NULL DEFAULT 0 -- 1: the account is at the new home
+     ) STRICT, WITHOUT ROWID;
+     CREATE UNIQUE INDEX moves_under_way ON moves (switched) WHERE switched = 0;",
 ];
 
 /// The version that this application writes.

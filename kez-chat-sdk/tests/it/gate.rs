@@ -30,6 +30,15 @@ pub(crate) enum Moment {
     Held,
 }
 
+/// Which requests are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Counted {
+    #[default]
+    All,
+    /// Those that change something at the server.
+    Writes,
+}
+
 /// Stands at the home's address and before the sigchain server. Dropping it closes both.
 ///
 /// By the home's clock an hour passes whenever it is asked, so that nothing that is signed twice is the same by chance.
@@ -47,6 +56,7 @@ struct Service {
 
 #[derive(Default)]
 struct State {
+    counted: Counted,
     seen: usize,
     hours: u64,
     stop: Option<(usize, Moment)>,
@@ -75,8 +85,13 @@ impl Gate {
 
     /// Counts requests from now on, and stops the one that is named: counted from 1, it gets no answer.
     pub(crate) fn stop_at(&self, request: usize, moment: Moment) {
+        self.stop_at_counted(Counted::All, request, moment);
+    }
+
+    /// Counts some requests from now on, and stops the one that is named.
+    pub(crate) fn stop_at_counted(&self, counted: Counted, request: usize, moment: Moment) {
         let mut state = self.service.state.lock().unwrap();
-        (state.seen, state.stop) = (0, Some((request, moment)));
+        (state.counted, state.seen, state.stop) = (counted, 0, Some((request, moment)));
         self.service.reached.send_replace(false);
         self.service.lifted.send_replace(false);
     }
@@ -112,9 +127,10 @@ impl Service {
         let request = read_request(&mut stream).await?;
         let stop = {
             let mut state = self.state.lock().unwrap();
-            state.seen += 1;
+            let counts = state.counted == Counted::All || request.starts_with(b"POST ");
+            state.seen += usize::from(counts);
             state.note_event(&request);
-            state.stop.filter(|(number, _)| *number == state.seen).map(|(_, moment)| moment)
+            state.stop.filter(|(number, _)| counts && *number == state.seen).map(|(_, moment)| moment)
         };
         match stop {
             Some(Moment::Before) => return self.hold(stream).await,

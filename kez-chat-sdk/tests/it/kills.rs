@@ -10,8 +10,9 @@ use std::{
 };
 
 use kez_chat_sdk::{
-    AccountError, Client, ConnectionState, HomeUrl, KeyStore, KeyStoreError, MessageContent, NewAccount, Roots,
-    identity::SecretKey, mnemonic::Mnemonic, recover_account, recover_account_from, resolve_handle, sigchain::Chain,
+    AccountError, Client, ConnectionState, HomeUrl, KeyStore, KeyStoreError, MessageContent, NewAccount, OldHandle,
+    Roots, identity::SecretKey, mnemonic::Mnemonic, recover_account, recover_account_from, resolve_handle,
+    sigchain::Chain,
 };
 use kez_testbed::{Testbed, guard::Guarded};
 use tempfile::TempDir;
@@ -19,8 +20,8 @@ use tokio::time::timeout;
 
 use crate::{
     chains::{profile, published},
-    gate::{Gate, Moment},
-    people::{PATIENCE, until},
+    gate::{Counted, Gate, Moment},
+    people::{PATIENCE, online, until},
 };
 
 const TASK: &str = "KEZ_TEST_TASK";
@@ -86,7 +87,9 @@ impl Device {
 }
 
 async fn open(folder: &Path) -> Client {
-    Client::open(folder.join("home"), Arc::new(FileKey(folder.join("seed")))).await.unwrap()
+    // Nobody writes here, so a move need not wait for what an earlier process was handed.
+    let builder = Client::builder(folder.join("home"), Arc::new(FileKey(folder.join("seed"))));
+    builder.gap_wait(Duration::ZERO).open().await.unwrap()
 }
 
 /// What is killed: it goes on where an earlier run was.
@@ -135,6 +138,26 @@ async fn task_of_its_own() {
             until(&client, |state| *state == ConnectionState::Retired).await;
             client.shutdown().await;
         }
+        ("move", to) => {
+            let to = resolve_handle(to, None).unwrap();
+            let client = open(&folder).await;
+            if *client.handle() != to {
+                let moved = async {
+                    let plan = client.account().plan_move(&to).await?;
+                    client.account().move_to(plan, OldHandle::GiveUp).await
+                };
+                // It may have gone on by itself meanwhile.
+                match moved.await {
+                    Ok(_) | Err(AccountError::Moved) => {}
+                    Err(error) => panic!("{error}"),
+                }
+                until(&client, |state| *state == ConnectionState::Moved).await;
+            }
+            client.shutdown().await;
+            let client = open(&folder).await;
+            client.account().sync().await.unwrap();
+            client.shutdown().await;
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -143,7 +166,8 @@ async fn task_of_its_own() {
 /// after the server has done what it asks for, and at random moments. Then it is run to its end, and `check` looks at what
 /// came of it.
 async fn kill_everywhere(
-    task: &str,
+    task: impl Fn(&Testbed, &str) -> String,
+    counted: Counted,
     prepare: impl AsyncFn(&Testbed, &str) -> Device,
     check: impl AsyncFn(&Testbed, &str, &Device),
 ) {
@@ -154,15 +178,15 @@ async fn kill_everywhere(
         round += 1;
         format!("p{round}")
     };
-    let with_name = |name: &str| if task == "register" { format!("{task} {name}") } else { task.to_owned() };
     let mut kills = 0;
     for request in 1.. {
         let mut was_killed = false;
         for moment in [Moment::Before, Moment::After] {
             let name = next_name();
             let device = prepare(&testbed, &name).await;
-            gate.stop_at(request, moment);
-            let mut child = device.start(&testbed, &with_name(&name));
+            let task = task(&testbed, &name);
+            gate.stop_at_counted(counted, request, moment);
+            let mut child = device.start(&testbed, &task);
             let ended = tokio::select! {
                 () = gate.reached() => None,
                 ended = child.wait() => Some(ended.unwrap()),
@@ -175,23 +199,28 @@ async fn kill_everywhere(
                     was_killed = true;
                     kills += 1;
                 }
-                Some(status) => assert!(status.success(), "{task} fails without having been killed"),
+                Some(status) if status.success() => {}
+                Some(_) => {
+                    let said = child.output().await.unwrap().stdout;
+                    panic!("{task} fails without having been killed: {}", String::from_utf8_lossy(&said));
+                }
             }
-            device.finish(&testbed, &with_name(&name)).await;
+            device.finish(&testbed, &task).await;
             check(&testbed, &name, &device).await;
         }
         if !was_killed {
             break;
         }
     }
-    assert!(kills >= 8, "{task} asks for less than it must: {kills}");
-    for _ in 0..RANDOM_KILLS {
+    assert!(kills >= 8, "it asks for less than it must: {kills}");
+    for _ in 0..if counted == Counted::All { RANDOM_KILLS } else { 0 } {
         let name = next_name();
         let device = prepare(&testbed, &name).await;
-        let child = device.start(&testbed, &with_name(&name));
+        let task = task(&testbed, &name);
+        let child = device.start(&testbed, &task);
         tokio::time::sleep(Duration::from_millis(rand::random_range(0..USUAL_MS))).await;
         child.kill().await.unwrap();
-        device.finish(&testbed, &with_name(&name)).await;
+        device.finish(&testbed, &task).await;
         check(&testbed, &name, &device).await;
     }
     gate.shutdown().await;
@@ -214,7 +243,7 @@ async fn a_registration_that_is_killed_anywhere_ends_in_one_complete_account() {
         lives_in(&chain, &client);
         client.shutdown().await;
     };
-    kill_everywhere("register", prepare, check).await;
+    kill_everywhere(|_, name| format!("register {name}"), Counted::All, prepare, check).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -234,7 +263,7 @@ async fn a_recovery_that_is_killed_anywhere_ends_in_one_complete_account() {
         lives_in(&chain, &client);
         client.shutdown().await;
     };
-    kill_everywhere("recover", prepare, check).await;
+    kill_everywhere(|_, _| "recover".into(), Counted::All, prepare, check).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -261,7 +290,7 @@ async fn a_recovery_from_a_backup_that_is_killed_anywhere_ends_in_one_account_wi
         let left = fs::read_dir(device.folder.path().join("home")).unwrap().map(|entry| entry.unwrap().file_name());
         assert!(left.into_iter().all(|name| name != "kez.new"), "half of an attempt is left");
     };
-    kill_everywhere("restore", prepare, check).await;
+    kill_everywhere(|_, _| "restore".into(), Counted::All, prepare, check).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -279,7 +308,53 @@ async fn a_retirement_that_is_killed_anywhere_is_whole_in_the_end() {
         assert!(chain.state().is_retired() && chain.events().len() == 4);
         client.shutdown().await;
     };
-    kill_everywhere("retire", prepare, check).await;
+    kill_everywhere(|_, _| "retire".into(), Counted::All, prepare, check).await;
+}
+
+/// The old home hears of three events and of the handle that is given up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_is_killed_at_the_old_home_ends_at_the_new_one() {
+    let new = Testbed::start().await.unwrap();
+    let prepare = async |old: &Testbed, name: &str| {
+        let device = Device::new();
+        device.finish(old, &format!("register {name}")).await;
+        device
+    };
+    let check = async |old: &Testbed, name: &str, device: &Device| moved(old, &new, name, device).await;
+    kill_everywhere(|_, name| format!("move {name}@{}", new.domain()), Counted::Writes, prepare, check).await;
+    new.shutdown().await.unwrap();
+}
+
+/// The new home hears of the registration and of six events.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_is_killed_at_the_new_home_ends_there() {
+    let old = Testbed::start().await.unwrap();
+    let prepare = async |_: &Testbed, name: &str| {
+        let device = Device::new();
+        device.finish(&old, &format!("register {name}")).await;
+        device
+    };
+    let check = async |new: &Testbed, name: &str, device: &Device| moved(&old, new, name, device).await;
+    kill_everywhere(|new, name| format!("move {name}@{}", new.domain()), Counted::Writes, prepare, check).await;
+    old.shutdown().await.unwrap();
+}
+
+/// Checks that somebody has moved from one home to the other, and that both know.
+async fn moved(old: &Testbed, new: &Testbed, name: &str, device: &Device) {
+    let client = device.open().await;
+    assert_eq!(client.handle().to_string(), format!("{name}@{}", new.domain()));
+    online(&client).await;
+    let profile_there = profile(new, &client.primary()).await.unwrap();
+    assert_eq!(profile_there["handle"], client.handle().to_string());
+    assert_eq!(profile(old, &client.primary()).await, None);
+    let chain = published(new, &client.primary()).await;
+    assert_eq!(chain.events().len(), 6, "nothing is said twice");
+    assert_eq!(chain.tip(), published(old, &client.primary()).await.tip());
+    assert_eq!(chain.state().handle(), Some(client.handle()));
+    let homes: Vec<_> = chain.state().nats_endpoints().map(|nats| &nats.home).collect();
+    assert_eq!(homes, [new.domain()]);
+    lives_in(&chain, &client);
+    client.shutdown().await;
 }
 
 /// Checks that the account lives in the client's installation, and in no other.

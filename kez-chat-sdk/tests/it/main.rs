@@ -30,6 +30,7 @@ mod kills;
 mod liar;
 mod messages;
 mod mobile;
+mod moving;
 #[cfg(target_os = "linux")]
 mod namespace;
 mod operator;

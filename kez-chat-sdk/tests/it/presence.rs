@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Waits until a contact is seen in a state.
-async fn seen(watch: &mut PresenceWatch, who: PrimaryKey, wanted: Availability) {
+pub(crate) async fn seen(watch: &mut PresenceWatch, who: PrimaryKey, wanted: Availability) {
     let wait = async { while watch.changed().await.expect("the client was closed") != (who, wanted) {} };
     in_time(wait).await;
 }

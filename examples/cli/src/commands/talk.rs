@@ -98,6 +98,7 @@ async fn tell_of_connection(context: &Context, client: &Client) -> Failure {
                 was_offline = false;
             }
             ConnectionState::SignedInElsewhere => return AccountError::SignedInElsewhere.into(),
+            ConnectionState::Moved => return AccountError::Moved.into(),
             ConnectionState::Retired => return AccountError::Retired { primary: client.primary().into() }.into(),
             _ => {}
         }

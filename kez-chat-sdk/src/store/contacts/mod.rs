@@ -115,6 +115,12 @@ impl Store {
     }
 }
 
+/// Notes whom we reach from our home.
+pub(super) fn set_own_home(db: &Connection, home: &Home) -> Result<(), StoreError> {
+    db.execute("UPDATE contacts SET reachable = NOT retired AND inbox_home IS ?1", [home.to_string()])?;
+    Ok(())
+}
+
 /// Returns the handle of a contact, if they have one; `None` if they are no contact.
 pub(super) fn handle_of(db: &Connection, owner: &PrimaryKey) -> Result<Option<Option<Handle>>, StoreError> {
     let handle = db
