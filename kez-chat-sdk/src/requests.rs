@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::{
     contacts::{Contact, ContactError, Contacts},
     message::MessageContent,
-    net::{HomeClient, NetError},
+    net::{HomeClient, NetError, SigchainClient},
     shared::Shared,
     store::StoreError,
 };
@@ -254,12 +254,15 @@ impl<'a> Requests<'a> {
         let contacts = Contacts::new(self.shared);
         match (resolution, request.claimed_handle) {
             (Resolution::Agreed { handle } | Resolution::Differs { handle: Some(handle) }, _) => {
-                Ok(contacts.accept_as(from, handle).await?)
+                Ok(contacts.add_by_handle(handle, Some(from)).await?)
             }
             (Resolution::Differs { handle: None }, Some(claimed)) => {
                 Err(RequestError::NotTheirHandle { from: from.into(), claimed })
             }
-            _ => Ok(contacts.accept_key(from).await?),
+            _ => {
+                let base = SigchainClient::base_of(&self.shared.sigchain_url, &self.shared.primary())?;
+                Ok(contacts.add_key(from, base, None).await?)
+            }
         }
     }
 

@@ -264,6 +264,26 @@ impl View for Happened<'_> {
                 "      {0} and their sigchain server say different things of event {seq} of their sigchain: ask {0} on another way",
                 who(whom)
             ),
+            Event::Contact { who: whom, notice } => match notice {
+                Notice::Stopped { trouble } => format!("      nothing is sent to {} any more: {trouble}", who(whom)),
+                Notice::SoundAgain => format!("      all is well with {} again, and what waited is sent", who(whom)),
+                Notice::HandleChanged { to: Some(to), agreement: Agreement::Agreed, .. } => {
+                    format!("      {} goes by {} now", whom.primary, to.display_for(self.own))
+                }
+                Notice::HandleChanged { to: Some(to), .. } => {
+                    format!("      it is not sure any more that {} is {}", whom.primary, to.display_for(self.own))
+                }
+                Notice::HandleChanged { to: None, .. } => format!("      {} has no handle any more", whom.primary),
+                Notice::HandleDiffers { says } => {
+                    format!(
+                        "      {} wrote as {}, which is not known to be theirs",
+                        who(whom),
+                        says.display_for(self.own)
+                    )
+                }
+                Notice::Retired => format!("      {} has left for good", who(whom)),
+                _ => format!("      something changed about {}", who(whom)),
+            },
             Event::OwnChain { notice: OwnChainNotice::Forked { seq, .. } } => format!(
                 "      two of your sigchain's events stand at place {seq}: somebody else has your key, or you recovered from an old history"
             ),

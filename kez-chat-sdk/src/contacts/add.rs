@@ -24,7 +24,10 @@ impl Contacts<'_> {
     }
 
     /// Adds whoever has a handle now, if that is who is expected.
-    pub(super) async fn add_by_handle(
+    ///
+    /// # Errors
+    /// As [`add`](Self::add); [`ContactError::NotTheirKey`] if it is somebody else.
+    pub(crate) async fn add_by_handle(
         &self,
         handle: Handle,
         expected: Option<PrimaryKey>,
@@ -69,7 +72,20 @@ impl Contacts<'_> {
         if primary == self.shared.primary() {
             return Err(ContactError::Yourself);
         }
-        let look = Look { owner: primary, word: Word::Key, base: Some(sigchain_base), looked_up: None, hint: handle };
-        look.run(self.shared).await
+        self.add_key(primary, sigchain_base, handle).await
+    }
+
+    /// Keeps whoever holds a key, by the person's word, with the chain that is at `base`; under the handle that it names,
+    /// or else `hint`.
+    ///
+    /// # Errors
+    /// As [`add_uri`](Self::add_uri).
+    pub(crate) async fn add_key(
+        &self,
+        owner: PrimaryKey,
+        base: String,
+        hint: Option<Handle>,
+    ) -> Result<Contact, ContactError> {
+        Look { owner, word: Word::Key, base: Some(base), looked_up: None, hint }.run(self.shared).await
     }
 }

@@ -1,6 +1,5 @@
 //! The people we know: trust on first use (`docs/PROTOCOL.md` §§3, 4).
 
-mod accept;
 mod add;
 mod blocking;
 mod error;

@@ -57,16 +57,6 @@ impl Trouble {
             fault => Self::ChainUnsound { code: fault.code().as_str().to_owned() },
         }
     }
-
-    pub(crate) fn notice(&self) -> Notice {
-        match self {
-            Self::KeyChanged { found } => Notice::KeyChanged { found: *found },
-            Self::Forked => Notice::Forked,
-            Self::RolledBack => Notice::RolledBack,
-            Self::ChainUnsound { code } => Notice::ChainUnsound { code: code.clone() },
-            Self::NeedsUpgrade => Notice::NeedsUpgrade,
-        }
-    }
 }
 
 impl fmt::Display for Trouble {
@@ -95,33 +85,22 @@ impl fmt::Display for Trouble {
 /// What has changed about a contact. Each change is told once.
 ///
 /// ```
-/// use kez_chat_sdk::{Agreement, Notice};
+/// use kez_chat_sdk::{Notice, Trouble};
 ///
-/// let notice = Notice::HandleChanged { from: None, to: None, agreement: Agreement::OneSided };
-/// assert_eq!(serde_json::to_value(&notice)?["notice"], "handle_changed");
+/// let notice = serde_json::to_value(Notice::Stopped { trouble: Trouble::Forked })?;
+/// assert_eq!((&notice["notice"], &notice["trouble"]), (&"stopped".into(), &"forked".into()));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "notice", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Notice {
-    /// Their home gives another key for their handle; sending has [stopped](Trouble::KeyChanged).
-    KeyChanged {
-        /// The key that the home gives.
-        #[serde(deserialize_with = "keys::deserialize")]
-        found: PrimaryKey,
+    /// Something is wrong, and sending to them has stopped.
+    Stopped {
+        /// What is wrong.
+        #[serde(flatten)]
+        trouble: Trouble,
     },
-    /// Their key has signed two histories; sending has [stopped](Trouble::Forked).
-    Forked,
-    /// Their sigchain server shows less than before; sending has [stopped](Trouble::RolledBack).
-    RolledBack,
-    /// Their chain is not sound; sending has [stopped](Trouble::ChainUnsound).
-    ChainUnsound {
-        /// The stable name of the fault.
-        code: String,
-    },
-    /// Their chain says something that this version does not know; sending has [stopped](Trouble::NeedsUpgrade).
-    NeedsUpgrade,
     /// The trouble is over, and what waited for them goes out.
     SoundAgain,
     /// They go by another handle, or it is vouched for otherwise than before.

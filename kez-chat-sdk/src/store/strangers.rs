@@ -6,7 +6,6 @@ mod tests;
 use kez_core::{
     handle::{Handle, Home, Policy},
     identity::PrimaryKey,
-    payload::Content,
 };
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -15,10 +14,10 @@ use super::{
     announce::{Received, decode},
     blocked, heads,
     sequence::{arrive, begin_where_others_ended},
-    timeline::{is_shown, wording},
+    timeline::{is_shown, shown, wording},
 };
 use crate::{
-    event::{Peer, SharedFile},
+    event::Peer,
     keys::checked,
     message::MessageContent,
     requests::{Request, RequestMessage, Resolution},
@@ -166,15 +165,9 @@ fn waiting(db: &Connection, author: &[u8; 32]) -> Result<Vec<Received>, StoreErr
 fn as_shown(db: &Connection, from: &PrimaryKey, message: Received) -> Result<RequestMessage, StoreError> {
     let Received { payload, misaddressed, stored_at_ms } = message;
     let wording = wording(db, from.as_bytes(), (*from.as_bytes(), payload.id.0))?;
-    let content = match payload.content {
-        _ if wording.is_deleted => MessageContent::Deleted,
-        Content::Text(text) => {
-            MessageContent::Text { edited: wording.text.is_some(), text: wording.text.unwrap_or(text) }
-        }
-        Content::FileShare(share) => {
-            MessageContent::Files { share_id: None, files: share.entries.iter().map(SharedFile::of).collect() }
-        }
-        content => MessageContent::Unsupported { kind: content.kind() },
+    let content = match wording.is_deleted {
+        true => MessageContent::Deleted,
+        false => shown(payload.content, wording.text, None),
     };
     Ok(RequestMessage {
         id: payload.id,

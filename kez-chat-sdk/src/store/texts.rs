@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::{
     Store, StoreError,
     announce::decode,
-    timeline::{shown_in, wording},
+    timeline::{TEXT, shown_in, wording},
 };
 use crate::{message::Message, search::words};
 
@@ -16,8 +16,7 @@ const BYTES_AT_ONCE: usize = 128 << 10;
 /// How many pages of the index are rewritten in one transaction.
 const PAGES_AT_ONCE: i32 = 64;
 
-/// The kinds whose words are indexed, and the one that changes them.
-const TEXT: u64 = 1;
+/// The other kind whose words are indexed, and the one that changes a text's.
 const FILES: u64 = 2;
 const EDIT: u64 = 4;
 

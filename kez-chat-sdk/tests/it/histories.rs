@@ -48,7 +48,7 @@ async fn two_histories_stop_sending_until_the_person_says_which_one_counts() {
     a.resume();
     online(&a).await;
     is_stopped(&a, &peer, id).await;
-    assert_eq!(notice(&a).await, (peer, Notice::Forked));
+    assert_eq!(notice(&a).await, (peer, Notice::Stopped { trouble: Trouble::Forked }));
     // Receiving goes on, and nothing was told twice.
     nothing_more(&a, &b).await;
 
@@ -102,13 +102,13 @@ async fn what_is_wrong_with_a_chain_ends_when_it_is_shown_right_and_loses_no_mes
     let sound = published(&testbed, &peer).await;
     let foreign = published(&testbed, &alice.key().primary()).await;
     let with = |jws: String| [events_of(&sound), vec![jws]].concat();
-    let unsound = Notice::ChainUnsound { code: "BadSignature".into() };
-    let cases: [(&str, Vec<String>, Notice); 3] = [
+    let unsound = Trouble::ChainUnsound { code: "BadSignature".into() };
+    let cases: [(&str, Vec<String>, Trouble); 3] = [
         // An old chain, shown again.
-        ("Rollback", events_of(&beginning(&sound, 2)), Notice::RolledBack),
+        ("Rollback", events_of(&beginning(&sound, 2)), Trouble::RolledBack),
         // An event of somebody else's.
         ("BadSignature", with(foreign.events()[2].jws().to_owned()), unsound),
-        ("UnknownOp", with(event_of_a_later_version(&bob.key(), &sound)), Notice::NeedsUpgrade),
+        ("UnknownOp", with(event_of_a_later_version(&bob.key(), &sound)), Trouble::NeedsUpgrade),
     ];
     for (code, events, expected) in cases {
         let id = write_offline(&a, &peer, code).await;
@@ -119,7 +119,7 @@ async fn what_is_wrong_with_a_chain_ends_when_it_is_shown_right_and_loses_no_mes
         a.resume();
         online(&a).await;
         is_stopped(&a, &peer, id).await;
-        assert_eq!(notice(&a).await, (peer, expected));
+        assert_eq!(notice(&a).await, (peer, Notice::Stopped { trouble: expected }));
         nothing_more(&a, &b).await;
         liars.sig.tell_the_truth();
         let contact = contacts.refresh(peer).await.unwrap();

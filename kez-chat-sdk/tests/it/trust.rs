@@ -67,7 +67,7 @@ async fn another_key_for_a_handle_stops_sending_until_the_person_names_the_right
     a.resume();
     online(&a).await;
     is_stopped(&a, &bob, id).await;
-    assert_eq!(notice(&a).await, (bob, Notice::KeyChanged { found: m.primary() }));
+    assert_eq!(notice(&a).await, (bob, Notice::Stopped { trouble: Trouble::KeyChanged { found: m.primary() } }));
     nothing_more(&a, &b).await;
 
     // The truth alone ends nothing, and a key that the home does not give now can't be accepted.
@@ -106,7 +106,10 @@ async fn the_key_of_somebody_else_is_shown_and_not_written_to() {
 
     liars.home.tell_the_truth();
     assert_eq!(contacts.refresh(m.primary()).await.unwrap_err().code(), "KeyChanged");
-    assert_eq!(notice(&a).await, (m.primary(), Notice::KeyChanged { found: b.primary() }));
+    assert_eq!(
+        notice(&a).await,
+        (m.primary(), Notice::Stopped { trouble: Trouble::KeyChanged { found: b.primary() } })
+    );
     let contact = contacts.accept_new_key("@bob", &b.primary()).await.unwrap();
     assert_eq!((contact.primary, contact.agreement), (b.primary(), Agreement::Agreed));
     let (from, agreement) = (Some(b.handle().clone()), Agreement::OneSided);
@@ -192,7 +195,10 @@ async fn a_contact_is_followed_to_another_handle_and_takes_nobodys() {
     // For that reason she is looked at, a minute after the last time, and sending to her stops.
     minutes.store(2, Ordering::SeqCst);
     nothing_more(&a, &b).await;
-    assert_eq!(notice(&a).await, (c.primary(), Notice::KeyChanged { found: b.primary() }));
+    assert_eq!(
+        notice(&a).await,
+        (c.primary(), Notice::Stopped { trouble: Trouble::KeyChanged { found: b.primary() } })
+    );
     liars.shutdown().await;
     testbed.shutdown().await.unwrap();
 }

@@ -312,7 +312,10 @@ fn raise_key_change(db: &Connection, known: &ContactRow, found: PrimaryKey) -> R
         "UPDATE contacts SET found_key = ?2, verified = 0 WHERE owner = ?1",
         (known.owner.as_bytes(), found.as_bytes()),
     )?;
-    events::push(db, &Event::Contact { who: known.peer(), notice: Notice::KeyChanged { found } })
+    events::push(
+        db,
+        &Event::Contact { who: known.peer(), notice: Notice::Stopped { trouble: Trouble::KeyChanged { found } } },
+    )
 }
 
 /// Tells the application what is another than before, each once.
@@ -356,5 +359,5 @@ fn tell_changes(
          WHERE owner = ?1",
         (known.owner.as_bytes(), text, proof, is_fork),
     )?;
-    tell(now.map_or(Notice::SoundAgain, Trouble::notice))
+    tell(now.map_or(Notice::SoundAgain, |trouble| Notice::Stopped { trouble: trouble.clone() }))
 }

@@ -14,12 +14,12 @@ use rusqlite::{Connection, OptionalExtension};
 
 pub(super) use self::{
     changes::{check_target, keep_last, last_change_ms, take_change, wording},
-    page::{NOTE_STATE, answered, shown_in},
+    page::{NOTE_STATE, answered, shown, shown_in},
 };
 use super::StoreError;
 
 /// The number of a text's kind.
-const TEXT: u64 = 1;
+pub(super) const TEXT: u64 = 1;
 
 /// Names a message in the database: its author, and the name that they gave it.
 pub(super) type Name = ([u8; 32], [u8; 16]);

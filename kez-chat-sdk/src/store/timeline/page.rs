@@ -96,14 +96,13 @@ pub(in crate::store) fn shown_in(
 
 /// Begins a query for messages as [`read`] takes them.
 fn select(which: &str) -> String {
-    format!("SELECT author, id, kind, payload, sent_at_ms, stored_at_ms, {STATE}, place, erased FROM messages {which}")
+    format!("SELECT author, id, payload, sent_at_ms, stored_at_ms, {STATE}, place, erased FROM messages {which}")
 }
 
 /// A message's row, as it is kept.
 struct StoredMessage {
     author: [u8; 32],
     id: [u8; 16],
-    kind: u64,
     payload: Vec<u8>,
     sent_at_ms: u64,
     stored_at_ms: u64,
@@ -116,13 +115,12 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
     Ok(StoredMessage {
         author: row.get(0)?,
         id: row.get(1)?,
-        kind: row.get(2)?,
-        payload: row.get(3)?,
-        sent_at_ms: row.get(4)?,
-        stored_at_ms: row.get(5)?,
-        state: row.get(6)?,
-        place: row.get(7)?,
-        is_erased: row.get(8)?,
+        payload: row.get(2)?,
+        sent_at_ms: row.get(3)?,
+        stored_at_ms: row.get(4)?,
+        state: row.get(5)?,
+        place: row.get(6)?,
+        is_erased: row.get(7)?,
     })
 }
 
@@ -147,20 +145,26 @@ fn message(db: &Connection, own: &PrimaryKey, peer: &PrimaryKey, stored: StoredM
     let wording = wording(db, peer.as_bytes(), (stored.author, stored.id))?;
     message.reactions = wording.reactions;
     message.reply_to = payload.reply_to.map_or(Ok(None), |to| answered(db, peer, to))?;
-    message.content = match payload.content {
-        Content::Text(text) => {
-            MessageContent::Text { edited: wording.text.is_some(), text: wording.text.unwrap_or(text) }
-        }
+    let share_id = match payload.content {
+        Content::FileShare(_) => db
+            .prepare_cached("SELECT id FROM offers WHERE author = ?1 AND message_id = ?2")?
+            .query_row((stored.author, stored.id), |row| row.get(0).map(ShareId))
+            .optional()?,
+        _ => None,
+    };
+    message.content = shown(payload.content, wording.text, share_id);
+    Ok(message)
+}
+
+/// Returns what a message says as it is shown, with its last text if its author has changed it.
+pub(in crate::store) fn shown(content: Content, text: Option<String>, share_id: Option<ShareId>) -> MessageContent {
+    match content {
+        Content::Text(first) => MessageContent::Text { edited: text.is_some(), text: text.unwrap_or(first) },
         Content::FileShare(share) => {
-            let share_id = db
-                .prepare_cached("SELECT id FROM offers WHERE author = ?1 AND message_id = ?2")?
-                .query_row((stored.author, stored.id), |row| row.get(0).map(ShareId))
-                .optional()?;
             MessageContent::Files { share_id, files: share.entries.iter().map(SharedFile::of).collect() }
         }
-        _ => MessageContent::Unsupported { kind: stored.kind },
-    };
-    Ok(message)
+        content => MessageContent::Unsupported { kind: content.kind() },
+    }
 }
 
 /// Returns what a message of the conversation with `peer` answers, unless that is known to belong to another one.
