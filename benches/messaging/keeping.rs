@@ -89,7 +89,10 @@ struct Asked {
     in_one: bool,
 }
 
-const KINDS: &[(&str, fn(&[String]) -> Asked)] = &[
+/// Makes a search up from the vocabulary.
+type Draw = fn(&[String]) -> Asked;
+
+const KINDS: &[(&str, Draw)] = &[
     ("common", |words| asked(&[among(words, 0, 50)], false)),
     ("rare", |words| asked(&[among(words, 5_000, VOCABULARY)], false)),
     ("two_words", |words| asked(&[among(words, 0, 200), among(words, 0, 2_000)], false)),

@@ -20,6 +20,7 @@ pub(crate) fn key_of(key: &SecretKey) -> [u8; 32] {
 }
 
 /// Derives the key of backups.
+#[cfg(feature = "files")]
 pub(crate) fn backup_key_of(key: &SecretKey) -> [u8; 32] {
     derive(key, b"kez/backup/1")
 }

@@ -1,6 +1,6 @@
 //! Moving to another home, and staying who one is. The two homes share a machine and nothing else.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use kez_chat_sdk::{
     AccountError, Agreement, Client, ConnectionState, Event, MessageState, Notice, OldHandle, SendError,
@@ -313,7 +313,7 @@ async fn what_was_shared_before_is_fetched_after_both_have_moved() {
     let (old, new) = two_homes().await;
     let ((alice, a), (bob, b)) = friends(&old).await;
     let source = alice.folder.path().join("notes.txt");
-    fs::write(&source, b"for later").unwrap();
+    std::fs::write(&source, b"for later").unwrap();
     a.files().share(&source, &[b.primary()], |_| {}).await.unwrap();
     let share_id = match next(&b).await {
         Event::FileShared { share_id, .. } => share_id,
@@ -327,7 +327,7 @@ async fn what_was_shared_before_is_fetched_after_both_have_moved() {
     let mut watch = b.presence().watch();
     crate::presence::seen(&mut watch, a.primary(), kez_chat_sdk::Availability::Online).await;
     let paths = b.files().fetch(share_id, bob.folder.path(), |_| {}).await.unwrap();
-    assert_eq!(fs::read(&paths[0]).unwrap(), b"for later");
+    assert_eq!(std::fs::read(&paths[0]).unwrap(), b"for later");
     for client in [a, b] {
         client.shutdown().await;
     }
