@@ -169,7 +169,8 @@ impl Scene {
         loop {
             let strike = plan.next(self.begun.elapsed());
             let due = Instant::now() + strike.pause;
-            if due >= self.begun + length {
+            // What was away for long before may have left no time, but the disk has to be lost once.
+            if due >= self.begun + length && !strike.wipes {
                 break;
             }
             sleep_until(due).await;

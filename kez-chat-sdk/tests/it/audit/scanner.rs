@@ -45,16 +45,16 @@ pub(crate) enum Form {
 /// Looks for all secrets in all forms at once.
 pub(crate) struct Scanner {
     automaton: AhoCorasick,
-    /// What each needle of the automaton shows.
-    meanings: Vec<(String, Form)>,
+    /// What each needle of the automaton shows: secrets that come of one another can have a piece in common.
+    meanings: Vec<BTreeSet<(String, Form)>>,
 }
 
 impl Scanner {
     pub(crate) fn new(secrets: &[Secret]) -> Self {
-        let mut needles = BTreeMap::new();
+        let mut needles: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for secret in secrets {
             for (form, needle) in needles_of(&secret.value) {
-                needles.entry(needle).or_insert_with(|| (secret.name.clone(), form));
+                needles.entry(needle).or_default().insert((secret.name.clone(), form));
             }
         }
         let (needles, meanings): (Vec<_>, Vec<_>) = needles.into_iter().unzip();
@@ -66,7 +66,7 @@ impl Scanner {
         // A second look without white space finds what was broken into lines or printed as an indented list.
         let looks = [bytes, &squeezed(bytes)];
         let found = looks.into_iter().flat_map(|bytes| self.automaton.find_overlapping_iter(bytes));
-        found.map(|found| self.meanings[found.pattern().as_usize()].clone()).collect()
+        found.flat_map(|found| self.meanings[found.pattern().as_usize()].clone()).collect()
     }
 }
 
@@ -217,6 +217,14 @@ mod tests {
         }
         let text = nkeys::KeyPair::new_from_raw(nkeys::KeyPairType::User, seed.try_into().unwrap()).unwrap();
         finds(text.seed().unwrap(), "seed", Form::Base32);
+    }
+
+    /// As the first half of an expanded key, where clamping happens to change nothing, is the X25519 secret.
+    #[test]
+    fn a_piece_of_two_secrets_shows_both() {
+        let named = |name: &str| Secret { name: name.to_owned(), value: Value::Bytes(seed()) };
+        let found = Scanner::new(&[named("one"), named("other")]).scan(&seed());
+        assert_eq!(found, ["one", "other"].map(|name| (name.to_owned(), Form::Raw)).into());
     }
 
     #[test]
