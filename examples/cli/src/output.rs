@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use kez_chat_sdk::TransferProgress;
+use kez_chat_sdk::{FilesError, Transfer};
 use serde::Serialize;
 
 use crate::{failure::Failure, safe};
@@ -38,13 +38,19 @@ impl Output {
         }
     }
 
-    /// Starts a bar on standard error, which shows only on a terminal.
-    pub(crate) fn progress(self) -> Progress {
+    /// Waits for a transfer, and shows on a terminal how far it has come.
+    pub(crate) async fn follow<T>(self, mut transfer: Transfer<T>) -> Result<T, FilesError> {
         let bar = if self.json { ProgressBar::hidden() } else { ProgressBar::no_length() };
         if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {decimal_bytes}/{decimal_total_bytes} {eta}") {
             bar.set_style(style);
         }
-        Progress { bar }
+        while let Some(at) = transfer.progress().await {
+            bar.set_length(at.total_bytes);
+            bar.set_position(at.done_bytes);
+            bar.set_message(safe::line(&at.path));
+        }
+        bar.finish_and_clear();
+        transfer.await
     }
 }
 
@@ -52,24 +58,4 @@ impl Output {
 pub(crate) fn json_line(value: &impl Serialize) -> Result<String, Failure> {
     let json = serde_json::to_string(value).map_err(io::Error::from)?;
     Ok(safe::json(&json))
-}
-
-/// A bar that goes when it is dropped.
-pub(crate) struct Progress {
-    bar: ProgressBar,
-}
-
-impl Progress {
-    /// Moves the bar.
-    pub(crate) fn set(&self, at: &TransferProgress) {
-        self.bar.set_length(at.total_bytes);
-        self.bar.set_position(at.done_bytes);
-        self.bar.set_message(safe::line(&at.path));
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
-    }
 }

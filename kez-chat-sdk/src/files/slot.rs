@@ -1,11 +1,15 @@
-//! Where the account's running Iroh node is found.
+//! The account's Iroh node: started when files are first touched, and found here while it runs.
 
 use std::sync::Arc;
 
-use kez_core::{identity::PrimaryKey, payload::Addresses};
+use kez_core::{handle::Policy, identity::PrimaryKey, payload::Addresses};
 use tokio::sync::Mutex;
 
-use super::node::Node;
+use super::{
+    FilesError,
+    node::{Node, NodeSettings},
+};
+use crate::{shared::Shared, store::StoreError};
 
 /// The account's Iroh node, started when files are first touched: who only chats opens no further socket.
 #[derive(Default)]
@@ -44,4 +48,54 @@ impl std::fmt::Debug for NodeSlot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("NodeSlot")
     }
+}
+
+/// Returns the running node, starting it where it is not.
+pub(super) async fn node(shared: &Arc<Shared>) -> Result<Arc<Node>, FilesError> {
+    // In a task of its own: a start that is begun is finished, whoever stops waiting for it.
+    let shared = Arc::clone(shared);
+    match tokio::spawn(async move { start(&shared).await }).await {
+        Ok(node) => node,
+        Err(_) => Err(StoreError::Closed.into()),
+    }
+}
+
+async fn start(shared: &Shared) -> Result<Arc<Node>, FilesError> {
+    let mut running = shared.node.0.lock().await;
+    if let Some(node) = &*running {
+        return Ok(Arc::clone(node));
+    }
+    if shared.stop.is_cancelled() {
+        return Err(StoreError::Closed.into());
+    }
+    // Without the home there are no relays, but addresses on the same network still work.
+    let relays = tokio::select! {
+        info = shared.home.info() => info.map(|info| info.relays).unwrap_or_default(),
+        () = shared.stop.cancelled() => return Err(StoreError::Closed.into()),
+    };
+    let loopback_allowed = shared.policy == Policy::Development;
+    let settings =
+        NodeSettings { relays, roots: shared.config.roots.clone(), loopback_allowed, ..NodeSettings::default() };
+    let node = Arc::new(Node::start(&shared.blobs_dir(), &shared.key, settings).await?);
+    for (reader, blob_hash) in shared.store.file_readers().await? {
+        node.allow(reader, blob_hash);
+    }
+    *running = Some(Arc::clone(&node));
+    shared.presences.tell_news();
+    Ok(node)
+}
+
+/// Serves what was shared earlier, if anything was.
+pub(crate) fn serve_in_background(shared: &Arc<Shared>) {
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        let shares = shared.store.shares_anything().await.unwrap_or(false);
+        if shares && let Err(error) = start(&shared).await {
+            tracing::warn!(%error, "shared files are not served");
+        }
+        // It may have been left while the node started.
+        if shared.stop.is_cancelled() || !shared.link.wish().is_connection() {
+            shared.node.shutdown().await;
+        }
+    });
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use kez_chat_sdk::{Event, FilesError, ShareId, SharedFile};
+use kez_chat_sdk::{Event, FilesError, ShareId, SharedFile, TransferProgress};
 use kez_testbed::Testbed;
 
 use crate::people::{next, two_friends};
@@ -39,7 +39,7 @@ async fn nothing_is_downloaded_until_it_is_asked_for() {
     let original = content(3 << 20);
     let source = alice.folder.path().join("report.pdf");
     fs::write(&source, &original).unwrap();
-    a.files().share(&source, &[b.primary()], |_| {}).await.unwrap();
+    a.files().share(&source, &[b.primary()]).await.unwrap();
 
     let (share_id, files) = offered(&b).await;
     assert_eq!(files, [SharedFile { path: "report.pdf".into(), media_type: String::new(), size_bytes: 3 << 20 }]);
@@ -48,11 +48,15 @@ async fn nothing_is_downloaded_until_it_is_asked_for() {
 
     let target = bob.folder.path().join("downloads");
     fs::create_dir(&target).unwrap();
-    let mut last = 0;
-    let paths = b.files().fetch(share_id, &target, |progress| last = progress.done_bytes).await.unwrap();
+    let mut fetch = b.files().fetch(share_id, &target);
+    let mut last = TransferProgress::default();
+    while let Some(progress) = fetch.progress().await {
+        last = progress;
+    }
+    let paths = fetch.await.unwrap();
     assert_eq!(paths, [target.join("report.pdf")]);
     assert!(fs::read(&paths[0]).unwrap() == original, "the very bytes");
-    assert_eq!(last, 3 << 20);
+    assert_eq!((last.path.as_str(), last.done_bytes, last.total_bytes), ("report.pdf", 3 << 20, 3 << 20));
     assert!(b.files().offers().await.unwrap()[0].fetched);
     a.shutdown().await;
     b.shutdown().await;
@@ -65,12 +69,12 @@ async fn a_sender_who_is_away_is_named_and_serves_again_when_back() {
     let ((alice, a), (bob, b)) = two_friends(&testbed).await;
     let source = alice.folder.path().join("notes.txt");
     fs::write(&source, b"for later").unwrap();
-    a.files().share(&source, &[b.primary()], |_| {}).await.unwrap();
+    a.files().share(&source, &[b.primary()]).await.unwrap();
     let (share_id, _) = offered(&b).await;
     a.shutdown().await;
-    let away = b.files().fetch(share_id, bob.folder.path(), |_| {}).await;
+    let away = b.files().fetch(share_id, bob.folder.path()).await;
     assert!(matches!(&away, Err(FilesError::Waiting { peer, .. }) if peer.handle.is_some()), "{away:?}");
-    assert_eq!(b.files().fetch(ShareId::new(99), bob.folder.path(), |_| {}).await.unwrap_err().code(), "NoSuchOffer");
+    assert_eq!(b.files().fetch(ShareId::new(99), bob.folder.path()).await.unwrap_err().code(), "NoSuchOffer");
     assert!(!bob.folder.path().join("notes.txt").exists());
     b.shutdown().await;
     testbed.shutdown().await.unwrap();

@@ -314,7 +314,7 @@ async fn what_was_shared_before_is_fetched_after_both_have_moved() {
     let ((alice, a), (bob, b)) = friends(&old).await;
     let source = alice.folder.path().join("notes.txt");
     std::fs::write(&source, b"for later").unwrap();
-    a.files().share(&source, &[b.primary()], |_| {}).await.unwrap();
+    a.files().share(&source, &[b.primary()]).await.unwrap();
     let share_id = match next(&b).await {
         Event::FileShared { share_id, .. } => share_id,
         other => panic!("{other:?}"),
@@ -326,7 +326,7 @@ async fn what_was_shared_before_is_fetched_after_both_have_moved() {
     chat(&a, &b).await;
     let mut watch = b.presence().watch();
     crate::presence::seen(&mut watch, a.primary(), kez_chat_sdk::Availability::Online).await;
-    let paths = b.files().fetch(share_id, bob.folder.path(), |_| {}).await.unwrap();
+    let paths = b.files().fetch(share_id, bob.folder.path()).await.unwrap();
     assert_eq!(std::fs::read(&paths[0]).unwrap(), b"for later");
     for client in [a, b] {
         client.shutdown().await;

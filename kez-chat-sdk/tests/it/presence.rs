@@ -280,7 +280,7 @@ async fn presence_tells_where_offered_files_are_now() {
     let ((alice, a), (bob, b)) = two_friends(&testbed).await;
     let report = alice.folder.path().join("report.txt");
     std::fs::write(&report, "all is well").unwrap();
-    a.files().share(&report, &[b.primary()], |_| {}).await.unwrap();
+    a.files().share(&report, &[b.primary()]).await.unwrap();
     let share_id = loop {
         if let Event::FileShared { share_id, .. } = next(&b).await {
             break share_id;
@@ -295,7 +295,7 @@ async fn presence_tells_where_offered_files_are_now() {
     seen(&mut watch, to_alice, Availability::Online).await;
     let fetched = async {
         loop {
-            match b.files().fetch(share_id, bob.folder.path(), |_| {}).await {
+            match b.files().fetch(share_id, bob.folder.path()).await {
                 Ok(paths) => break paths,
                 // Her endpoint starts beside her connection.
                 Err(error) => assert_eq!(error.code(), "Waiting", "{error}"),

@@ -41,7 +41,7 @@ async fn a_stranger_who_comes_through_the_relay_is_not_answered() {
     b.contacts().add("@alice").await.unwrap();
     let report = alice.folder.path().join("report.txt");
     std::fs::write(&report, "all is well").unwrap();
-    a.files().share(&report, &[b.primary()], |_| {}).await.unwrap();
+    a.files().share(&report, &[b.primary()]).await.unwrap();
     assert!(matches!(next(&b).await, kez_chat_sdk::Event::FileShared { .. }));
 
     // Bob is let in as soon as Alice's endpoint is at the relay.
@@ -56,7 +56,7 @@ async fn a_stranger_who_comes_through_the_relay_is_not_answered() {
 
     // It was not for want of a way.
     a.contacts().add("@carol").await.unwrap();
-    a.files().share(&report, &[carol.key().primary()], |_| {}).await.unwrap();
+    a.files().share(&report, &[carol.key().primary()]).await.unwrap();
     assert!(relay.dial(&carols, a.primary()).await.is_some());
     carols.close().await;
 

@@ -336,22 +336,22 @@ async fn files_are_not_served_to_who_is_blocked() {
     let ((alice, a), (bob, b)) = two_friends(&testbed).await;
     let source = alice.folder.path().join("notes.txt");
     std::fs::write(&source, b"for friends").unwrap();
-    a.files().share(&source, &[b.primary()], |_| {}).await.unwrap();
+    a.files().share(&source, &[b.primary()]).await.unwrap();
     let Event::FileShared { share_id, .. } = next(&b).await else { panic!("a file was expected") };
     a.contacts().block(b.primary()).await.unwrap();
-    assert_eq!(a.files().share(&source, &[b.primary()], |_| {}).await.unwrap_err().code(), "Blocked");
-    let refused = b.files().fetch(share_id, bob.folder.path(), |_| {}).await;
+    assert_eq!(a.files().share(&source, &[b.primary()]).await.unwrap_err().code(), "Blocked");
+    let refused = b.files().fetch(share_id, bob.folder.path()).await;
     assert!(matches!(refused, Err(kez_chat_sdk::FilesError::Transfer(_))), "{refused:?}");
     // Nor does a node that starts later.
     a.shutdown().await;
     let a = alice.open().await;
     online(&a).await;
-    let refused = b.files().fetch(share_id, bob.folder.path(), |_| {}).await;
+    let refused = b.files().fetch(share_id, bob.folder.path()).await;
     assert!(refused.is_err(), "{refused:?}");
     a.contacts().unblock(b.primary()).await.unwrap();
-    a.files().share(&source, &[b.primary()], |_| {}).await.unwrap();
+    a.files().share(&source, &[b.primary()]).await.unwrap();
     let Event::FileShared { share_id, .. } = next(&b).await else { panic!("a file was expected") };
-    b.files().fetch(share_id, bob.folder.path(), |_| {}).await.unwrap();
+    b.files().fetch(share_id, bob.folder.path()).await.unwrap();
     a.shutdown().await;
     b.shutdown().await;
     testbed.shutdown().await.unwrap();

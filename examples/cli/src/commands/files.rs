@@ -9,9 +9,7 @@ use crate::{context::Context, failure::Failure, view};
 /// Encrypts a file, offers it to a contact, and serves it until Ctrl-C.
 pub(crate) async fn share(context: &Context, client: &Client, who: &str, file: &Path) -> Result<(), Failure> {
     let contact = client.contacts().find(who).await?;
-    let bar = context.output.progress();
-    let share = client.files().share(file, &[contact.primary], |at| bar.set(&at)).await?;
-    drop(bar);
+    let share = context.output.follow(client.files().share(file, &[contact.primary])).await?;
     context.output.show(&view::Serving {
         to: contact.handle.as_ref(),
         primary: contact.primary,
@@ -34,8 +32,6 @@ pub(crate) async fn offers(context: &Context, client: &Client) -> Result<(), Fai
 
 /// Fetches what somebody has shared.
 pub(crate) async fn fetch(context: &Context, client: &Client, share: i64, to: &Path) -> Result<(), Failure> {
-    let bar = context.output.progress();
-    let paths = client.files().fetch(ShareId::new(share), to, |at| bar.set(&at)).await?;
-    drop(bar);
+    let paths = context.output.follow(client.files().fetch(ShareId::new(share), to)).await?;
     paths.iter().try_for_each(|path| context.output.show(&view::Fetched { path }))
 }

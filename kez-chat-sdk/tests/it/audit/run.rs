@@ -173,7 +173,7 @@ impl Life {
         for start in [0, 70_000, 139_936] {
             self.secrets.push(bytes("the file's content", &content[start..start + 64]));
         }
-        let share = a.files().share(&file, &[b.primary()], |_| {}).await.unwrap();
+        let share = a.files().share(&file, &[b.primary()]).await.unwrap();
         tracing::debug!(messages = ?share.messages, "shared");
         let share_id = loop {
             if let Event::FileShared { share_id, .. } = next(b).await {
@@ -182,12 +182,12 @@ impl Life {
         };
         let downloads = self.folder.elsewhere().join("downloads");
         fs::create_dir(&downloads).unwrap();
-        b.files().fetch(share_id, &downloads, |_| {}).await.unwrap();
+        b.files().fetch(share_id, &downloads).await.unwrap();
         assert!(fs::read(downloads.join(&name)).unwrap() == content);
         let key = self.bob.load().unwrap().unwrap();
         self.secrets.extend(of_share(&share_in(&self.folder.homes().join("bob/kez.db"), &key)));
         // And what fails: there is a file of that name.
-        let error = b.files().fetch(share_id, &file, |_| {}).await.unwrap_err();
+        let error = b.files().fetch(share_id, &file).await.unwrap_err();
         tracing::error!(code = error.code(), "not fetched");
     }
 
