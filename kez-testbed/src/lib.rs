@@ -20,6 +20,7 @@ pub mod measure;
 pub mod nats_server;
 pub mod processes;
 pub mod secret_service;
+pub mod slow_udp;
 mod testbed;
 
 pub use testbed::{Testbed, TestbedBuilder, TestbedError};
