@@ -48,7 +48,7 @@ pub(super) fn relay(url: &str, loopback_allowed: bool) -> Option<RelayUrl> {
 
 /// Tells whether an address may be dialled. Private networks may, that is what a LAN is; what may not can make a
 /// peer's message reach services on this machine or beside it.
-fn is_dialable(ip: IpAddr, loopback_allowed: bool) -> bool {
+pub(super) fn is_dialable(ip: IpAddr, loopback_allowed: bool) -> bool {
     if ip.is_loopback() {
         return loopback_allowed;
     }
