@@ -25,7 +25,7 @@ fn folder_bytes(folder: &Path) -> u64 {
         .sum()
 }
 
-async fn offered(client: &kez_chat_sdk::Client) -> (ShareId, Vec<SharedFile>) {
+pub(crate) async fn offered(client: &kez_chat_sdk::Client) -> (ShareId, Vec<SharedFile>) {
     match next(client).await {
         Event::FileShared { share_id, files, .. } => (share_id, files),
         other => panic!("{other:?}"),

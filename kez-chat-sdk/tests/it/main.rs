@@ -27,6 +27,8 @@ mod keeping;
 #[cfg(all(target_os = "linux", feature = "keyring"))]
 mod keyring;
 mod kills;
+#[cfg(all(target_os = "linux", feature = "files"))]
+mod lan;
 mod liar;
 mod messages;
 mod mobile;
