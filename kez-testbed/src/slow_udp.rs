@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
     net::UdpSocket,
     sync::mpsc,
@@ -22,6 +23,7 @@ use tokio::{
 const ON_THE_WAY: usize = 1 << 16;
 /// No datagram of QUIC's is longer.
 const MAX_DATAGRAM_BYTES: usize = 2_048;
+const BUFFER_BYTES: usize = 4 << 20;
 
 /// An address on this machine that stands for another one, farther away. It is gone when it is dropped.
 ///
@@ -42,7 +44,7 @@ impl SlowUdp {
     /// Begins so between two addresses of this machine's: where it is entered, and from where it goes on to `target`. They
     /// may be in two networks that have nothing else in common.
     pub async fn start_at(near: Ipv4Addr, far: Ipv4Addr, target: SocketAddr, one_way: Duration) -> io::Result<Self> {
-        let socket = Arc::new(UdpSocket::bind((near, 0)).await?);
+        let socket = Arc::new(open(near).await?);
         let (address, carried) = (socket.local_addr()?, Arc::new(AtomicU64::new(0)));
         let task = tokio::spawn(carry(socket, far, target, one_way, Arc::clone(&carried)));
         Ok(Self { address, carried, task })
@@ -65,6 +67,9 @@ impl Drop for SlowUdp {
     }
 }
 
+/// What is under way in one direction, with when it arrives.
+type Line = mpsc::Sender<(Instant, Vec<u8>)>;
+
 async fn carry(
     near: Arc<UdpSocket>,
     from_far: Ipv4Addr,
@@ -74,7 +79,7 @@ async fn carry(
 ) {
     // Dropped with this task, and all of them with it.
     let mut lines = JoinSet::new();
-    let mut ways = HashMap::new();
+    let mut ways: HashMap<SocketAddr, Line> = HashMap::new();
     let mut buffer = [0; MAX_DATAGRAM_BYTES];
     loop {
         // An error tells of an earlier datagram that was not taken; on UDP it is lost.
@@ -84,7 +89,7 @@ async fn carry(
         carried.fetch_add(len as u64, Ordering::Relaxed);
         if !ways.contains_key(&from) {
             // Each client has a socket of its own, so that answers find back.
-            let Ok(far) = UdpSocket::bind((from_far, 0)).await else {
+            let Ok(far) = open(from_far).await else {
                 continue;
             };
             if far.connect(target).await.is_err() {
@@ -95,20 +100,21 @@ async fn carry(
             let (back, coming) = mpsc::channel(ON_THE_WAY);
             lines.spawn(deliver(going, Arc::clone(&far), None));
             lines.spawn(deliver(coming, Arc::clone(&near), Some(from)));
-            let carried = Arc::clone(&carried);
-            lines.spawn(async move {
-                let mut buffer = [0; MAX_DATAGRAM_BYTES];
-                loop {
-                    if let Ok(len) = far.recv(&mut buffer).await {
-                        carried.fetch_add(len as u64, Ordering::Relaxed);
-                        let _ = back.try_send((Instant::now() + one_way, buffer[..len].to_vec()));
-                    }
-                }
-            });
+            lines.spawn(carry_back(far, back, one_way, Arc::clone(&carried)));
             ways.insert(from, there);
         }
         if let Some(there) = ways.get(&from) {
             let _ = there.try_send((Instant::now() + one_way, buffer[..len].to_vec()));
+        }
+    }
+}
+
+async fn carry_back(far: Arc<UdpSocket>, back: Line, one_way: Duration, carried: Arc<AtomicU64>) {
+    let mut buffer = [0; MAX_DATAGRAM_BYTES];
+    loop {
+        if let Ok(len) = far.recv(&mut buffer).await {
+            carried.fetch_add(len as u64, Ordering::Relaxed);
+            let _ = back.try_send((Instant::now() + one_way, buffer[..len].to_vec()));
         }
     }
 }
@@ -124,6 +130,13 @@ async fn deliver(mut line: mpsc::Receiver<(Instant, Vec<u8>)>, socket: Arc<UdpSo
             None => socket.send(&datagram).await,
         };
     }
+}
+
+async fn open(address: Ipv4Addr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind((address, 0)).await?;
+    // What comes in a burst waits there. The system gives as much of it as it may.
+    let _ = SockRef::from(&socket).set_recv_buffer_size(BUFFER_BYTES);
+    Ok(socket)
 }
 
 #[cfg(test)]

@@ -50,6 +50,8 @@ mod relay;
 mod requests;
 mod retire;
 mod routes;
+#[cfg(feature = "files")]
+mod transfers;
 mod trust;
 mod two_faces;
 mod wire;

@@ -1,12 +1,16 @@
 //! Pulling: what is missing of a blob is asked of a peer in pieces, several at a time, and verified as it comes.
 
-use std::{io, pin::pin};
+use std::{io, num::NonZeroU64, pin::pin};
 
 use futures::{StreamExt, stream};
 use iroh_blobs::{
     Hash, HashAndFormat,
-    api::remote::{GetProgressItem, LocalInfo},
-    get::{StreamPair, request::get_verified_size},
+    api::remote::LocalInfo,
+    get::{
+        GetError,
+        fsm::{self, BlobContentNext, ConnectedNext, EndBlobNext, RequestCounters},
+        request::get_verified_size,
+    },
     protocol::{ChunkRanges, ChunkRangesExt, GetRequest},
 };
 use kez_core::{
@@ -25,6 +29,8 @@ use super::{
 /// How much is asked for at a time. A stream is bound by its window, so that one alone does not fill a long pipe; what a
 /// request costs beside its content is not felt at this size.
 const PIECE_BYTES: u64 = 4 << 20;
+/// How many verified leaves of 16 KiB, and hashes, a request's content may be ahead of the store.
+const ITEMS_AHEAD: usize = 64;
 
 impl Node {
     /// Brings what is missing of a blob into the store and returns how many bytes that was.
@@ -72,7 +78,7 @@ impl Node {
         let local = self.store.remote().local(HashAndFormat::raw(hash)).await.map_err(NodeError::store)?;
         here.send_replace(local.local_bytes());
         let mut pieces = stream::iter(missing_pieces(&local, expected))
-            .map(|ranges| self.pull_piece(upstream, GetRequest::blob_ranges(hash, ranges), here))
+            .map(|ranges| self.pull_piece(upstream, GetRequest::blob_ranges(hash, ranges), expected, here))
             .buffer_unordered(REQUESTS_AT_ONCE);
         let mut pulled = 0;
         while let Some(piece) = pieces.next().await {
@@ -85,25 +91,48 @@ impl Node {
         &self,
         upstream: &Upstream,
         request: GetRequest,
+        blob_bytes: u64,
         here: &watch::Sender<u64>,
     ) -> Result<u64, NodeError> {
         let _turn = upstream.turn().await;
-        let (question, answer) = upstream.connection.open_bi().await.map_err(|error| upstream.lost(error))?;
-        let streams = StreamPair::new(0, answer, question);
-        let mut steps = Box::pin(self.store.remote().execute_get(streams, request).stream());
+        let (hash, failure) = (request.hash, |error: GetError| upstream.failure(error));
+        let opened = fsm::start(upstream.connection.clone(), request, RequestCounters::default()).next().await;
+        let asked =
+            opened.map_err(|error| failure(error.into()))?.next().await.map_err(|error| failure(error.into()))?;
+        let ConnectedNext::StartRoot(start) = asked else {
+            return Err(NodeError::store(io::Error::other("an empty piece was asked for")));
+        };
+        let (mut content, found) = start.next().next().await.map_err(|error| failure(error.into()))?;
+        let size =
+            NonZeroU64::new(found).filter(|_| found == blob_bytes).ok_or_else(|| upstream.at_fault("another size"))?;
+        let store = self.store.import_bao(hash, size, ITEMS_AHEAD).await.map_err(NodeError::store)?;
         let mut pulled = 0;
-        loop {
-            match steps.next().await {
-                Some(GetProgressItem::Progress(so_far)) => {
+        let end = loop {
+            match content.next().await {
+                BlobContentNext::More((next, item)) => {
+                    let item = item.map_err(|error| failure(error.into()))?;
+                    if store.tx.send(item).await.is_err() {
+                        // It has ended this, and says why.
+                        let why = store.rx.await.map_err(NodeError::store)?;
+                        why.map_err(NodeError::store)?;
+                        return Err(NodeError::store(io::Error::other("the store stopped taking")));
+                    }
+                    let so_far = next.stats().payload_bytes_read;
                     here.send_modify(|here| *here += so_far - pulled);
                     pulled = so_far;
                     upstream.hear();
+                    content = next;
                 }
-                Some(GetProgressItem::Done(_)) => return Ok(pulled),
-                Some(GetProgressItem::Error(error)) => return Err(upstream.failure(error)),
-                None => return Err(NodeError::store(io::Error::other("the transfer ended without a result"))),
+                BlobContentNext::Done(end) => break end,
             }
-        }
+        };
+        drop(store.tx);
+        store.rx.await.map_err(NodeError::store)?.map_err(NodeError::store)?;
+        let EndBlobNext::Closing(closing) = end.next() else {
+            return Err(NodeError::store(io::Error::other("a piece of one blob went on in another")));
+        };
+        closing.next().await.map_err(|error| failure(error.into()))?;
+        Ok(pulled)
     }
 }
 

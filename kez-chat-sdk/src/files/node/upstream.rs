@@ -152,20 +152,15 @@ impl Upstream {
             Some(ERR_PERMISSION) => NodeError::NotPermitted { peer },
             Some(ERR_GONE) => NodeError::Gone { peer },
             Some(ERR_INTERNAL) => NodeError::PeerFault { peer, source: error.into() },
-            _ if is_ours(&error) => NodeError::store(error),
             _ if reason.is_some() => NodeError::Interrupted { peer, source: error.into() },
             // The connection is well, but what came over it is not the blob.
             _ => NodeError::PeerFault { peer, source: error.into() },
         }
     }
 
-    /// Tells why no request could be made any more.
-    pub(super) fn lost(&self, error: ConnectionError) -> NodeError {
-        let peer = Box::new(self.peer);
-        match close_code(&error) {
-            Some(ERR_PERMISSION) => NodeError::NotPermitted { peer },
-            _ => NodeError::Interrupted { peer, source: error.into() },
-        }
+    /// Says that the peer sent what they should not have.
+    pub(super) fn at_fault(&self, what: &'static str) -> NodeError {
+        NodeError::PeerFault { peer: Box::new(self.peer), source: what.into() }
     }
 }
 
@@ -187,8 +182,4 @@ fn close_code(reason: &ConnectionError) -> Option<VarInt> {
         ConnectionError::ApplicationClosed(close) => Some(close.error_code),
         _ => None,
     }
-}
-
-fn is_ours(error: &GetError) -> bool {
-    matches!(error, GetError::LocalFailure { .. } | GetError::IrpcSend { .. }) || error.local_write().is_some()
 }

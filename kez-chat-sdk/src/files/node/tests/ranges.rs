@@ -17,6 +17,7 @@ use iroh::{
 use iroh_blobs::{
     ALPN,
     api::Store,
+    protocol::GetRequest,
     provider::{StreamPair, events::EventSender, handle_stream},
 };
 use kez_core::payload::{Address, Addresses};
@@ -141,19 +142,26 @@ async fn many_fetches_from_one_peer_share_a_connection_and_its_turns() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement"]
 async fn how_fast_it_is() {
-    let number = |name| std::env::var(name).ok().and_then(|number| number.parse().ok());
+    let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
     let mib = number("MIB").unwrap_or(256) as usize;
     let (alice, bob) = (Person::new().await, Person::new().await);
     let entry = alice.import(&content(mib * MIB)).await;
     let (provider, key, counts, address) = serve(alice.node.store.clone(), Ipv4Addr::new(127, 0, 0, 2)).await;
     let slow = match number("ONE_WAY_MS").map(Duration::from_millis) {
-        Some(one_way) => Some(
-            SlowUdp::start_at(Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 3), address, one_way).await.unwrap(),
-        ),
+        Some(one_way) => {
+            Some(SlowUdp::start_at(Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 3), address, one_way).await.unwrap())
+        }
         None => None,
     };
     let addresses = Addresses::new([Address::Ip(slow.as_ref().map_or(address, SlowUdp::address))]);
     let resident = || kez_testbed::measure::resident_mb(std::process::id()).unwrap();
+    if number("SINGLE").is_some() {
+        let (begun, upstream) = (Instant::now(), bob.node.connect(key.primary(), &addresses).await.unwrap());
+        let whole = GetRequest::blob(iroh_blobs::Hash::from_bytes(entry.blob_hash));
+        bob.node.store.remote().execute_get(upstream.connection.clone(), whole).await.unwrap();
+        println!("one stream pulled {:.0} MB/s", mib as f64 * 1.048_576 / begun.elapsed().as_secs_f64());
+        return;
+    }
     let (before, begun, mut most) = (resident(), Instant::now(), 0.0_f64);
     let mut pulled = None;
     let hear = |step| {
