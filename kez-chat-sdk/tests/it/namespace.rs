@@ -52,11 +52,21 @@ pub(crate) fn set_names(names: &[(&str, Ipv4Addr)]) {
         hosts += &format!("{address} {name}\n");
         run("ip", &["address", "add", &format!("{address}/32"), "dev", "lo"]);
     }
+    replace("/etc/hosts", &hosts);
+}
+
+/// Has names that are not among those looked up at this address, by everything inside.
+#[cfg(feature = "files")]
+pub(crate) fn set_resolver(address: Ipv4Addr) {
+    replace("/etc/resolv.conf", &format!("nameserver {address}\n"));
+}
+
+fn replace(file: &str, content: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("hosts");
-    fs::write(&file, hosts).unwrap();
+    let replacement = folder.path().join("replacement");
+    fs::write(&replacement, content).unwrap();
     // What is mounted lives on without its name.
-    run("mount", &["--bind", file.to_str().unwrap(), "/etc/hosts"]);
+    run("mount", &["--bind", replacement.to_str().unwrap(), file]);
 }
 
 /// A network with nothing in it but what a test puts there, for as long as this value lives.

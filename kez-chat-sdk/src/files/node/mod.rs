@@ -129,7 +129,7 @@ impl Node {
 
     /// Returns where this endpoint can be reached now.
     pub(crate) fn addresses(&self) -> Addresses {
-        addresses::own(self.endpoint(), self.settings.loopback_allowed)
+        addresses::own(self.endpoint(), &self.settings.relays, self.settings.loopback_allowed)
     }
 
     /// Lets a reader fetch a blob, until [`Node::revoke`] or the node's end.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use kez_chat_sdk::{Client, Event, Roots, ShareId, TransferPath, TransferProgress};
+use kez_service::process::{self, LogFormat};
 use kez_testbed::guard::Guarded;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -169,6 +170,10 @@ impl Device {
 #[ignore = "the other tests here run it, in a network of its own"]
 async fn device_of_its_own() {
     let Ok(name) = env::var(NAME) else { return };
+    if let Ok(filter) = env::var("KEZ_LOG") {
+        // For who looks for the reason of a failure.
+        process::init_logging(LogFormat::Pretty, &filter).unwrap();
+    }
     let folder = PathBuf::from(env::var_os(FOLDER).unwrap());
     let roots = Roots::system().and_pem(&fs::read(folder.join(AUTHORITY)).unwrap()).unwrap();
     let person = Person::new_in(&folder);

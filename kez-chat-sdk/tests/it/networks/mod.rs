@@ -77,6 +77,24 @@ async fn a_transfer_that_is_direct_does_not_need_the_relay_any_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_that_loses_its_direct_way_goes_on_through_the_relay() {
+    let name = "networks::a_transfer_that_loses_its_direct_way_goes_on_through_the_relay";
+    let Some(mut world) = World::enter(name, &[Nat], &[Nat]).await else { return };
+    world.alices.slow_down();
+    let shared = content(LEN);
+    world.alice.share("film.bin", &shared).await;
+    world.bob.begin_to_fetch().await;
+    while world.carried().direct < LEN as u64 / 8 {
+        world.bob.until(|_| true).await;
+    }
+    world.shut_direct_way();
+    let (_, fetched) = world.bob.end_of_fetch().await;
+    assert!(fetched.unwrap() == shared);
+    assert!(world.carried().relayed > LEN as u64 / 2, "{:?}", world.carried());
+    world.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_transfer_whose_relay_goes_down_goes_on_where_it_was_when_one_is_there_again() {
     let name = "networks::a_transfer_whose_relay_goes_down_goes_on_where_it_was_when_one_is_there_again";
     let Some(mut world) = World::enter(name, &[], &[]).await else { return };

@@ -7,7 +7,7 @@ use kez_testbed::packet_filter::PacketFilter;
 
 use super::{
     device::Device,
-    site::{Router, Site, filter_in},
+    site::{HOME_ROUTER, Router, Site, filter_in},
 };
 use crate::{
     namespace,
@@ -45,6 +45,7 @@ impl World {
             return None;
         }
         fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+        namespace::set_resolver(HOME_ROUTER);
         let open = OpenNetwork::start(vec![format!("https://{}", RELAY.0)]).await;
         filter_in(
             &filter,
@@ -54,6 +55,13 @@ impl World {
                     counter relayed {{ }}
                     counter direct {{ }}
                     counter refused {{ }}
+                    counter strayed {{ }}
+                    chain sent {{
+                        type filter hook prerouting priority filter;
+                        iifname \"site*\" ip daddr != {{
+                            203.0.113.0/24, 198.51.100.0/24, 192.168.7.0/24, 100.64.0.0/24
+                        }} counter name strayed;
+                    }}
                     chain arriving {{
                         type filter hook input priority filter;
                         ip daddr {} tcp dport 443 counter name relayed;
@@ -93,15 +101,21 @@ impl World {
     }
 
     pub(super) fn carried(&self) -> Carried {
-        let count = |name: &str| {
-            let said = filter_in(&self.filter, None, &format!("list counter ip open {name}"));
-            let mut words = said.split_whitespace().skip_while(|word| *word != "bytes");
-            words.nth(1).unwrap().parse().unwrap()
-        };
-        Carried { relayed: count("relayed"), direct: count("direct"), refused: count("refused") }
+        let [relayed, direct, refused] = ["relayed", "direct", "refused"].map(|name| self.count(name));
+        Carried { relayed, direct, refused }
     }
 
+    /// Reads a counter of bytes.
+    fn count(&self, name: &str) -> u64 {
+        let said = filter_in(&self.filter, None, &format!("list counter ip open {name}"));
+        let mut words = said.split_whitespace().skip_while(|word| *word != "bytes");
+        words.nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Ends it, and checks that no device sent anything to anybody outside of it: no public relay, no public resolver, no
+    /// discovery.
     pub(super) async fn shutdown(self) {
+        assert_eq!(self.count("strayed"), 0);
         tokio::join!(self.alice.shutdown(), self.bob.shutdown());
         drop(self.relay);
         self.open.shutdown().await;
