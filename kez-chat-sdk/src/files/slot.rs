@@ -60,7 +60,7 @@ pub(super) async fn node(shared: &Arc<Shared>) -> Result<Arc<Node>, FilesError> 
     }
 }
 
-async fn start(shared: &Shared) -> Result<Arc<Node>, FilesError> {
+async fn start(shared: &Arc<Shared>) -> Result<Arc<Node>, FilesError> {
     let mut running = shared.node.0.lock().await;
     if let Some(node) = &*running {
         return Ok(Arc::clone(node));
@@ -84,6 +84,13 @@ async fn start(shared: &Shared) -> Result<Arc<Node>, FilesError> {
     learn_relays(shared, &node).await;
     *running = Some(Arc::clone(&node));
     shared.presences.tell_news();
+    // The address that others see, and the relay, come a moment later; and people walk about.
+    let told_of = Arc::downgrade(shared);
+    node.when_moved(move || {
+        if let Some(shared) = told_of.upgrade() {
+            shared.presences.tell_news();
+        }
+    });
     Ok(node)
 }
 

@@ -35,6 +35,10 @@ mod mobile;
 mod moving;
 #[cfg(target_os = "linux")]
 mod namespace;
+#[cfg(all(target_os = "linux", feature = "files"))]
+mod networks;
+#[cfg(target_os = "linux")]
+mod open_network;
 mod operator;
 mod order;
 mod outbox;

@@ -151,7 +151,8 @@ impl Node {
 
     /// Returns where this endpoint can be reached now.
     pub(crate) fn addresses(&self) -> Addresses {
-        addresses::own(self.endpoint(), self.settings.loopback_allowed)
+        let relays = self.relays.read().unwrap_or_else(PoisonError::into_inner).clone();
+        addresses::own(self.endpoint(), relays, self.settings.loopback_allowed)
     }
 
     /// Lets a reader fetch a blob, until [`Node::revoke`] or the node's end.
