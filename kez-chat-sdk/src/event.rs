@@ -5,6 +5,7 @@ use std::fmt;
 use kez_core::{
     handle::{Handle, Policy},
     identity::PrimaryKey,
+    manifest::EntryId,
     payload::{FileEntry, MessageId},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -47,6 +48,26 @@ impl fmt::Display for ShareId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// What told us of downloaded files.
+///
+/// ```
+/// use kez_chat_sdk::{DownloadOrigin, ShareId};
+///
+/// // As bots and other processes read it.
+/// assert_eq!(serde_json::to_value(DownloadOrigin::Offer(ShareId::new(3)))?["offer"], 3);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DownloadOrigin {
+    /// Somebody's offer.
+    Offer(ShareId),
+    /// An entry of what somebody publishes.
+    #[serde(with = "entry_id")]
+    Published(EntryId),
 }
 
 /// Somebody else: their key, which is who they are, and the handle that they go by.
@@ -355,6 +376,23 @@ impl fmt::Debug for Event {
             Self::OwnChain { notice } => write!(f, "OwnChain({notice:?})"),
             Self::Unreadable => f.write_str("Unreadable"),
         }
+    }
+}
+
+/// Entries' names in JSON: hex.
+mod entry_id {
+    use data_encoding::HEXLOWER;
+
+    use super::{Deserialize, Deserializer, EntryId, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(id: &EntryId, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(id)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EntryId, D::Error> {
+        let bytes = HEXLOWER.decode(String::deserialize(deserializer)?.as_bytes()).ok();
+        let id = bytes.and_then(|bytes| bytes.try_into().ok());
+        id.map(EntryId).ok_or_else(|| serde::de::Error::custom("no entry's name"))
     }
 }
 

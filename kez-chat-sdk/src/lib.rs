@@ -92,7 +92,7 @@ pub use config::ClientBuilder;
 pub use contacts::{Agreement, Blocked, Contact, ContactError, Contacts, Notice, Trouble};
 pub use conversation::{Conversation, OutboxEntry, SendError};
 pub use conversations::{ConversationSummary, Conversations};
-pub use event::{Event, EventId, MessageState, Order, Peer, PendingEvent, ShareId, SharedFile};
+pub use event::{DownloadOrigin, Event, EventId, MessageState, Order, Peer, PendingEvent, ShareId, SharedFile};
 pub use export::{Export, ExportError, ExportProgress};
 #[cfg(feature = "files")]
 pub use files::{Files, FilesError, Offer, Share, Transfer, TransferError, TransferPath, TransferProgress};

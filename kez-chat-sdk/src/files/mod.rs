@@ -1,5 +1,6 @@
 //! Files: shared by reference, sealed, and fetched only when somebody asks (`docs/PROTOCOL.md` §9).
 
+mod downloads;
 mod error;
 mod fetching;
 mod node;
@@ -90,7 +91,6 @@ impl<'a> Files<'a> {
     /// # Errors
     /// [`FilesError`]; `Waiting` while the sender is away.
     pub fn fetch(&self, share_id: ShareId, to_dir: &Path) -> Transfer<Vec<PathBuf>> {
-        let (shared, to_dir) = (Arc::clone(self.shared), to_dir.to_owned());
-        Transfer::begin(|meter| async move { fetching::fetch(&shared, share_id, &to_dir, meter).await })
+        fetching::fetch(self.shared, share_id, to_dir.to_owned())
     }
 }

@@ -1,13 +1,7 @@
-//! Fetching: a blob is pulled from a peer, verified as it comes, and opened into the file it stands for.
+//! Fetching: a blob is pulled from a peer, and verified as it comes.
 
-use std::{
-    error::Error,
-    io::{self, Write},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{error::Error, io, time::Duration};
 
-use bytes::Bytes;
 use futures::StreamExt;
 use iroh::{
     EndpointId,
@@ -15,88 +9,83 @@ use iroh::{
 };
 use iroh_blobs::{
     ALPN, Hash, HashAndFormat,
-    api::{
-        blobs::{BlobStatus, EncodedItem},
-        remote::GetProgressItem,
-    },
+    api::remote::GetProgressItem,
     get::{GetError, request::get_verified_size},
-    protocol::{ChunkRanges, ERR_INTERNAL, ERR_PERMISSION},
+    protocol::{ERR_INTERNAL, ERR_PERMISSION},
 };
 use kez_core::{
-    filecrypt::{FileError, Opener, blob_len},
+    filecrypt::{FileError, blob_len},
     identity::PrimaryKey,
     payload::{Addresses, FileEntry},
 };
-use tempfile::NamedTempFile;
-use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
+use tokio::{sync::Mutex, time::timeout};
 
-use super::{Node, NodeError, addresses, dest::Target, plain_bytes, provider::ERR_GONE};
+use super::{Node, NodeError, addresses, plain_bytes, provider::ERR_GONE};
 
-/// The tag of blobs that are being fetched: what came is kept until the file is delivered, across restarts too.
-const WANTED: &str = "fetch";
 /// How long a connected peer may send nothing.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// How many verified pieces of 16 KiB may wait to be opened.
-const PIECES_AHEAD: usize = 32;
+
+/// The way to a peer for all that is fetched from them: one connection, made when something is missing first, and anew
+/// when it broke.
+#[derive(Debug)]
+pub(crate) struct Line {
+    peer: PrimaryKey,
+    addresses: Addresses,
+    /// How long they may take to answer before they count as away.
+    within: Duration,
+    connection: Mutex<Option<Connection>>,
+}
 
 impl Node {
-    /// Fetches a file that a peer shares, into `to_dir`, and returns where it is.
-    ///
-    /// What is here of it already is not asked for again, and the peer is not needed at all if that is everything.
-    /// `progress` hears how many bytes of the file came. Dropping the future cancels; a later call goes on from
-    /// where it was. No file appears unless it is the announced one, and none is replaced.
+    /// Returns the way to a peer, who is called when something is missing first. They may take as long as `at_most` to
+    /// answer, or what the settings say, before they count as away.
+    pub(crate) fn line(&self, peer: PrimaryKey, addresses: Addresses, at_most: Duration) -> Line {
+        let within = at_most.min(self.settings.connect_timeout);
+        Line { peer, addresses, within, connection: Mutex::default() }
+    }
+
+    /// Brings what is missing of a blob here, if anything is. `progress` hears how many bytes of the file came. Dropping
+    /// the future cancels; a later call goes on from where it was, as long as a [`Tag`](super::Tag) keeps the blob.
     ///
     /// # Errors
-    /// Most of [`NodeError`]: its variants say whose fault it was and what to do.
-    pub(crate) async fn fetch(
+    /// Those of [`NodeError`] that are about the peer, `BadContent` and `Store`.
+    pub(super) async fn bring(
         &self,
-        peer: PrimaryKey,
-        addresses: &Addresses,
+        line: &Line,
         entry: &FileEntry,
-        to_dir: &Path,
         progress: impl FnMut(u64) + Send,
-    ) -> Result<PathBuf, NodeError> {
-        let target = Target::new(to_dir, &entry.path);
-        target.check()?;
-        let hash = Hash::from_bytes(entry.blob_hash);
-        // The lasting tag is one for all fetches of this blob; the other keeps it if one of those ends first.
-        let _held = self.store.tags().temp_tag(HashAndFormat::raw(hash)).await.map_err(NodeError::store)?;
-        self.tag(WANTED, hash).await?;
-        let outcome = self.fetch_held(peer, addresses, entry, &target, progress).await;
-        if outcome.as_ref().err().is_none_or(|error| !error.can_be_resumed())
-            && let Err(error) = self.untag(WANTED, hash).await
-        {
-            tracing::warn!(%error, "a fetched blob stays in the store");
-        }
-        outcome
-    }
-
-    async fn fetch_held(
-        &self,
-        peer: PrimaryKey,
-        addresses: &Addresses,
-        entry: &FileEntry,
-        target: &Target,
-        mut progress: impl FnMut(u64) + Send,
-    ) -> Result<PathBuf, NodeError> {
-        let hash = Hash::from_bytes(entry.blob_hash);
+    ) -> Result<(), NodeError> {
         if !self.has(entry.blob_hash).await? {
-            let connection = self.connect(peer, addresses).await?;
-            let pulled = self.pull(peer, &connection, entry, &mut progress).await?;
-            connection.close(0u32.into(), b"done");
+            let connection = self.connection(line).await?;
+            let pulled = self.pull(line.peer, &connection, entry, progress).await?;
             tracing::debug!(pulled, "a blob is complete");
         }
-        let BlobStatus::Complete { size } = self.store.blobs().status(hash).await.map_err(NodeError::store)? else {
-            return Err(NodeError::store(io::Error::other("the blob is gone again")));
-        };
-        let opener = Opener::new(&entry.key, entry.plain_len, size).map_err(|error| bad_content(entry, error))?;
-        let part = self.open(entry, opener, target).await?;
-        let path = target.deliver(part)?;
-        progress(entry.plain_len);
-        Ok(path)
+        Ok(())
     }
 
-    pub(super) async fn connect(&self, peer: PrimaryKey, addresses: &Addresses) -> Result<Connection, NodeError> {
+    /// Hangs up, if anybody was called.
+    pub(crate) async fn hang_up(&self, line: &Line) {
+        if let Some(connection) = line.connection.lock().await.take() {
+            connection.close(0u32.into(), b"done");
+        }
+    }
+
+    pub(super) async fn connection(&self, line: &Line) -> Result<Connection, NodeError> {
+        // Whoever comes second waits for the first one's connection.
+        let mut kept = line.connection.lock().await;
+        if let Some(connection) = kept.as_ref().filter(|connection| connection.close_reason().is_none()) {
+            return Ok(connection.clone());
+        }
+        let connection = self.connect_within(line.peer, &line.addresses, line.within).await?;
+        Ok(kept.insert(connection).clone())
+    }
+
+    async fn connect_within(
+        &self,
+        peer: PrimaryKey,
+        addresses: &Addresses,
+        within: Duration,
+    ) -> Result<Connection, NodeError> {
         let unreachable =
             |source: Box<dyn Error + Send + Sync>| NodeError::Unreachable { peer: Box::new(peer), source };
         let id = EndpointId::from_bytes(peer.as_bytes()).map_err(|error| unreachable(error.into()))?;
@@ -105,7 +94,7 @@ impl Node {
         if dialled.is_empty() {
             return Err(unreachable("no address of theirs is known that may be dialled".into()));
         }
-        match timeout(self.settings.connect_timeout, self.endpoint().connect(dialled, ALPN)).await {
+        match timeout(within, self.endpoint().connect(dialled, ALPN)).await {
             Ok(connected) => connected.map_err(|error| unreachable(error.into())),
             Err(_) => Err(unreachable("nobody answers at their addresses".into())),
         }
@@ -140,58 +129,9 @@ impl Node {
             }
         }
     }
-
-    /// Opens a complete blob into a partial file. The store verifies the blob once more on the way: what is on its
-    /// disk may have changed since.
-    async fn open(&self, entry: &FileEntry, opener: Opener, target: &Target) -> Result<NamedTempFile, NodeError> {
-        let (pieces, waiting) = mpsc::channel(PIECES_AHEAD);
-        let writer = spawn_blocking({
-            let (entry, target) = (entry.clone(), target.clone());
-            move || write_part(&entry, opener, &target, waiting)
-        });
-        let mut items = Box::pin(self.store.export_bao(entry.blob_hash, ChunkRanges::all()).stream());
-        let mut damage = None;
-        while let Some(item) = items.next().await {
-            match item {
-                EncodedItem::Error(error) => damage = Some(error),
-                EncodedItem::Leaf(leaf) => {
-                    let taken = pieces.send(leaf.data).await;
-                    if taken.is_err() {
-                        // The writer failed, and says why.
-                        break;
-                    }
-                }
-                _ => {}
-            }
-        }
-        drop(pieces);
-        let written = writer.await.map_err(NodeError::store)?;
-        match damage {
-            Some(error) => Err(NodeError::Damaged { path: entry.path.to_string(), source: error.into() }),
-            None => written,
-        }
-    }
 }
 
-fn write_part(
-    entry: &FileEntry,
-    mut opener: Opener,
-    target: &Target,
-    mut sealed: mpsc::Receiver<Bytes>,
-) -> Result<NamedTempFile, NodeError> {
-    let mut part = target.create()?;
-    let mut plain = Vec::new();
-    while let Some(piece) = sealed.blocking_recv() {
-        opener.update(&piece, &mut plain).map_err(|error| bad_content(entry, error))?;
-        part.write_all(&plain).map_err(|source| NodeError::Write { path: part.path().to_owned(), source })?;
-        plain.clear();
-    }
-    opener.finish(&entry.plain_hash).map_err(|error| bad_content(entry, error))?;
-    part.as_file().sync_all().map_err(|source| NodeError::Write { path: part.path().to_owned(), source })?;
-    Ok(part)
-}
-
-fn bad_content(entry: &FileEntry, source: FileError) -> NodeError {
+pub(super) fn bad_content(entry: &FileEntry, source: FileError) -> NodeError {
     NodeError::BadContent { path: entry.path.to_string(), source }
 }
 

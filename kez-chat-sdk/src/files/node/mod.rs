@@ -2,8 +2,8 @@
 //!
 //! The endpoint's id is the account's primary key. What the store holds is sealed already: plaintext is read from
 //! the file that is shared and written to the file that is fetched, and is nowhere in between. [`provider`] answers
-//! readers from an allow-list, [`import`] seals a file into the store, [`fetch`] brings one from a peer, [`dest`]
-//! decides where it goes, [`addresses`] which addresses are dialled and told.
+//! readers from an allow-list, [`import`] seals a file into the store, [`fetch`] brings one from a peer, [`open`] opens it,
+//! [`dest`] decides where it goes, [`addresses`] which addresses are dialled and told.
 //!
 //! Only relays that the settings name are used, and no discovery: a peer is found through the addresses in its
 //! messages.
@@ -13,6 +13,7 @@ mod dest;
 mod error;
 mod fetch;
 mod import;
+mod open;
 mod provider;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,11 @@ use tokio::sync::Mutex;
 
 pub use error::NodeError;
 
+pub(crate) use self::{
+    dest::{Target, deliver, exists},
+    fetch::Line,
+    open::Tag,
+};
 use crate::net::Roots;
 use provider::{Provider, Readers};
 

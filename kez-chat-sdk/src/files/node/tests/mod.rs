@@ -11,14 +11,15 @@ use std::{
     time::Duration,
 };
 
+use iroh::endpoint::Connection;
 use kez_core::{
     filecrypt::FileKey,
-    identity::SecretKey,
-    payload::{FileEntry, SharePath},
+    identity::{PrimaryKey, SecretKey},
+    payload::{Addresses, FileEntry, SharePath},
 };
 use tempfile::TempDir;
 
-use super::{Node, NodeError, NodeSettings};
+use super::{Node, NodeError, NodeSettings, Tag, Target, deliver, exists};
 
 const MIB: usize = 1 << 20;
 
@@ -85,6 +86,37 @@ impl Person {
 
     async fn shutdown(self) {
         self.node.shutdown().await;
+    }
+}
+
+impl Node {
+    /// Connects to a peer, as long as the settings say.
+    async fn connect(&self, peer: PrimaryKey, addresses: &Addresses) -> Result<Connection, NodeError> {
+        self.connection(&self.line(peer, addresses.clone(), Duration::MAX)).await
+    }
+
+    /// Fetches one file over a connection of its own, under its own name or not at all.
+    async fn fetch(
+        &self,
+        peer: PrimaryKey,
+        addresses: &Addresses,
+        entry: &FileEntry,
+        to_dir: &Path,
+        progress: impl FnMut(u64) + Send,
+    ) -> Result<PathBuf, NodeError> {
+        let target = Target::new(to_dir, &entry.path, "test".to_owned());
+        target.check_folders()?;
+        let path = target.path(0);
+        if exists(&path)? {
+            return Err(NodeError::AlreadyExists { path });
+        }
+        let line = self.line(peer, addresses.clone(), Duration::MAX);
+        let tag = Tag { download: 1, file: (0, 0) };
+        let part = self.fetch_part(&line, entry, &target, tag, progress).await?;
+        assert!(deliver(part, &path)?.is_none());
+        self.hang_up(&line).await;
+        self.let_go(tag).await?;
+        Ok(path)
     }
 }
 
