@@ -1,6 +1,6 @@
 //! What happens, as the application hears of it.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use kez_core::{
     handle::{Handle, Policy},
@@ -45,6 +45,30 @@ impl ShareId {
 }
 
 impl fmt::Display for ShareId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Names a download, on this device only.
+///
+/// ```
+/// use kez_chat_sdk::DownloadId;
+///
+/// assert_eq!(DownloadId::new(3).to_string(), "3");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DownloadId(pub(crate) i64);
+
+impl DownloadId {
+    /// Takes the number that was shown to a person.
+    #[must_use]
+    pub fn new(number: i64) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for DownloadId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -350,6 +374,30 @@ pub enum Event {
         /// What.
         notice: OwnChainNotice,
     },
+    /// A download is done that nobody waited for.
+    Downloaded {
+        /// Its name.
+        id: DownloadId,
+        /// What told us of the files.
+        origin: DownloadOrigin,
+        /// Who had them.
+        from: Peer,
+        /// Where they are: one path for each file of the offer, that of the folder where it is a folder.
+        paths: Vec<PathBuf>,
+    },
+    /// A download has failed for good that nobody waited for.
+    DownloadFailed {
+        /// Its name.
+        id: DownloadId,
+        /// What told us of the files.
+        origin: DownloadOrigin,
+        /// Who has them.
+        from: Peer,
+        /// The error's stable name.
+        code: String,
+        /// What happened, and what to do.
+        message: String,
+    },
     /// Something that a later version of the application kept here.
     Unreadable,
 }
@@ -374,6 +422,10 @@ impl fmt::Debug for Event {
             Self::Reaction { from, to, .. } => write!(f, "Reaction(redacted, from {from} to {})", to.id),
             Self::Contact { who, notice } => write!(f, "Contact({who}, {notice:?})"),
             Self::OwnChain { notice } => write!(f, "OwnChain({notice:?})"),
+            Self::Downloaded { id, from, paths, .. } => {
+                write!(f, "Downloaded({id} from {from}, {} paths)", paths.len())
+            }
+            Self::DownloadFailed { id, from, code, .. } => write!(f, "DownloadFailed({id} from {from}, {code})"),
             Self::Unreadable => f.write_str("Unreadable"),
         }
     }

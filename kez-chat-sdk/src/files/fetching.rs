@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use super::{
     FilesError, Transfer,
-    downloads::{Wanted, download},
+    downloads::{FetchOptions, Wanted, download},
 };
 use crate::{
     event::{DownloadOrigin, Peer, ShareId, SharedFile},
@@ -23,7 +23,7 @@ pub struct Offer {
     pub sent_at_ms: u64,
     /// What.
     pub files: Vec<SharedFile>,
-    /// Whether we have fetched them.
+    /// Whether we have fetched all of them.
     pub fetched: bool,
 }
 
@@ -35,10 +35,10 @@ impl From<OfferRow> for Offer {
 }
 
 /// Fetches what somebody has offered.
-pub(super) fn fetch(shared: &Arc<Shared>, share_id: ShareId, to_dir: PathBuf) -> Transfer<Vec<PathBuf>> {
+pub(super) fn fetch(shared: &Arc<Shared>, share_id: ShareId, options: FetchOptions) -> Transfer<Vec<PathBuf>> {
     let offers = Arc::clone(shared);
     download(shared, async move {
         let offer = offers.store.offer(share_id).await?.ok_or(FilesError::NoSuchOffer(share_id))?;
-        Ok(Wanted { from: offer.from.primary, origin: DownloadOrigin::Offer(share_id), share: offer.share, to_dir })
+        Ok(Wanted { from: offer.from.primary, origin: DownloadOrigin::Offer(share_id), share: offer.share, options })
     })
 }

@@ -37,6 +37,11 @@ impl NodeSlot {
         node.and_then(|node| node.as_ref().map(|node| node.addresses())).unwrap_or_default()
     }
 
+    /// Returns the node, if it runs.
+    pub(super) async fn running(&self) -> Option<Arc<Node>> {
+        self.0.lock().await.clone()
+    }
+
     pub(crate) async fn shutdown(&self) {
         if let Some(node) = self.0.lock().await.take() {
             node.shutdown().await;
@@ -79,6 +84,10 @@ async fn start(shared: &Shared) -> Result<Arc<Node>, FilesError> {
     let node = Arc::new(Node::start(&shared.blobs_dir(), &shared.key, settings).await?);
     for (reader, blob_hash) in shared.store.file_readers().await? {
         node.allow(reader, blob_hash);
+    }
+    let kept = shared.store.kept_downloads(shared.now_ms()).await?;
+    if let Err(error) = node.let_go_of_others(&kept).await {
+        tracing::warn!(%error, "what came of downloads that nobody wants stays in the store");
     }
     *running = Some(Arc::clone(&node));
     shared.presences.tell_news();

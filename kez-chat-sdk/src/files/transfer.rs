@@ -142,8 +142,17 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    fn new(progress: watch::Sender<TransferProgress>) -> Self {
+    pub(super) fn new(progress: watch::Sender<TransferProgress>) -> Self {
         Self { progress, mark: None }
+    }
+
+    /// Says what another meter says.
+    pub(super) fn follow(&self, other: TransferProgress) {
+        self.progress.send_if_modified(|progress| {
+            let is_news = *progress != other;
+            *progress = other;
+            is_news
+        });
     }
 
     /// Says what there is to do, and what of it is done already.

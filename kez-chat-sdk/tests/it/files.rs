@@ -8,7 +8,7 @@ use kez_testbed::Testbed;
 use crate::people::{next, two_friends};
 
 /// Bytes that no store holds by chance, and that don't compress.
-fn content(len: usize) -> Vec<u8> {
+pub(crate) fn content(len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     blake3::Hasher::new().update(b"content").finalize_xof().fill(&mut bytes);
     bytes

@@ -17,6 +17,8 @@ mod dialling;
 mod encrypted;
 mod faults;
 #[cfg(feature = "files")]
+mod fetching;
+#[cfg(feature = "files")]
 mod files;
 mod frames;
 mod front;

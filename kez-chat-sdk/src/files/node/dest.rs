@@ -12,7 +12,7 @@ use super::NodeError;
 
 /// The longest name, in bytes, that file systems agree on.
 const MAX_NAME_BYTES: usize = 255;
-/// How much of a name its partial file carries: `name.MARK.part`.
+/// How much of a name its partial file carries: `name.MARK-XXXXXX.part`.
 const MAX_PART_STEM_BYTES: usize = 180;
 /// How long an extension may be to stay one in `name (1).extension`.
 const MAX_EXTENSION_BYTES: usize = 32;
@@ -23,7 +23,7 @@ pub(crate) struct Target {
     base: PathBuf,
     folders: Vec<String>,
     name: String,
-    /// Tells its partial file from all others, also from those of other clients.
+    /// What its partial files are told by, from others and from those of other clients.
     mark: String,
 }
 
@@ -33,6 +33,13 @@ impl Target {
         let mut folders: Vec<_> = path.as_str().split('/').map(safe_name).collect();
         let name = folders.pop().unwrap_or_else(|| "_".to_owned());
         Self { base: base.to_owned(), folders, name, mark }
+    }
+
+    /// Places a path of the list of the folder that this one is.
+    pub(crate) fn below(&self, path: &SharePath) -> Self {
+        let inner = Self::new(&self.base, path, self.mark.clone());
+        let folders = self.folders.iter().chain([&self.name]).chain(&inner.folders).cloned().collect();
+        Self { folders, ..inner }
     }
 
     /// Returns the folder that it goes into.
@@ -69,8 +76,18 @@ impl Target {
         Ok(())
     }
 
+    /// Makes the folder that it is itself, where it is one.
+    pub(crate) fn make(&self) -> Result<(), NodeError> {
+        let folder = self.make_folders()?.join(&self.name);
+        match fs::create_dir(&folder) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => check_folder(&folder),
+            Err(source) => Err(NodeError::Write { path: folder, source }),
+        }
+    }
+
     /// Makes the folders that it goes into, and returns the last one.
-    pub(crate) fn make_folders(&self) -> Result<PathBuf, NodeError> {
+    fn make_folders(&self) -> Result<PathBuf, NodeError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| NodeError::Write { path, source }
@@ -92,15 +109,9 @@ impl Target {
     /// Makes the folders, and in the last one a new partial file that goes when it is dropped.
     pub(crate) fn create(&self) -> Result<NamedTempFile, NodeError> {
         let folder = self.make_folders()?;
-        let name = format!("{}.{}.part", shortened(&self.name, MAX_PART_STEM_BYTES), self.mark);
-        let path = folder.join(&name);
-        let failed = |source| NodeError::Write { path: path.clone(), source };
-        // One that was left when this process was killed.
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-        tempfile::Builder::new().prefix(&name).rand_bytes(0).tempfile_in(&folder).map_err(failed)
+        let name = format!("{}.{}-", shortened(&self.name, MAX_PART_STEM_BYTES), self.mark);
+        let made = tempfile::Builder::new().prefix(&name).suffix(".part").tempfile_in(&folder);
+        made.map_err(|source| NodeError::Write { path: folder, source })
     }
 }
 
@@ -116,8 +127,8 @@ pub(crate) fn deliver(part: NamedTempFile, path: &Path) -> Result<Option<NamedTe
     Ok(None)
 }
 
-/// Removes the partial files in a folder that bear a mark that begins so, and in the folders below it if `deep`. Links are
-/// not followed.
+/// Removes what a killed process has left of partial files with a mark in a folder, and in the folders below it if `deep`.
+/// Links are not followed.
 pub(crate) fn clear_parts(folder: &Path, mark: &str, deep: bool) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let Ok(kind) = entry.file_type() else { continue };
@@ -126,7 +137,7 @@ pub(crate) fn clear_parts(folder: &Path, mark: &str, deep: bool) {
         }
         let name = entry.file_name();
         let stem = name.to_str().and_then(|name| name.strip_suffix(".part"));
-        let is_ours = stem.and_then(|stem| stem.rsplit_once('.')).is_some_and(|(_, found)| found.starts_with(mark));
+        let is_ours = stem.and_then(|stem| stem.rsplit_once('.')?.1.strip_prefix(mark)?.strip_prefix('-')).is_some();
         if kind.is_file()
             && is_ours
             && let Err(error) = fs::remove_file(entry.path())
@@ -225,7 +236,7 @@ mod tests {
     }
 
     fn target(base: &Path, path: &str) -> Target {
-        Target::new(base, &SharePath::parse(path).unwrap(), "1a-0-0".to_owned())
+        Target::new(base, &SharePath::parse(path).unwrap(), "1a".to_owned())
     }
 
     #[test]
@@ -258,18 +269,27 @@ mod tests {
     fn what_a_killed_process_has_left_goes_and_nothing_else() {
         let base = tempfile::tempdir().unwrap();
         let left = target(base.path(), "a/b.txt").create().unwrap().into_temp_path().keep().unwrap();
-        assert_eq!(left, base.path().join("a/b.txt.1a-0-0.part"));
-        // The next attempt takes its place.
-        let part = target(base.path(), "a/b.txt").create().unwrap().into_temp_path().keep().unwrap();
-        assert_eq!(part, left);
-        for others in ["a/c.txt.1b-0-0.part", "a/c.part", "a/1a-0-0.part.txt"] {
+        for others in ["a/c.txt.1a2-000000.part", "a/c.part", "a/c.1a-000000.part.txt", "a/c.1a.part"] {
             fs::write(base.path().join(others), "").unwrap();
         }
-        clear_parts(base.path(), "1a-", false);
+        clear_parts(base.path(), "1a", false);
         assert!(left.exists());
-        clear_parts(base.path(), "1a-", true);
+        clear_parts(base.path(), "1a", true);
         assert!(!left.exists());
-        assert_eq!(fs::read_dir(base.path().join("a")).unwrap().count(), 3);
+        assert_eq!(fs::read_dir(base.path().join("a")).unwrap().count(), 4);
+    }
+
+    #[test]
+    fn a_listed_folder_lies_in_its_own_and_nowhere_else() {
+        let base = tempfile::tempdir().unwrap();
+        let folder = target(base.path(), "trips/rome");
+        let file = folder.below(&SharePath::parse("day 1/.a").unwrap());
+        assert_eq!(file.path(0), base.path().join("trips/rome/day 1/_a"));
+        folder.make().unwrap();
+        folder.make().unwrap();
+        assert!(base.path().join("trips/rome").is_dir());
+        fs::write(base.path().join("taken"), "").unwrap();
+        assert!(matches!(target(base.path(), "taken").make(), Err(NodeError::NotAFolder { .. })));
     }
 
     #[test]

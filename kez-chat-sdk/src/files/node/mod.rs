@@ -42,7 +42,7 @@ use tokio::sync::Mutex;
 pub use error::NodeError;
 
 pub(crate) use self::{
-    dest::{Target, deliver, exists},
+    dest::{Target, clear_parts, deliver, exists},
     fetch::Line,
     open::Tag,
 };

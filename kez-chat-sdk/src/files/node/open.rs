@@ -128,7 +128,7 @@ impl Node {
         Ok(())
     }
 
-    async fn want(&self, tag: Tag, entry: &FileEntry) -> Result<(), NodeError> {
+    pub(super) async fn want(&self, tag: Tag, entry: &FileEntry) -> Result<(), NodeError> {
         let blob = HashAndFormat::raw(Hash::from_bytes(entry.blob_hash));
         self.store.tags().set(tag.name(), blob).await.map_err(NodeError::store)
     }
