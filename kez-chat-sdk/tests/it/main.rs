@@ -25,6 +25,8 @@ mod front;
 mod gate;
 mod gossip;
 mod histories;
+#[cfg(feature = "files")]
+mod home_down;
 mod keeping;
 #[cfg(all(target_os = "linux", feature = "keyring"))]
 mod keyring;
