@@ -37,6 +37,11 @@ impl NodeSlot {
         node.and_then(|node| node.as_ref().map(|node| node.addresses())).unwrap_or_default()
     }
 
+    /// Returns the node, if it runs.
+    pub(super) async fn running(&self) -> Option<Arc<Node>> {
+        self.0.lock().await.clone()
+    }
+
     pub(crate) async fn shutdown(&self) {
         if let Some(node) = self.0.lock().await.take() {
             node.shutdown().await;
@@ -76,12 +81,15 @@ async fn start(shared: &Arc<Shared>) -> Result<Arc<Node>, FilesError> {
         uploads: shared.config.uploads.clone(),
         ..NodeSettings::default()
     };
-    let readers = shared.store.file_readers().await?;
+    let (readers, kept) = (shared.store.file_readers().await?, shared.store.kept_downloads(shared.now_ms()).await?);
     let node = Arc::new(Node::start(&shared.blobs_dir(), &shared.key, settings).await?);
     for (reader, blob_hash) in readers {
         node.allow(reader, blob_hash);
     }
     learn_relays(shared, &node).await;
+    if let Err(error) = node.let_go_of_others(&kept).await {
+        tracing::warn!(%error, "what came of downloads that nobody wants stays in the store");
+    }
     *running = Some(Arc::clone(&node));
     shared.presences.tell_news();
     // The address that others see, and the relay, come a moment later; and people walk about.

@@ -24,6 +24,8 @@ impl Store {
             give_out_held(db, who.as_bytes())?;
             db.execute("INSERT OR IGNORE INTO blocked (owner, since_ms) VALUES (?1, ?2)", (who.as_bytes(), now_ms))?;
             withdraw_all(db, who.as_bytes())?;
+            #[cfg(feature = "files")]
+            super::downloads::end_for_peer(db, &who)?;
             strangers::forget(db, &who, now_ms)?;
             blobs(db, &who)
         })

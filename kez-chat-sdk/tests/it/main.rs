@@ -17,19 +17,23 @@ mod dialling;
 mod encrypted;
 mod faults;
 #[cfg(feature = "files")]
+mod fetching;
+#[cfg(feature = "files")]
 mod files;
 mod frames;
 mod front;
 mod gate;
 mod gossip;
 mod histories;
+#[cfg(feature = "files")]
+mod home_down;
 mod keeping;
 #[cfg(all(target_os = "linux", feature = "keyring"))]
 mod keyring;
 mod kills;
-#[cfg(all(target_os = "linux", feature = "files"))]
-mod lan;
 mod liar;
+#[cfg(all(target_os = "linux", feature = "files"))]
+mod local_network;
 mod messages;
 mod mobile;
 mod moving;

@@ -2,9 +2,9 @@
 //!
 //! The endpoint's id is the account's primary key. What the store holds is sealed already: plaintext is read from
 //! the file that is shared and written to the file that is fetched, and is nowhere in between. [`provider`] answers
-//! [`readers`] from an allow-list, at the rate of [`uploads`], [`import`] seals a file into the store, [`fetch`] brings one from a peer: [`upstream`]
-//! connects to them, [`pull`] asks for what is missing, [`dest`] decides where it goes. [`network`] opens the endpoint, and
-//! [`addresses`] decides which addresses are dialled and told.
+//! [`readers`] from an allow-list, at the rate of [`uploads`], and [`import`] seals a file into the store. [`fetch`] brings one
+//! from a peer: [`upstream`] connects to them, [`pull`] asks for what is missing, [`open`] opens it, [`dest`] decides where it
+//! goes. [`network`] opens the endpoint, and [`addresses`] decides which addresses are dialled and told.
 //!
 //! Only relays that the settings name are used, and no discovery unless they ask for that of the local network: a peer is
 //! found through the addresses in its messages.
@@ -15,6 +15,7 @@ mod error;
 mod fetch;
 mod import;
 mod network;
+mod open;
 mod provider;
 mod pull;
 mod readers;
@@ -50,9 +51,13 @@ use kez_core::{
 use tokio::sync::Mutex;
 
 pub use error::NodeError;
-pub(crate) use fetch::FetchStep;
-pub(crate) use uploads::UploadLimit;
 
+pub(crate) use self::{
+    dest::{Target, clear_parts, deliver, exists},
+    fetch::{FetchStep, Line},
+    open::Tag,
+    uploads::UploadLimit,
+};
 use super::Relays;
 use crate::net::Roots;
 use provider::Provider;
