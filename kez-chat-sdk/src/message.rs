@@ -104,6 +104,9 @@ pub struct Message {
     pub reply_to: Option<MessageRef>,
     /// What was put on it, oldest first; one for each person.
     pub reactions: Vec<Reaction>,
+    /// Whether something was wrong with its sender when it came, or they had left for good: it may be by somebody else who
+    /// has their key.
+    pub in_doubt: bool,
     /// How far it came, if it is our own.
     pub state: Option<MessageState>,
 }
