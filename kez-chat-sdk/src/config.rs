@@ -17,6 +17,9 @@ pub(crate) struct Config {
     pub(crate) keep_alive: Duration,
     pub(crate) roots: Roots,
     pub(crate) suspended: bool,
+    /// How many bytes files may take.
+    #[cfg(feature = "files")]
+    pub(crate) file_quota: Option<u64>,
 }
 
 impl Default for Config {
@@ -27,6 +30,8 @@ impl Default for Config {
             keep_alive: Duration::from_secs(30),
             roots: Roots::system(),
             suspended: false,
+            #[cfg(feature = "files")]
+            file_quota: None,
         }
     }
 }
@@ -40,6 +45,7 @@ impl Default for Config {
 /// | [`keep_alive`](Self::keep_alive) | 30 s | how often a silent connection is probed |
 /// | [`roots`](Self::roots) | the system's | whose certificates servers may show |
 /// | [`suspended`](Self::suspended) | no | whether it is opened without a connection |
+/// | `file_quota` | none | how many bytes the sealed files of shares and fetches may take |
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
@@ -108,6 +114,15 @@ impl ClientBuilder {
     #[must_use]
     pub fn suspended(mut self) -> Self {
         self.config.suspended = true;
+        self
+    }
+
+    /// Sets how many bytes the sealed files may take that are held ready for others or being fetched. What would take more is
+    /// refused before anything of it is written.
+    #[cfg(feature = "files")]
+    #[must_use]
+    pub fn file_quota(mut self, bytes: u64) -> Self {
+        self.config.file_quota = Some(bytes);
         self
     }
 

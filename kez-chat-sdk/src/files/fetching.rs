@@ -7,7 +7,7 @@ use std::{
 
 use kez_core::payload::Addresses;
 
-use super::{FilesError, TransferError, slot::node, transfer::Meter};
+use super::{FilesError, TransferError, room, slot::node, transfer::Meter};
 use crate::{
     event::{Peer, ShareId, SharedFile},
     shared::Shared,
@@ -44,8 +44,10 @@ pub(super) async fn fetch(
 ) -> Result<Vec<PathBuf>, FilesError> {
     let offer = shared.store.offer(share_id).await?.ok_or(FilesError::NoSuchOffer(share_id))?;
     let entries = &offer.share.entries;
-    meter.expect(0, entries.iter().map(|entry| entry.plain_len).sum());
+    let total_bytes = entries.iter().map(|entry| entry.plain_len).sum();
+    meter.expect(0, total_bytes);
     let node = node(shared).await?;
+    let mut room = room::make_for(shared, &node, entries).await?;
     // Where their endpoint is now comes before where it was when they offered.
     let fresh = shared.presences.addresses(&offer.from.primary);
     let addresses = Addresses::new(fresh.iter().chain(offer.share.addresses.iter()));
@@ -53,7 +55,10 @@ pub(super) async fn fetch(
     let mut before = 0;
     for entry in entries {
         meter.name(entry.path.as_str());
-        let report = |done_bytes| meter.set(before + done_bytes);
+        let report = |done_bytes| {
+            meter.set(before + done_bytes);
+            room.shrink(total_bytes.saturating_sub(before + done_bytes));
+        };
         let fetched = node.fetch(offer.from.primary, &addresses, entry, to_dir, report).await;
         paths.push(fetched.map_err(|error| match error {
             source @ TransferError::Unreachable { .. } => {

@@ -48,6 +48,8 @@ mod relay;
 mod requests;
 mod retire;
 mod routes;
+#[cfg(feature = "files")]
+mod sharing;
 mod trust;
 mod two_faces;
 mod wire;

@@ -33,7 +33,7 @@ use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
 use super::{Node, NodeError, addresses, dest::Target, plain_bytes, provider::ERR_GONE};
 
 /// The tag of blobs that are being fetched: what came is kept until the file is delivered, across restarts too.
-const WANTED: &str = "fetch";
+pub(super) const WANTED: &str = "fetch";
 /// How long a connected peer may send nothing.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many verified pieces of 16 KiB may wait to be opened.
