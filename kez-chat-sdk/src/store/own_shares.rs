@@ -114,6 +114,12 @@ impl Store {
         .await
     }
 
+    /// Notes that a blob is not what it was, so that its file is sealed anew when it is shared again.
+    pub(crate) async fn distrust(&self, blob_hash: [u8; 32]) -> Result<(), StoreError> {
+        let forget = "UPDATE own_files SET stamp = NULL WHERE blob_hash = ?1";
+        self.transact(move |db| Ok(db.execute(forget, [blob_hash]).map(drop)?)).await
+    }
+
     /// Tells whether anybody may fetch anything.
     pub(crate) async fn shares_anything(&self) -> Result<bool, StoreError> {
         self.read(|db| Ok(db.query_row("SELECT EXISTS (SELECT 1 FROM share_readers)", [], |row| row.get(0))?)).await
@@ -311,4 +317,46 @@ fn readers(db: &Connection, share: i64) -> Result<Vec<(PrimaryKey, Option<Messag
         Ok((checked(&reader).map_err(StoreError::damaged)?, message.map(MessageId)))
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+
+    #[test]
+    fn what_was_shared_before_shares_were_written_down_ends_with_its_message_too() {
+        let (own, bob, carol) = ([1_u8; 32], [2_u8; 32], [3_u8; 32]);
+        let mut db = Connection::open_in_memory().unwrap();
+        db.pragma_update(None, "foreign_keys", true).unwrap();
+        schema::migrate(&mut db, 1).unwrap();
+        for (id, peer, payload) in [(7_u8, bob, [4_u8; 32]), (8, bob, [5; 32]), (9, carol, [5; 32])] {
+            let payload: Vec<u8> = [2, 2].into_iter().chain(payload).chain([2]).collect();
+            db.execute(
+                "INSERT INTO messages (author, id, peer, kind, payload, sent_at_ms, stored_at_ms, state)
+                 VALUES (?1, ?2, ?3, 2, ?4, 1, 1, 0)",
+                (own, [id; 16], peer, payload),
+            )
+            .unwrap();
+        }
+        // The last of them may not be fetched by anybody.
+        for blob in [4_u8, 5, 6] {
+            db.execute("INSERT INTO own_files VALUES (?1, ?1, ?1, 4)", [[blob; 32]]).unwrap();
+        }
+        for (blob, reader) in [(4_u8, bob), (5, bob), (5, carol)] {
+            db.execute("INSERT INTO file_readers VALUES (?1, ?2)", ([blob; 32], reader)).unwrap();
+        }
+        schema::migrate(&mut db, schema::KNOWN).unwrap();
+
+        let count = |table: &str| -> u32 {
+            db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!((count("shares"), count("share_readers"), count("file_readers"), count("own_files")), (2, 3, 3, 2));
+        assert!(unshare::end_message(&db, &carol, &[7; 16]).unwrap().is_empty(), "it was not hers");
+        assert_eq!(unshare::end_message(&db, &bob, &[7; 16]).unwrap(), [[4; 32]]);
+        assert_eq!(unshare::end_message(&db, &bob, &[8; 16]).unwrap(), [[5; 32]]);
+        assert_eq!((count("shares"), count("file_readers"), count("own_files")), (1, 1, 1));
+        assert_eq!(unshare::end_reader(&db, &carol).unwrap(), [[5; 32]]);
+        assert_eq!((count("shares"), count("share_files"), count("own_files")), (0, 0, 0));
+    }
 }

@@ -384,6 +384,11 @@ async fn damage_is_found_mended_from_the_file_or_told_to_be_gone() {
     assert_eq!(bad.iter().map(|bad| (bad.share, bad.file.path.as_str())).collect::<Vec<_>>(), [(share.id, "film")]);
     let fault = b.files().fetch(offer, bob.folder.path()).await.unwrap_err();
     assert_eq!(fault.code(), "PeerFault");
+    // Shared again, it is not that copy.
+    let again = a.files().share(&film, &readers).await.unwrap();
+    let (sound, _) = offered(&b).await;
+    b.files().fetch(sound, &bob.folder.path().join("sound")).await.unwrap();
+    a.files().unshare(again.id, None).await.unwrap();
     let repaired = a.files().repair().await.unwrap();
     assert_eq!((repaired.repaired, repaired.lost), (bad, Vec::new()));
     assert!(a.files().verify().await.unwrap().is_empty());

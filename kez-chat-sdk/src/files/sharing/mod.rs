@@ -98,8 +98,8 @@ pub(super) async fn share(
     meter.expect(0, source.bytes());
     let node = node(shared).await?;
     let mut unfinished = Unfinished { node: Arc::clone(&node), is_finished: false };
-    // The room is promised until rows say what is taken.
-    let (held, _room) = seal_all(shared, &node, &source, &mut meter).await?;
+    // Room is promised until rows say what is taken.
+    let (held, _rooms) = seal_all(shared, &node, &source, &mut meter).await?;
     let sharing = Sharing { shared, node: &node, readers, source, held };
     let share = sharing.announce().await?;
     unfinished.is_finished = true;
@@ -132,32 +132,45 @@ async fn seal_all(
     node: &Node,
     source: &Source,
     meter: &mut Meter,
-) -> Result<(Vec<Held>, Room), FilesError> {
+) -> Result<(Vec<Held>, Vec<Room>), FilesError> {
     let known = held_before(shared, node, &source.files).await?;
     let missing = source.files.iter().zip(&known).filter(|(_, known)| known.is_none());
-    let blob = |(file, _): (&SourceFile, _)| {
-        blob_len(file.len).map_err(|source| TransferError::Unsealable { path: file.place.clone(), source })
-    };
-    let mut needed = missing.map(blob).sum::<Result<u64, TransferError>>()?;
+    let mut needed = missing.map(|(file, _)| blob_bytes(file)).sum::<Result<u64, _>>()?;
     if source.files.len() > MAX_IN_MESSAGE {
         needed += source.files.iter().map(|file| LIST_ENTRY_BYTES + file.path.as_str().len() as u64).sum::<u64>();
     }
-    let room = room::make(shared, node, needed).await?;
+    let mut rooms = vec![room::make(shared, node, needed).await?];
     let (mut held, mut before) = (Vec::with_capacity(source.files.len()), 0);
     for (file, known) in source.files.iter().zip(known) {
         meter.name(file.path.as_str());
-        held.push(match known {
-            Some(known) => known,
+        let mut progress = |done_bytes| meter.set(before + done_bytes);
+        let mut sound = None;
+        if let Some(known) = known {
+            let OwnFile { blob_hash, plain_len, .. } = known.file;
+            // Who is asked to share again because a copy is damaged must not share that copy.
+            if node.is_sound(blob_hash, plain_len, &mut progress).await? {
+                sound = Some(known);
+            } else {
+                shared.store.distrust(blob_hash).await?;
+                rooms.push(room::make(shared, node, blob_bytes(file)?).await?);
+            }
+        }
+        held.push(match sound {
+            Some(sound) => sound,
             None => {
                 let key = FileKey::generate(&mut rand::rng());
-                let imported = node.import(file.plain(), &key, |done_bytes| meter.set(before + done_bytes)).await?;
+                let imported = node.import(file.plain(), &key, progress).await?;
                 Held::new(key, imported, file.place.to_str())
             }
         });
         before += file.len;
         meter.set(before);
     }
-    Ok((held, room))
+    Ok((held, rooms))
+}
+
+fn blob_bytes(file: &SourceFile) -> Result<u64, TransferError> {
+    blob_len(file.len).map_err(|source| TransferError::Unsealable { path: file.place.clone(), source })
 }
 
 /// Finds the files that were sealed before, as they are now.
