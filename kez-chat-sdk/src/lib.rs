@@ -96,7 +96,7 @@ pub use event::{Event, EventId, MessageState, Order, Peer, PendingEvent, ShareId
 pub use export::{Export, ExportError, ExportProgress};
 #[cfg(feature = "files")]
 pub use files::{
-    BadFile, FileUsage, Files, FilesError, LeftOut, LeftOutKind, Offer, OwnShare, OwnShareId, Repaired, Share,
+    BadFile, FileUsage, Files, FilesError, LeftOut, LeftOutKind, Offer, OwnShare, OwnShareId, Relays, Repaired, Share,
     Transfer, TransferError, TransferPath, TransferProgress,
 };
 pub use home_dir::HomeDirError;

@@ -3,6 +3,7 @@
 mod error;
 mod fetching;
 mod node;
+mod relays;
 mod room;
 mod sharing;
 pub(crate) mod slot;
@@ -16,16 +17,17 @@ use std::{
 
 use kez_core::identity::PrimaryKey;
 
-pub(crate) use self::slot::serve_in_background;
 pub use self::{
     error::FilesError,
     fetching::Offer,
     node::NodeError as TransferError,
+    relays::Relays,
     room::FileUsage,
     sharing::{BadFile, OwnShare, OwnShareId, Repaired, Share},
     source::{LeftOut, LeftOutKind},
     transfer::{Transfer, TransferPath, TransferProgress},
 };
+pub(crate) use self::{node::UploadLimit, slot::serve_in_background};
 use crate::{event::ShareId, shared::Shared};
 
 /// A handle on an account's files.
@@ -162,5 +164,11 @@ impl<'a> Files<'a> {
     pub fn fetch(&self, share_id: ShareId, to_dir: &Path) -> Transfer<Vec<PathBuf>> {
         let (shared, to_dir) = (Arc::clone(self.shared), to_dir.to_owned());
         Transfer::begin(|meter| async move { fetching::fetch(&shared, share_id, &to_dir, meter).await })
+    }
+
+    /// Sets how many bytes a second go out to everybody who fetches from us, together; nothing lifts the limit. It holds at
+    /// once, also for what is under way, until the client ends. At least 16 KiB.
+    pub fn limit_uploads(&self, bytes_per_s: Option<u64>) {
+        self.shared.config.uploads.set(bytes_per_s);
     }
 }

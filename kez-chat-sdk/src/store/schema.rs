@@ -310,6 +310,8 @@ const MIGRATIONS: &[&str] = &[
         switched INTEGER NOT NULL DEFAULT 0 -- 1: the account is at the new home
      ) STRICT, WITHOUT ROWID;
      CREATE UNIQUE INDEX moves_under_way ON moves (switched) WHERE switched = 0;",
+    // Which messages came while something was wrong with their sender.
+    "ALTER TABLE messages ADD COLUMN in_doubt INTEGER NOT NULL DEFAULT 0;",
     // What was shared with whom by which message, and of which file a blob was made.
     "ALTER TABLE own_files ADD COLUMN source TEXT;       -- where the file lies; NULL: nowhere, or at no path of Unicode
      ALTER TABLE own_files ADD COLUMN stamp BLOB;        -- what tells that it was not changed; NULL: nothing does

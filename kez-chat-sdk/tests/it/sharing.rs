@@ -276,6 +276,26 @@ async fn gone_of(client: &Client, person: &Person) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_fetching_when_a_share_ends_is_cut_off() {
+    let testbed = Testbed::start().await.unwrap();
+    let ((alice, a), (bob, b)) = two_friends(&testbed).await;
+    a.shutdown().await;
+    let a = alice.builder().upload_limit(MIB as u64).open().await.unwrap();
+    let source = alice.folder.path().join("film");
+    write(&source, &content(8 * MIB));
+    let share = a.files().share(&source, &[b.primary()]).await.unwrap();
+    let (offer, _) = offered(&b).await;
+    let mut fetch = b.files().fetch(offer, bob.folder.path());
+    while fetch.progress().await.expect("it takes long enough").done_bytes < MIB as u64 {}
+    a.files().unshare(share.id, Some(b.primary())).await.unwrap();
+    assert_eq!(fetch.await.unwrap_err().code(), "NotPermitted");
+    gone_of(&a, &alice).await;
+    a.shutdown().await;
+    b.shutdown().await;
+    testbed.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_share_that_is_cancelled_leaves_nothing() {
     let testbed = Testbed::start().await.unwrap();
     let ((alice, a), (_bob, b)) = two_friends(&testbed).await;

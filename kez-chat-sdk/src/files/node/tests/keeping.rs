@@ -11,11 +11,12 @@ use super::{
 async fn what_is_neither_shared_nor_being_fetched_is_removed_when_it_is_asked_for() {
     let (alice, mut bob) = (Person::new().await, Person::new().await);
     let (kept, fetched) = (alice.share(&content(MIB), &bob).await, alice.share(&content(3 * MIB), &bob).await);
-    let connection = bob.node.connect(alice.key.primary(), &alice.node.addresses()).await.unwrap();
+    let upstream = bob.node.connect(alice.key.primary(), &alice.node.addresses()).await.unwrap();
     bob.node.tag("fetch", fetched.blob_hash.into()).await.unwrap();
     for entry in [&kept, &fetched] {
-        bob.node.pull(alice.key.primary(), &connection, entry, |_| {}).await.unwrap();
+        bob.node.pull(&upstream, entry, &mut |_| {}).await.unwrap();
     }
+    drop(upstream);
     assert_eq!(bob.node.fetching_bytes().await.unwrap(), kez_core::filecrypt::blob_len(3 * MIB as u64).unwrap());
     let own = bob.import(&content(2 * MIB)).await;
     bob.node.collect().await.unwrap();
