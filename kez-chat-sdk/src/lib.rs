@@ -95,7 +95,10 @@ pub use conversations::{ConversationSummary, Conversations};
 pub use event::{Event, EventId, MessageState, Order, Peer, PendingEvent, ShareId, SharedFile};
 pub use export::{Export, ExportError, ExportProgress};
 #[cfg(feature = "files")]
-pub use files::{Files, FilesError, Offer, Relays, Share, Transfer, TransferError, TransferPath, TransferProgress};
+pub use files::{
+    BadFile, FileUsage, Files, FilesError, LeftOut, LeftOutKind, Offer, OwnShare, OwnShareId, Relays, Repaired, Share,
+    Transfer, TransferError, TransferPath, TransferProgress,
+};
 pub use home_dir::HomeDirError;
 #[cfg(feature = "keyring")]
 pub use key_store::OsKeyring;

@@ -7,7 +7,7 @@ use std::{
 
 use kez_core::payload::Addresses;
 
-use super::{FilesError, TransferError, node::FetchStep, slot::node, transfer::Meter};
+use super::{FilesError, TransferError, node::FetchStep, room, slot::node, transfer::Meter};
 use crate::{
     event::{Peer, ShareId, SharedFile},
     shared::Shared,
@@ -44,8 +44,10 @@ pub(super) async fn fetch(
 ) -> Result<Vec<PathBuf>, FilesError> {
     let offer = shared.store.offer(share_id).await?.ok_or(FilesError::NoSuchOffer(share_id))?;
     let entries = &offer.share.entries;
-    meter.expect(0, entries.iter().map(|entry| entry.plain_len).sum());
+    let total_bytes = entries.iter().map(|entry| entry.plain_len).sum();
+    meter.expect(0, total_bytes);
     let node = node(shared).await?;
+    let mut room = room::make_for(shared, &node, entries).await?;
     // Where their endpoint is now comes before where it was when they offered.
     let fresh = shared.presences.addresses(&offer.from.primary);
     let addresses = Addresses::new(fresh.iter().chain(offer.share.addresses.iter()));
@@ -55,7 +57,10 @@ pub(super) async fn fetch(
         meter.name(entry.path.as_str());
         let report = |step| match step {
             FetchStep::Over(path) => meter.reach(path),
-            FetchStep::Came(done_bytes) => meter.set(before + done_bytes),
+            FetchStep::Came(done_bytes) => {
+                meter.set(before + done_bytes);
+                room.shrink(total_bytes.saturating_sub(before + done_bytes));
+            }
         };
         let fetched = node.fetch(offer.from.primary, &addresses, entry, to_dir, report).await;
         paths.push(fetched.map_err(|error| match error {

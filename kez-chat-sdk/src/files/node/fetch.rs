@@ -24,7 +24,7 @@ use super::{Node, NodeError, dest::Target};
 use crate::files::TransferPath;
 
 /// The tag of blobs that are being fetched: what came is kept until the file is delivered, across restarts too.
-const WANTED: &str = "fetch";
+pub(super) const WANTED: &str = "fetch";
 /// How many verified pieces of 16 KiB may wait to be opened.
 const PIECES_AHEAD: usize = 32;
 
