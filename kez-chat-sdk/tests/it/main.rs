@@ -59,6 +59,8 @@ mod requests;
 mod retire;
 mod routes;
 #[cfg(feature = "files")]
+mod sharing;
+#[cfg(feature = "files")]
 mod transfers;
 mod trust;
 mod two_faces;

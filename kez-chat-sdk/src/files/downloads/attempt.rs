@@ -21,6 +21,7 @@ use crate::{
     files::{
         FilesError, TransferError, TransferPath,
         node::{FetchStep, Line, Node, Tag, Target},
+        room::{self, Room},
         slot::node,
         transfer::Meter,
     },
@@ -64,7 +65,7 @@ pub(super) async fn attempt(shared: Arc<Shared>, id: DownloadId) -> Ended {
     let mut tried = shared.presences.sight(&row.from.primary);
     let mut meter = shared.downloads.meter(id);
     meter.expect(row.done_bytes, row.total_bytes);
-    let tally = Tally(Mutex::new(Count { meter, done_bytes: 0, moved_at: Instant::now() }));
+    let tally = Tally(Mutex::new(Count { meter, done_bytes: 0, moved_at: Instant::now(), room: None }));
     let outcome = fetch(&shared, &row, &tally, &mut tried).await;
     Ended { id, outcome, row: Some(row), tried }
 }
@@ -152,6 +153,9 @@ impl Call<'_> {
         }
         self.tally.expect(&jobs, &files);
         self.refuse_early(&jobs, &files).await?;
+        let is_to_come = |job: &&Job<'_>| !files.get(&job.place).is_some_and(|(_, is_delivered)| *is_delivered);
+        let to_come = jobs.iter().filter(is_to_come).map(|job| job.entry);
+        self.tally.keep(room::make_for(self.shared, self.node, to_come).await?);
         let mut placed = self.fetch_all(jobs, &files).await?;
         for (number, folder, _) in &folders {
             // A folder that holds nothing is one as well.
@@ -266,6 +270,8 @@ struct Count {
     meter: Meter,
     done_bytes: u64,
     moved_at: Instant,
+    /// What may still be written of it.
+    room: Option<Room>,
 }
 
 impl Tally {
@@ -288,6 +294,11 @@ impl Tally {
         count.meter.expect(here, jobs.iter().fold(0, sum));
     }
 
+    /// Keeps the room for what is to come until that is here.
+    fn keep(&self, room: Room) {
+        self.count().room = Some(room);
+    }
+
     fn name(&self, entry: &FileEntry) {
         self.count().meter.name(entry.path.as_str());
     }
@@ -297,6 +308,10 @@ impl Tally {
         count.done_bytes = count.done_bytes.saturating_add(bytes);
         count.moved_at = Instant::now();
         let done_bytes = count.done_bytes;
+        let left_bytes = count.meter.total_bytes().saturating_sub(done_bytes);
+        if let Some(room) = &mut count.room {
+            room.shrink(left_bytes);
+        }
         count.meter.set(done_bytes);
     }
 

@@ -39,10 +39,14 @@ async fn damage_on_the_own_disk_is_not_delivered() {
     bob.shutdown().await;
 }
 
+/// Returns where the store has a blob that is not small.
+pub(super) fn data_file(store: &Path, entry: &FileEntry) -> PathBuf {
+    store.join(format!("data/{}.data", iroh_blobs::Hash::from_bytes(entry.blob_hash).to_hex()))
+}
+
 /// Flips a bit of a blob in a store that is closed.
-fn damage(store: &Path, entry: &FileEntry, place: usize) {
-    let name = format!("data/{}.data", iroh_blobs::Hash::from_bytes(entry.blob_hash).to_hex());
-    let path = store.join(name);
+pub(super) fn damage(store: &Path, entry: &FileEntry, place: usize) {
+    let path = data_file(store, entry);
     let mut bytes = fs::read(&path).unwrap();
     bytes[place] ^= 1;
     fs::write(path, bytes).unwrap();

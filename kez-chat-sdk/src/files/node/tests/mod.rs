@@ -2,6 +2,7 @@
 
 mod hostile;
 mod import;
+mod keeping;
 mod limits;
 mod ranges;
 mod refusals;
@@ -22,7 +23,7 @@ use kez_core::{
 };
 use tempfile::TempDir;
 
-use super::{FetchStep, Node, NodeError, NodeSettings, Tag, Target, deliver, exists, upstream::Upstream};
+use super::{FetchStep, Node, NodeError, NodeSettings, Plain, Stamp, Tag, Target, deliver, exists, upstream::Upstream};
 use crate::files::TransferPath;
 
 const MIB: usize = 1 << 20;
@@ -69,7 +70,8 @@ impl Person {
         let path = self.dir.path().join("shared");
         fs::write(&path, plain).unwrap();
         let key = FileKey::generate(&mut rand::rng());
-        let imported = self.node.import(&path, &key, |_| {}).await.unwrap();
+        let imported = self.node.import(file(&path), &key, |_| {}).await.unwrap();
+        self.node.keep(&[imported.blob_hash]).await.unwrap();
         assert_eq!(imported.plain_hash, *blake3::hash(plain).as_bytes());
         FileEntry {
             path: SharePath::parse("report.pdf").unwrap(),
@@ -133,6 +135,10 @@ fn content(len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     blake3::Hasher::new().finalize_xof().fill(&mut bytes);
     bytes
+}
+
+fn file(path: &Path) -> Plain {
+    Plain::File { path: path.to_owned(), found: None }
 }
 
 /// Every file below a folder.
