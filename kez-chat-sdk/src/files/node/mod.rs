@@ -19,7 +19,7 @@ mod tests;
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use iroh::{Endpoint, RelayMode, endpoint::presets, protocol::Router, tls::CaTlsConfig};
+use iroh::{Endpoint, RelayMode, dns::DnsResolver, endpoint::presets, protocol::Router, tls::CaTlsConfig};
 use iroh_blobs::{
     ALPN, Hash, HashAndFormat,
     api::Store,
@@ -105,6 +105,8 @@ impl Node {
         let bound = Endpoint::builder(presets::Minimal)
             .secret_key(iroh::SecretKey::from_bytes(key.expose_seed()))
             .relay_mode(relay_mode)
+            // Iroh's own would ask public resolvers for the relays' names where the system's don't answer.
+            .dns_resolver(DnsResolver::builder().with_system_defaults().disable_fallback().build())
             .ca_tls_config(CaTlsConfig::custom_server_cert_verifier(Arc::new(move |provider| {
                 Ok(roots.verifier(&provider))
             })))
