@@ -22,6 +22,7 @@ mod packages;
 pub mod packet_filter;
 pub mod processes;
 pub mod secret_service;
+pub mod slow_udp;
 mod testbed;
 
 pub use testbed::{Testbed, TestbedBuilder, TestbedError};

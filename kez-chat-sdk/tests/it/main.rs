@@ -17,17 +17,23 @@ mod dialling;
 mod encrypted;
 mod faults;
 #[cfg(feature = "files")]
+mod fetching;
+#[cfg(feature = "files")]
 mod files;
 mod frames;
 mod front;
 mod gate;
 mod gossip;
 mod histories;
+#[cfg(feature = "files")]
+mod home_down;
 mod keeping;
 #[cfg(all(target_os = "linux", feature = "keyring"))]
 mod keyring;
 mod kills;
 mod liar;
+#[cfg(all(target_os = "linux", feature = "files"))]
+mod local_network;
 mod messages;
 mod mobile;
 mod moving;
@@ -52,6 +58,10 @@ mod relay;
 mod requests;
 mod retire;
 mod routes;
+#[cfg(feature = "files")]
+mod sharing;
+#[cfg(feature = "files")]
+mod transfers;
 mod trust;
 mod two_faces;
 mod wire;

@@ -55,6 +55,17 @@ pub(crate) fn set_names(names: &[(&str, Ipv4Addr)]) {
     replace("/etc/hosts", &hosts);
 }
 
+/// Comes into a local network on which everybody hears everybody.
+#[cfg(feature = "files")]
+pub(crate) fn join_lan() {
+    run("ip", &["link", "add", "lan0", "type", "veth", "peer", "name", "lan1"]);
+    run("ip", &["address", "add", "192.168.77.1/24", "dev", "lan0"]);
+    for end in ["lan0", "lan1"] {
+        run("ip", &["link", "set", end, "up"]);
+    }
+    run("ip", &["route", "add", "224.0.0.0/4", "dev", "lan0"]);
+}
+
 /// Has names that are not among those looked up at this address, by everything inside.
 #[cfg(feature = "files")]
 pub(crate) fn set_resolver(address: std::net::IpAddr) {

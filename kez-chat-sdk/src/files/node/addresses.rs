@@ -32,11 +32,11 @@ impl Node {
 /// Returns where an endpoint can be reached now, relays first: the others may be cut from a full list.
 ///
 /// Until it has chosen one of the relays that it may use, all of them stand there: it is on its way to one.
-pub(super) fn own(endpoint: &Endpoint, relays: &[String], loopback_allowed: bool) -> Addresses {
+pub(super) fn own(endpoint: &Endpoint, relays: Vec<RelayUrl>, loopback_allowed: bool) -> Addresses {
     let current = endpoint.addr();
     let mut at: Vec<RelayUrl> = current.relay_urls().cloned().collect();
     if at.is_empty() {
-        at.extend(relays.iter().filter_map(|url| relay(url, loopback_allowed)));
+        at = relays;
     }
     let relays = at.into_iter().map(|url| Address::Relay(url.to_string()));
     let direct = current.ip_addrs().copied().filter(|socket| is_dialable(socket.ip(), loopback_allowed));
@@ -78,7 +78,7 @@ pub(super) fn relay(url: &str, loopback_allowed: bool) -> Option<RelayUrl> {
 
 /// Tells whether an address may be dialled. Private networks may, that is what a LAN is; what may not can make a
 /// peer's message reach services on this machine or beside it.
-fn is_dialable(ip: IpAddr, loopback_allowed: bool) -> bool {
+pub(super) fn is_dialable(ip: IpAddr, loopback_allowed: bool) -> bool {
     if ip.is_loopback() {
         return loopback_allowed;
     }
@@ -170,10 +170,10 @@ mod tests {
     async fn where_it_will_be_is_told_before_it_is_there() {
         let minimal = Endpoint::builder(iroh::endpoint::presets::Minimal);
         let endpoint = minimal.relay_mode(iroh::RelayMode::Disabled).bind().await.unwrap();
-        let told = |relays: &[String]| own(&endpoint, relays, false).iter().collect::<Vec<_>>();
-        let relays = ["https://relay.example".to_owned(), "http://no.example".to_owned()];
-        assert_eq!(told(&relays)[0], Address::Relay("https://relay.example/".to_owned()));
-        assert_eq!(told(&relays)[1..], told(&[]));
+        let told = |relays| own(&endpoint, relays, false).iter().collect::<Vec<_>>();
+        let with_one = told(vec!["https://relay.example".parse().unwrap()]);
+        assert_eq!(with_one[0], Address::Relay("https://relay.example/".to_owned()));
+        assert_eq!(with_one[1..], told(Vec::new()));
         endpoint.close().await;
     }
 
