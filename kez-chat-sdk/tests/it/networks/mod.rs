@@ -147,7 +147,7 @@ async fn fetched_through_the_relay(world: &mut World) {
     let carried = world.carried();
     assert!(carried.relayed - before.relayed > LEN as u64, "{before:?}, {carried:?}");
     assert!(carried.direct < LEN as u64 / 100, "{carried:?}");
-    let _ = last;
+    assert_eq!(last.unwrap().is_relayed, Some(true));
 }
 
 /// Shares and fetches a file, and checks that they met at the relay and left it.
@@ -160,11 +160,10 @@ async fn moved_to_direct(world: &mut World) {
     let (last, fetched) = world.bob.end_of_fetch().await;
     assert!(fetched.unwrap() == shared);
     let carried = world.carried();
-    eprintln!("{before:?} {carried:?}");
     let (relayed, direct) = (carried.relayed - before.relayed, carried.direct - before.direct);
     assert!(relayed > 2_000, "they met there: {before:?}, {carried:?}");
     assert!(direct > 4 * relayed, "{before:?}, {carried:?}");
-    let _ = last;
+    assert_eq!(last.unwrap().is_relayed, Some(false));
 }
 
 async fn address_changes(world: &mut World, change: impl Fn(&World)) {
@@ -178,7 +177,6 @@ async fn address_changes(world: &mut World, change: impl Fn(&World)) {
     let fetched = match fetched {
         Ok(fetched) => fetched,
         Err(code) => {
-            eprintln!("broken: {code}");
             assert!(["Interrupted", "Waiting"].contains(&&*code), "{code}");
             fetched_at_last(world).await
         }
