@@ -294,6 +294,13 @@ impl View for Happened<'_> {
                 "      {0} sees another event at place {seq} of your sigchain than you do: compare heads with {0} on another way",
                 who(said_by)
             ),
+            Event::Downloaded { from, paths, .. } => {
+                let paths: Vec<_> = paths.iter().map(|path| safe::line(&path.to_string_lossy())).collect();
+                format!("      fetched from {}: {}", who(from), paths.join(", "))
+            }
+            Event::DownloadFailed { from, message, .. } => {
+                format!("      what was fetched from {} does not come: {}", who(from), safe::line(message))
+            }
             _ => "something happened that this version can't show".to_owned(),
         }
     }

@@ -1,6 +1,6 @@
 //! Why a file could not be shared, fetched or shown.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use kez_core::payload::PayloadError;
 use thiserror::Error;
@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::{OwnShareId, TransferError};
 use crate::{
     conversation::SendError,
-    event::{Peer, ShareId},
+    event::{DownloadId, Peer, ShareId},
     store::StoreError,
 };
 
@@ -25,8 +25,14 @@ pub enum FilesError {
     /// There is no such offer.
     #[error("there is no offer {0}; list the offers that there are")]
     NoSuchOffer(ShareId),
-    /// The sender can't be reached now.
-    #[error("{peer} is away and can't be reached now; fetch it when they are back online")]
+    /// The offer has no such file.
+    #[error("there is no file {0} in the offer; they are counted from 0")]
+    NoSuchFile(usize),
+    /// There is no such download.
+    #[error("there is no download {0}; list the downloads that there are")]
+    NoSuchDownload(DownloadId),
+    /// The sender can't be reached now. The download goes on by itself when they are back.
+    #[error("{peer} is away and can't be reached now; will download when they are back online")]
     Waiting {
         /// Who has the file.
         peer: Box<Peer>,
@@ -73,6 +79,20 @@ pub enum FilesError {
         /// How many there may be.
         quota_bytes: u64,
     },
+    /// The download was cancelled, or its offer is gone, or its sender a contact no more.
+    #[error("the download was cancelled, or what was offered is gone; fetch it again if it is still offered")]
+    Cancelled,
+    /// What stands for a folder is no list of files.
+    #[error("the list of the files in {path:?} is not sound: {source}; ask for it again")]
+    BadFolderList {
+        /// The folder's path.
+        path: String,
+        /// What is wrong with it.
+        source: PayloadError,
+    },
+    /// Several wait for one download, and it ended so for all of them.
+    #[error(transparent)]
+    Joined(Arc<FilesError>),
     /// The announcement could not be sent.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -90,6 +110,8 @@ impl FilesError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoSuchOffer(_) => "NoSuchOffer",
+            Self::NoSuchFile(_) => "NoSuchFile",
+            Self::NoSuchDownload(_) => "NoSuchDownload",
             Self::Waiting { .. } => "Waiting",
             Self::BadName { source, .. } => source.code().as_str(),
             Self::EmptyFolder { .. } => "EmptyFolder",
@@ -97,6 +119,9 @@ impl FilesError {
             Self::NoReaders => "NoReaders",
             Self::NoSuchShare(_) => "NoSuchShare",
             Self::QuotaExceeded { .. } => "QuotaExceeded",
+            Self::Cancelled => "Cancelled",
+            Self::BadFolderList { .. } => "BadFolderList",
+            Self::Joined(error) => error.code(),
             Self::Send(error) => error.code(),
             Self::Transfer(error) => error.code(),
             Self::Store(error) => error.code(),

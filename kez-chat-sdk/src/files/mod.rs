@@ -1,5 +1,6 @@
 //! Files: shared by reference, sealed, and fetched only when somebody asks (`docs/PROTOCOL.md` §9).
 
+pub(crate) mod downloads;
 mod error;
 mod fetching;
 mod node;
@@ -18,6 +19,7 @@ use std::{
 use kez_core::identity::PrimaryKey;
 
 pub use self::{
+    downloads::{Download, DownloadState, FetchOptions, IfExists},
     error::FilesError,
     fetching::Offer,
     node::NodeError as TransferError,
@@ -28,7 +30,10 @@ pub use self::{
     transfer::{Transfer, TransferPath, TransferProgress},
 };
 pub(crate) use self::{node::UploadLimit, slot::serve_in_background};
-use crate::{event::ShareId, shared::Shared};
+use crate::{
+    event::{DownloadId, ShareId},
+    shared::Shared,
+};
 
 /// A handle on an account's files.
 ///
@@ -53,7 +58,7 @@ use crate::{event::ShareId, shared::Shared};
 ///         break share_id;
 ///     }
 /// };
-/// let paths = bob.files().fetch(share_id, "bob".as_ref()).await?;
+/// let paths = bob.files().fetch(share_id, "bob").await?;
 /// assert_eq!(std::fs::read_to_string(&paths[0])?, "all is well");
 ///
 /// // What is held ready can be looked at, looked after, and ended.
@@ -156,14 +161,46 @@ impl<'a> Files<'a> {
         Ok(self.shared.store.offers().await?.into_iter().map(Offer::from).collect())
     }
 
-    /// Fetches offered files from their sender into a folder, verifies and opens them, and returns where they are. A
-    /// transfer that broke off goes on where it was; nothing is overwritten.
+    /// Fetches offered files from their sender into a folder, verifies and opens them, and returns where they are: one path
+    /// for each file of the offer, that of the folder where it is a folder. What broke off goes on where it was; nothing is
+    /// overwritten.
+    ///
+    /// It is kept: when the process ends before it is done, the next one goes on by itself. If the sender is away, it says so
+    /// at once, and the download waits for them. Whatever goes on without anybody who awaits it ends with
+    /// [`Event::Downloaded`](crate::Event::Downloaded) or [`Event::DownloadFailed`](crate::Event::DownloadFailed).
+    ///
+    /// Fetching the same files into the same folder again joins the download that there is. Dropping the transfer before
+    /// its outcome forgets it, unless another one is for the same. While the client is
+    /// [suspended](crate::Client::suspend) nothing comes.
     ///
     /// # Errors
     /// [`FilesError`]; `Waiting` while the sender is away.
-    pub fn fetch(&self, share_id: ShareId, to_dir: &Path) -> Transfer<Vec<PathBuf>> {
-        let (shared, to_dir) = (Arc::clone(self.shared), to_dir.to_owned());
-        Transfer::begin(|meter| async move { fetching::fetch(&shared, share_id, &to_dir, meter).await })
+    pub fn fetch(&self, share_id: ShareId, to: impl Into<FetchOptions>) -> Transfer<Vec<PathBuf>> {
+        fetching::fetch(self.shared, share_id, to.into())
+    }
+
+    /// Lists downloads that are not over, and the last ones that are, oldest first.
+    ///
+    /// # Errors
+    /// [`FilesError::Store`].
+    pub async fn downloads(&self) -> Result<Vec<Download>, FilesError> {
+        downloads::list(self.shared).await
+    }
+
+    /// Goes on with a download that waits or has failed, now; or awaits one that is being worked on.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch); [`FilesError::NoSuchDownload`].
+    pub fn retry_download(&self, id: DownloadId) -> Transfer<Vec<PathBuf>> {
+        downloads::retry(self.shared, id)
+    }
+
+    /// Forgets a download, whether it is over or not. Files that are complete stay.
+    ///
+    /// # Errors
+    /// [`FilesError::NoSuchDownload`] or [`FilesError::Store`].
+    pub async fn cancel_download(&self, id: DownloadId) -> Result<(), FilesError> {
+        downloads::cancel(self.shared, id).await
     }
 
     /// Sets how many bytes a second go out to everybody who fetches from us, together; nothing lifts the limit. It holds at

@@ -82,10 +82,14 @@ pub(super) async fn make(shared: &Shared, node: &Node, needed_bytes: u64) -> Res
 ///
 /// # Errors
 /// [`FilesError::QuotaExceeded`].
-pub(super) async fn make_for(shared: &Shared, node: &Node, entries: &[FileEntry]) -> Result<Room, FilesError> {
+pub(super) async fn make_for(
+    shared: &Shared,
+    node: &Node,
+    entries: impl Iterator<Item = &FileEntry>,
+) -> Result<Room, FilesError> {
     let mut needed_bytes: u64 = 0;
     let is_limited = shared.config.file_quota.is_some();
-    for entry in entries.iter().filter(|_| is_limited) {
+    for entry in entries.filter(|_| is_limited) {
         // Files beyond any length are refused later, by name.
         let len = blob_len(entry.plain_len).unwrap_or(u64::MAX);
         needed_bytes = needed_bytes.saturating_add(len.saturating_sub(node.local_bytes(entry.blob_hash).await?));

@@ -53,6 +53,11 @@ impl NodeSlot {
         node.and_then(|node| node.as_ref().map(|node| node.addresses())).unwrap_or_default()
     }
 
+    /// Returns the node, if it runs.
+    pub(super) async fn running(&self) -> Option<Arc<Node>> {
+        self.running.lock().await.clone()
+    }
+
     pub(crate) async fn shutdown(&self) {
         if let Some(node) = self.running.lock().await.take() {
             node.shutdown().await;
@@ -92,12 +97,16 @@ async fn start(shared: &Arc<Shared>) -> Result<Arc<Node>, FilesError> {
         uploads: shared.config.uploads.clone(),
         ..NodeSettings::default()
     };
+    let kept = shared.store.kept_downloads(shared.now_ms()).await?;
     let node = Arc::new(Node::start(&shared.blobs_dir(), &shared.key, settings).await?);
     if let Err(error) = serve(&shared.store, &node).await {
         node.shutdown().await;
         return Err(error);
     }
     learn_relays(shared, &node).await;
+    if let Err(error) = node.let_go_of_others(&kept).await {
+        tracing::warn!(%error, "what came of downloads that nobody wants stays in the store");
+    }
     *running = Some(Arc::clone(&node));
     shared.presences.tell_news();
     // The address that others see, and the relay, come a moment later; and people walk about.

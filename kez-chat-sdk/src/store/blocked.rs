@@ -26,6 +26,8 @@ impl Store {
             // What is withdrawn now was an offer, too, until now.
             let blobs = blobs(db, &who)?;
             withdraw_all(db, who.as_bytes())?;
+            #[cfg(feature = "files")]
+            super::downloads::end_for_peer(db, &who)?;
             strangers::forget(db, &who, now_ms)?;
             Ok(blobs)
         })

@@ -13,6 +13,8 @@ mod conformance;
 mod contacts;
 #[cfg(test)]
 mod damage;
+#[cfg(feature = "files")]
+mod downloads;
 mod events;
 mod heads;
 mod inbox;
@@ -52,6 +54,8 @@ use thread::{Job, StoreThread};
 pub(crate) use account::AccountRow;
 pub(crate) use backup::{BackupMark, prepare_restored, put_in_place, read_mark, write_backup};
 pub(crate) use contacts::{ContactRow, Finding, HomeSays, Kept, LookUp, NextLook, Said, WalkEnd, Word};
+#[cfg(feature = "files")]
+pub(crate) use downloads::{DownloadRow, FilePlace, NewDownload, Pause};
 pub(crate) use heads::HeardHead;
 pub(crate) use inbox::{Frame, Incoming, Stored};
 pub(crate) use moves::Move;

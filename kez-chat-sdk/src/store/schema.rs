@@ -351,6 +351,39 @@ const MIGRATIONS: &[&str] = &[
      DROP TABLE file_readers;
      CREATE VIEW file_readers AS
         SELECT DISTINCT reader, blob_hash FROM share_readers JOIN share_files USING (share);",
+    // What is being brought here, or was.
+    "CREATE TABLE downloads (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        peer BLOB NOT NULL,                 -- who holds it ready
+        offer INTEGER REFERENCES offers (id) ON DELETE CASCADE, -- what told us of it: an offer of theirs,
+        entry BLOB,                         -- or an entry of what they publish
+        what BLOB NOT NULL,                 -- tells its files from others
+        share BLOB NOT NULL,                -- its files, and where their holder was, as in a file_share
+        is_whole INTEGER NOT NULL,          -- 1: these are all that the offer has
+        to_dir TEXT NOT NULL,
+        renames INTEGER NOT NULL,           -- 1: where a name is taken, another one is
+        mark TEXT NOT NULL,                 -- what its partial files are told by
+        state INTEGER NOT NULL,             -- 0 being worked on, 1 waits for its peer, 2 done, 3 failed
+        code TEXT,                          -- why it waits, or has failed
+        message TEXT,
+        tries INTEGER NOT NULL DEFAULT 0,   -- since something came
+        next_try_ms INTEGER NOT NULL DEFAULT 0, -- by our own clock
+        changed_at_ms INTEGER NOT NULL,
+        done_bytes INTEGER NOT NULL DEFAULT 0,
+        total_bytes INTEGER NOT NULL,
+        paths TEXT                          -- where the files of one are that is done, as JSON
+     ) STRICT;
+     CREATE INDEX downloads_by_offer ON downloads (offer);
+
+     -- The files of downloads that are not done: where each is, or was about to be.
+     CREATE TABLE download_files (
+        download INTEGER NOT NULL REFERENCES downloads (id) ON DELETE CASCADE,
+        entry INTEGER NOT NULL,
+        file INTEGER NOT NULL,              -- its place in the entry's folder list, from 1; 0: the entry itself
+        path TEXT NOT NULL,
+        delivered INTEGER NOT NULL,         -- 1: it is there
+        PRIMARY KEY (download, entry, file)
+     ) STRICT, WITHOUT ROWID;",
 ];
 
 /// The version that this application writes.

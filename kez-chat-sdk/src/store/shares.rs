@@ -38,10 +38,6 @@ impl Store {
     pub(crate) async fn offer(&self, id: ShareId) -> Result<Option<OfferRow>, StoreError> {
         self.read(move |tx| find_offer(tx, id)).await
     }
-
-    pub(crate) async fn set_fetched(&self, id: ShareId) -> Result<(), StoreError> {
-        self.transact(move |tx| Ok(tx.execute("UPDATE offers SET fetched = 1 WHERE id = ?1", [id.0]).map(drop)?)).await
-    }
 }
 
 fn find_offer(tx: &Connection, id: ShareId) -> Result<Option<OfferRow>, StoreError> {

@@ -40,7 +40,15 @@ const USUAL_MS: u64 = 800;
 const RANDOM_KILLS: usize = 6;
 
 /// An application's own key store: one file that is there or not.
-struct FileKey(PathBuf);
+pub(crate) struct FileKey(PathBuf);
+
+impl FileKey {
+    /// Writes a key where [`open`] looks for it.
+    #[cfg(feature = "files")]
+    pub(crate) fn write(folder: &Path, key: &SecretKey) {
+        fs::write(folder.join("seed"), key.expose_seed()).unwrap();
+    }
+}
 
 impl KeyStore for FileKey {
     fn load(&self) -> Result<Option<SecretKey>, KeyStoreError> {
@@ -91,7 +99,7 @@ impl Device {
     }
 }
 
-async fn open(folder: &Path) -> Client {
+pub(crate) async fn open(folder: &Path) -> Client {
     // Nobody writes here, so a move need not wait for what an earlier process was handed.
     let builder = Client::builder(folder.join("home"), Arc::new(FileKey(folder.join("seed"))));
     builder.gap_wait(Duration::ZERO).open().await.unwrap()

@@ -17,6 +17,8 @@ mod dialling;
 mod encrypted;
 mod faults;
 #[cfg(feature = "files")]
+mod fetching;
+#[cfg(feature = "files")]
 mod files;
 mod frames;
 mod front;
@@ -29,9 +31,9 @@ mod keeping;
 #[cfg(all(target_os = "linux", feature = "keyring"))]
 mod keyring;
 mod kills;
-#[cfg(all(target_os = "linux", feature = "files"))]
-mod lan;
 mod liar;
+#[cfg(all(target_os = "linux", feature = "files"))]
+mod local_network;
 mod messages;
 mod mobile;
 mod moving;

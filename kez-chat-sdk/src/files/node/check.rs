@@ -6,7 +6,7 @@ use futures::StreamExt;
 use iroh_blobs::{HashAndFormat, api::blobs::EncodedItem, protocol::ChunkRanges};
 use kez_core::filecrypt::blob_len;
 
-use super::{Node, NodeError, fetch::WANTED, plain_bytes};
+use super::{Node, NodeError, open::WANTED, plain_bytes};
 
 impl Node {
     /// Reads a blob from the disk and tells whether it is here in full and its bytes are those of its hash. Nothing is

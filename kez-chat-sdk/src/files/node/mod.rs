@@ -4,8 +4,8 @@
 //! the file that is shared and written to the file that is fetched, and is nowhere in between. [`provider`] answers
 //! [`readers`] from an allow-list, at the rate of [`uploads`], [`import`] seals what [`plain`] reads into the store,
 //! [`garbage`] and [`check`] look after what is there. [`fetch`] brings a blob from a peer: [`upstream`] connects to them,
-//! [`pull`] asks for what is missing, [`dest`] decides where its file goes. [`network`] opens the endpoint, and [`addresses`]
-//! decides which addresses are dialled and told.
+//! [`pull`] asks for what is missing, [`open`] opens it, [`dest`] decides where it goes. [`network`] opens the endpoint, and
+//! [`addresses`] decides which addresses are dialled and told.
 //!
 //! Only relays that the settings name are used, and no discovery unless they ask for that of the local network: a peer is
 //! found through the addresses in its messages.
@@ -18,6 +18,7 @@ mod fetch;
 mod garbage;
 mod import;
 mod network;
+mod open;
 mod plain;
 mod provider;
 mod pull;
@@ -51,15 +52,19 @@ use kez_core::{
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub use error::NodeError;
-pub(crate) use fetch::FetchStep;
-pub(crate) use import::Imported;
-pub(crate) use iroh_blobs::api::TempTag;
-pub(crate) use plain::{Plain, Stamp};
-pub(crate) use uploads::UploadLimit;
 
+pub(crate) use self::{
+    dest::{Target, clear_parts, deliver, exists},
+    fetch::{FetchStep, Line},
+    import::Imported,
+    open::Tag,
+    plain::{Plain, Stamp},
+    uploads::UploadLimit,
+};
 use super::Relays;
 use crate::net::Roots;
 use garbage::Collector;
+pub(crate) use iroh_blobs::api::TempTag;
 use provider::Provider;
 use readers::Readers;
 use upstream::Upstreams;

@@ -12,17 +12,18 @@ mod transfer;
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use kez_core::{
     filecrypt::FileKey,
-    identity::SecretKey,
-    payload::{FileEntry, SharePath},
+    identity::{PrimaryKey, SecretKey},
+    payload::{Addresses, FileEntry, SharePath},
 };
 use tempfile::TempDir;
 
-use super::{FetchStep, Node, NodeError, NodeSettings, Plain, Stamp};
+use super::{FetchStep, Node, NodeError, NodeSettings, Plain, Stamp, Tag, Target, deliver, exists, upstream::Upstream};
 use crate::files::TransferPath;
 
 const MIB: usize = 1 << 20;
@@ -95,6 +96,37 @@ impl Person {
 
     async fn shutdown(self) {
         self.node.shutdown().await;
+    }
+}
+
+impl Node {
+    /// Connects to a peer, as long as the settings say.
+    async fn connect(&self, peer: PrimaryKey, addresses: &Addresses) -> Result<Arc<Upstream>, NodeError> {
+        self.connection(&self.line(peer, addresses.clone(), Duration::MAX)).await
+    }
+
+    /// Fetches one file over a connection of its own, under its own name or not at all.
+    async fn fetch(
+        &self,
+        peer: PrimaryKey,
+        addresses: &Addresses,
+        entry: &FileEntry,
+        to_dir: &Path,
+        progress: impl FnMut(FetchStep) + Send,
+    ) -> Result<PathBuf, NodeError> {
+        let target = Target::new(to_dir, &entry.path, "test".to_owned());
+        target.check_folders()?;
+        let path = target.path(0);
+        if exists(&path)? {
+            return Err(NodeError::AlreadyExists { path });
+        }
+        let line = self.line(peer, addresses.clone(), Duration::MAX);
+        let tag = Tag { download: 1, file: (0, 0) };
+        let part = self.fetch_part(&line, entry, &target, tag, progress).await?;
+        assert!(deliver(part, &path)?.is_none());
+        self.hang_up(&line).await;
+        self.let_go(tag).await?;
+        Ok(path)
     }
 }
 
