@@ -90,7 +90,7 @@ async fn start(shared: &Shared) -> Result<Arc<Node>, FilesError> {
         tracing::warn!(%error, "what came of downloads that nobody wants stays in the store");
     }
     *running = Some(Arc::clone(&node));
-    shared.presences.tell_news();
+    shared.presences.tell_addresses();
     Ok(node)
 }
 
