@@ -98,8 +98,8 @@ pub use event::{
 pub use export::{Export, ExportError, ExportProgress};
 #[cfg(feature = "files")]
 pub use files::{
-    Download, DownloadState, FetchOptions, Files, FilesError, IfExists, Offer, Share, Transfer, TransferError,
-    TransferPath, TransferProgress,
+    BadFile, Download, DownloadState, FetchOptions, FileUsage, Files, FilesError, IfExists, LeftOut, LeftOutKind,
+    Offer, OwnShare, OwnShareId, Relays, Repaired, Share, Transfer, TransferError, TransferPath, TransferProgress,
 };
 pub use home_dir::HomeDirError;
 #[cfg(feature = "keyring")]

@@ -51,14 +51,30 @@ struct Suite {
 const SUITES: &[Suite] = &[
     Suite { name: "core", cap: 3, packages: &["kez-core"], filter: &[] },
     Suite { name: "servers", cap: 5, packages: &["kez-service", "kez-sig-server", "kez-chat-server"], filter: &[] },
-    // One binary, told apart by the module: what is about files says so in its name.
+    // One binary, told apart by the module: what is about files says so in its name, and what sends them over networks.
     Suite {
         name: "messaging",
         cap: 4,
         packages: &["kez-chat-sdk", "torture"],
-        filter: &["--skip", "files", "--skip", "fetching"],
+        filter: &[
+            "--skip",
+            "files",
+            "--skip",
+            "fetching",
+            "--skip",
+            "networks::",
+            "--skip",
+            "local_network::",
+            "--skip",
+            "transfers::",
+        ],
     },
-    Suite { name: "files", cap: 7, packages: &["kez-chat-sdk"], filter: &["files", "fetching"] },
+    Suite {
+        name: "files",
+        cap: 7,
+        packages: &["kez-chat-sdk"],
+        filter: &["files", "fetching", "networks::", "local_network::", "transfers::"],
+    },
     Suite { name: "people and CLI", cap: 12, packages: &[], filter: &[] },
 ];
 

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use kez_chat_sdk::{
-    Agreement, Event, MessageState, Notice, Order, OwnChainNotice, Peer, ShareId, SharedFile,
+    Agreement, Event, LeftOut, MessageState, Notice, Order, OwnChainNotice, Peer, ShareId, SharedFile,
     handle::{Handle, Home},
     identity::PrimaryKey,
     payload::MessageId,
@@ -214,13 +214,13 @@ impl View for Happened<'_> {
     fn text(&self) -> String {
         let who = |peer: &Peer| name(peer.handle.as_ref(), &peer.primary, self.own);
         match self.event {
-            Event::Message { from, sent_at_ms, text, order, .. } => {
+            Event::Message { from, sent_at_ms, text, order, in_doubt, .. } => {
                 let (gap, time, text) = (gap(*order), time(*sent_at_ms), safe::block(text, INDENT));
-                format!("{gap}{time} {}: {text}", who(from))
+                format!("{gap}{}{time} {}: {text}", doubt(*in_doubt), who(from))
             }
-            Event::FileShared { from, share_id, sent_at_ms, files, order, .. } => {
+            Event::FileShared { from, share_id, sent_at_ms, files, order, in_doubt, .. } => {
                 let (gap, time, files) = (gap(*order), time(*sent_at_ms), listed(files));
-                format!("{gap}{time} {} shared {files}: kez-chat fetch {share_id}", who(from))
+                format!("{gap}{}{time} {} shared {files}: kez-chat fetch {share_id}", doubt(*in_doubt), who(from))
             }
             Event::Misaddressed { from, to, sent_at_ms, text, .. } => {
                 let to =
@@ -306,6 +306,11 @@ impl View for Happened<'_> {
     }
 }
 
+/// Says, on a line of its own, that what comes next may be by somebody else.
+fn doubt(in_doubt: bool) -> &'static str {
+    if in_doubt { "      something is wrong with the sender's key or sigchain:\n" } else { "" }
+}
+
 /// Says, on a line of its own, that something is missing before what comes next.
 fn gap(order: Order) -> String {
     match order {
@@ -316,23 +321,32 @@ fn gap(order: Order) -> String {
     }
 }
 
-/// A file that is held ready for somebody.
+/// Files that are held ready for somebody.
 #[derive(Serialize)]
 #[serde(tag = "kind", rename = "serving")]
 pub(crate) struct Serving<'a> {
     #[serde(serialize_with = "option_text")]
     pub(crate) to: Option<&'a Handle>,
     pub(crate) primary: PrimaryKey,
-    pub(crate) file: &'a SharedFile,
+    pub(crate) files: &'a [SharedFile],
+    /// What of a folder is not.
+    #[serde(serialize_with = "paths")]
+    pub(crate) left_out: &'a [LeftOut],
     #[serde(skip)]
     pub(crate) own: &'a Home,
 }
 
 impl View for Serving<'_> {
     fn text(&self) -> String {
-        let (file, to) = (listed(std::slice::from_ref(self.file)), name(self.to, &self.primary, self.own));
-        format!("serving {file} to {to} until Ctrl-C")
+        let left_out =
+            self.left_out.iter().map(|left| format!("left out {}\n", safe::line(&left.path.to_string_lossy())));
+        let (files, to) = (listed(self.files), name(self.to, &self.primary, self.own));
+        format!("{}serving {files} to {to} until Ctrl-C", left_out.collect::<String>())
     }
+}
+
+fn paths<S: Serializer>(left_out: &&[LeftOut], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(left_out.iter().map(|left| left.path.to_string_lossy()))
 }
 
 /// What somebody holds ready for us.
@@ -448,7 +462,16 @@ mod tests {
 
     fn message(from: Peer, text: &str) -> Event {
         let (id, order) = (MessageId([1; 16]), Order::InOrder);
-        Event::Message { from, id, sent_at_ms: 0, text: text.to_owned(), reply_to: None, order, earlier: false }
+        Event::Message {
+            from,
+            id,
+            sent_at_ms: 0,
+            text: text.to_owned(),
+            reply_to: None,
+            order,
+            earlier: false,
+            in_doubt: false,
+        }
     }
 
     #[test]
@@ -474,6 +497,7 @@ mod tests {
                 .collect(),
             order: Order::AfterGap { missing: 2 },
             earlier: false,
+            in_doubt: false,
         };
         let hostile = shown(&files(&["a\n\u{202e}gpj.exe"]));
         assert!(hostile.ends_with(" @bob shared a␊\u{fffd}gpj.exe (600.0 kB): kez-chat fetch 3"), "{hostile}");

@@ -219,7 +219,7 @@ impl<'a> Contacts<'a> {
         #[cfg_attr(not(feature = "files"), expect(unused_variables, reason = "nobody serves them"))]
         let blobs = self.shared.store.forget_contact(peer).await?;
         #[cfg(feature = "files")]
-        self.shared.node.stop_serving(peer, &blobs).await;
+        self.shared.node.stop_serving(&self.shared.store, peer, &blobs).await;
         Ok(contact)
     }
 

@@ -1,11 +1,11 @@
 //! Why a file could not be shared, fetched or shown.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use kez_core::payload::PayloadError;
 use thiserror::Error;
 
-use super::TransferError;
+use super::{OwnShareId, TransferError};
 use crate::{
     conversation::SendError,
     event::{DownloadId, Peer, ShareId},
@@ -39,6 +39,46 @@ pub enum FilesError {
         /// What happened.
         source: TransferError,
     },
+    /// The name of a file can't be shared.
+    #[error("{} can't be shared under its name: {source}; rename it", path.display())]
+    BadName {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: PayloadError,
+    },
+    /// There is nothing in the folder that can be shared.
+    #[error("there is no file in {}, so there is nothing to share", path.display())]
+    EmptyFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There are more files in the folder than a share can have.
+    #[error("there are more than {max} files in {}; share its parts", path.display())]
+    TooManyFiles {
+        /// The folder.
+        path: PathBuf,
+        /// How many there may be.
+        max: usize,
+    },
+    /// Nobody was named who may fetch it.
+    #[error("name at least one contact to share with")]
+    NoReaders,
+    /// We hold nothing ready under this number, or not for this reader.
+    #[error("you share nothing under number {0} with them; list what you share")]
+    NoSuchShare(OwnShareId),
+    /// Files would take more than they may on this device.
+    #[error(
+        "{needed_bytes} bytes more are needed, and {used_bytes} of the {quota_bytes} that files may take are in use; end shares, fetch or give up what was begun, or raise the limit"
+    )]
+    QuotaExceeded {
+        /// How many bytes are needed.
+        needed_bytes: u64,
+        /// How many are in use.
+        used_bytes: u64,
+        /// How many there may be.
+        quota_bytes: u64,
+    },
     /// The download was cancelled, or its offer is gone, or its sender a contact no more.
     #[error("the download was cancelled, or what was offered is gone; fetch it again if it is still offered")]
     Cancelled,
@@ -53,9 +93,6 @@ pub enum FilesError {
     /// Several wait for one download, and it ended so for all of them.
     #[error(transparent)]
     Joined(Arc<FilesError>),
-    /// The file's name can't be shared.
-    #[error(transparent)]
-    BadName(#[from] PayloadError),
     /// The announcement could not be sent.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -76,10 +113,15 @@ impl FilesError {
             Self::NoSuchFile(_) => "NoSuchFile",
             Self::NoSuchDownload(_) => "NoSuchDownload",
             Self::Waiting { .. } => "Waiting",
+            Self::BadName { source, .. } => source.code().as_str(),
+            Self::EmptyFolder { .. } => "EmptyFolder",
+            Self::TooManyFiles { .. } => "TooManyFiles",
+            Self::NoReaders => "NoReaders",
+            Self::NoSuchShare(_) => "NoSuchShare",
+            Self::QuotaExceeded { .. } => "QuotaExceeded",
             Self::Cancelled => "Cancelled",
             Self::BadFolderList { .. } => "BadFolderList",
             Self::Joined(error) => error.code(),
-            Self::BadName(error) => error.code().as_str(),
             Self::Send(error) => error.code(),
             Self::Transfer(error) => error.code(),
             Self::Store(error) => error.code(),

@@ -4,8 +4,11 @@ pub(crate) mod downloads;
 mod error;
 mod fetching;
 mod node;
+mod relays;
+mod room;
 mod sharing;
 pub(crate) mod slot;
+mod source;
 mod transfer;
 
 use std::{
@@ -15,15 +18,18 @@ use std::{
 
 use kez_core::identity::PrimaryKey;
 
-pub(crate) use self::slot::serve_in_background;
 pub use self::{
     downloads::{Download, DownloadState, FetchOptions, IfExists},
     error::FilesError,
     fetching::Offer,
     node::NodeError as TransferError,
-    sharing::Share,
+    relays::Relays,
+    room::FileUsage,
+    sharing::{BadFile, OwnShare, OwnShareId, Repaired, Share},
+    source::{LeftOut, LeftOutKind},
     transfer::{Transfer, TransferPath, TransferProgress},
 };
+pub(crate) use self::{node::UploadLimit, slot::serve_in_background};
 use crate::{
     event::{DownloadId, ShareId},
     shared::Shared,
@@ -54,6 +60,14 @@ use crate::{
 /// };
 /// let paths = bob.files().fetch(share_id, "bob").await?;
 /// assert_eq!(std::fs::read_to_string(&paths[0])?, "all is well");
+///
+/// // What is held ready can be looked at, looked after, and ended.
+/// let held = alice.files().shares().await?;
+/// assert_eq!((held[0].readers[0].primary, held[0].total_bytes), (bob.primary(), 11));
+/// assert!(alice.files().verify().await?.is_empty(), "nothing is damaged");
+/// alice.files().unshare(held[0].id, None).await?;
+/// alice.files().clean_up().await?;
+/// assert_eq!(alice.files().usage().await?.shared_bytes, 0);
 /// # alice.shutdown().await;
 /// # bob.shutdown().await;
 /// # stage.strike().await;
@@ -70,15 +84,73 @@ impl<'a> Files<'a> {
         Self { shared }
     }
 
-    /// Seals a file into the local store and announces it to `readers`. It is served, to them only, while a client of
-    /// this account is open.
+    /// Seals a file, or a folder and the files in it, into the local store and announces it to `readers`. It is served, to
+    /// them only, while a client of this account is open.
+    ///
+    /// A file that was shared before and has not changed since is not sealed again: its blob gets more readers. In a folder
+    /// links are not followed; the result names what was left out. The path itself may be a link. Dropping the transfer
+    /// cancels; then nothing stays behind, unless it was done in that moment.
     ///
     /// # Errors
-    /// [`FilesError`]; nobody is told of a file that could not be sealed.
+    /// [`FilesError`]; nobody is told of files that could not be sealed, one and all.
     pub fn share(&self, path: &Path, readers: &[PrimaryKey]) -> Transfer<Share> {
         let (shared, path) = (Arc::clone(self.shared), path.to_owned());
         let readers = readers.iter().copied().collect();
         Transfer::begin(|meter| async move { sharing::share(&shared, &path, readers, meter).await })
+    }
+
+    /// Lists what we hold ready for others, oldest first.
+    ///
+    /// # Errors
+    /// [`FilesError::Store`].
+    pub async fn shares(&self) -> Result<Vec<OwnShare>, FilesError> {
+        sharing::list(self.shared).await
+    }
+
+    /// Ends a share for one reader, or for all of them with `None`: they may fetch nothing of it any more, and what they are
+    /// fetching breaks off. What they have fetched they have. An announcement that was not sent yet is taken back.
+    ///
+    /// Deleting the message that announced a share ends it for its reader, too.
+    ///
+    /// # Errors
+    /// [`FilesError::NoSuchShare`] if there is none with them.
+    pub async fn unshare(&self, share: OwnShareId, reader: Option<PrimaryKey>) -> Result<(), FilesError> {
+        sharing::unshare(self.shared, share, reader).await
+    }
+
+    /// Returns how much is held ready for others and kept of what is being fetched.
+    ///
+    /// # Errors
+    /// [`FilesError::Store`], or [`FilesError::Transfer`] if the store of sealed files can't be read.
+    pub async fn usage(&self) -> Result<FileUsage, FilesError> {
+        room::usage(self.shared, &*slot::node(self.shared).await?).await
+    }
+
+    /// Removes from the disk what is neither held ready for others nor being fetched. It happens by itself every few minutes.
+    ///
+    /// # Errors
+    /// As [`usage`](Self::usage).
+    pub async fn clean_up(&self) -> Result<(), FilesError> {
+        Ok(slot::node(self.shared).await?.collect().await?)
+    }
+
+    /// Reads everything that we hold ready from the disk, and returns what is not as it was.
+    ///
+    /// # Errors
+    /// As [`usage`](Self::usage).
+    pub fn verify(&self) -> Transfer<Vec<BadFile>> {
+        let shared = Arc::clone(self.shared);
+        Transfer::begin(|meter| async move { sharing::verify(&shared, meter).await })
+    }
+
+    /// Verifies everything that we hold ready, and seals again what is not as it was, from its file. Where that has changed
+    /// or is not there any more, the share is lost: who asks for it is told that it is gone.
+    ///
+    /// # Errors
+    /// As [`usage`](Self::usage). What was repaired before stays so.
+    pub fn repair(&self) -> Transfer<Repaired> {
+        let shared = Arc::clone(self.shared);
+        Transfer::begin(|meter| async move { sharing::repair(&shared, meter).await })
     }
 
     /// Lists what others hold ready for us, oldest first.
@@ -129,5 +201,11 @@ impl<'a> Files<'a> {
     /// [`FilesError::NoSuchDownload`] or [`FilesError::Store`].
     pub async fn cancel_download(&self, id: DownloadId) -> Result<(), FilesError> {
         downloads::cancel(self.shared, id).await
+    }
+
+    /// Sets how many bytes a second go out to everybody who fetches from us, together; nothing lifts the limit. It holds at
+    /// once, also for what is under way, until the client ends. At least 16 KiB.
+    pub fn limit_uploads(&self, bytes_per_s: Option<u64>) {
+        self.shared.config.uploads.set(bytes_per_s);
     }
 }

@@ -161,6 +161,11 @@ impl Meter {
         self.progress.send_modify(|progress| (progress.done_bytes, progress.total_bytes) = (done_bytes, total_bytes));
     }
 
+    /// Returns how many bytes there are in all.
+    pub(super) fn total_bytes(&self) -> u64 {
+        self.progress.borrow().total_bytes
+    }
+
     /// Names the file that is under way.
     pub(super) fn name(&self, path: &str) {
         self.progress.send_modify(|progress| path.clone_into(&mut progress.path));

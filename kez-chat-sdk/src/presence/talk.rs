@@ -12,13 +12,14 @@ use kez_core::{
     broker::{check_presence_frame, subject},
     envelope,
     identity::PrimaryKey,
-    payload::{Address, Addresses, Channel, Content, MessageId, Payload, Presence, PresenceState},
+    payload::{Address, Addresses, Channel, Content, Payload, Presence, PresenceState},
 };
 use tokio::time::Instant;
 
 use super::{Availability, hearing::Allowance, roster::Taken, sleep_until, wire_state};
 use crate::{
     connection::{Session, SessionError},
+    message::new_id,
     shared::Shared,
     store::StoreError,
 };
@@ -193,11 +194,12 @@ async fn tell(shared: &Shared, session: &Session, to: &PrimaryKey, state: Presen
 }
 
 fn seal(shared: &Shared, to: &PrimaryKey, presence: Presence) -> Option<Vec<u8>> {
+    let sent_at_ms = shared.presences.next_sent_ms(shared.home_now_ms());
     let payload = Payload {
-        id: MessageId(rand::random()),
+        id: new_id(sent_at_ms),
         install: shared.install,
         seq: 0,
-        sent_at_ms: shared.presences.next_sent_ms(shared.home_now_ms()),
+        sent_at_ms,
         from: Some(shared.handle.clone()),
         to: None,
         content: Content::Presence(presence),

@@ -20,6 +20,8 @@ mod heads;
 mod inbox;
 mod moves;
 mod outbox;
+#[cfg(feature = "files")]
+mod own_shares;
 mod presence;
 mod retention;
 mod schema;
@@ -31,6 +33,7 @@ mod strangers;
 mod texts;
 mod thread;
 mod timeline;
+mod unshare;
 
 use std::{
     fs, io,
@@ -57,9 +60,11 @@ pub(crate) use heads::HeardHead;
 pub(crate) use inbox::{Frame, Incoming, Stored};
 pub(crate) use moves::Move;
 pub(crate) use outbox::{Acknowledged, Draft, OutboxRow, ReceiptDue};
+#[cfg(feature = "files")]
+pub(crate) use own_shares::{OwnFile, OwnShareRow, ShareFile};
 pub(crate) use sequence::Gap;
 #[cfg(feature = "files")]
-pub(crate) use shares::{OfferRow, OwnFile};
+pub(crate) use shares::OfferRow;
 
 /// Says why the account's database can't be used. It is never wiped: recovery is the person's decision.
 ///

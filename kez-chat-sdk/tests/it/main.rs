@@ -32,11 +32,17 @@ mod keeping;
 mod keyring;
 mod kills;
 mod liar;
+#[cfg(all(target_os = "linux", feature = "files"))]
+mod local_network;
 mod messages;
 mod mobile;
 mod moving;
 #[cfg(target_os = "linux")]
 mod namespace;
+#[cfg(all(target_os = "linux", feature = "files"))]
+mod networks;
+#[cfg(target_os = "linux")]
+mod open_network;
 mod operator;
 mod order;
 mod outbox;
@@ -52,6 +58,10 @@ mod relay;
 mod requests;
 mod retire;
 mod routes;
+#[cfg(feature = "files")]
+mod sharing;
+#[cfg(feature = "files")]
+mod transfers;
 mod trust;
 mod two_faces;
 mod wire;

@@ -19,8 +19,9 @@ use super::{
 use crate::{
     event::DownloadId,
     files::{
-        FilesError, TransferError,
-        node::{Line, Node, Tag, Target},
+        FilesError, TransferError, TransferPath,
+        node::{FetchStep, Line, Node, Tag, Target},
+        room::{self, Room},
         slot::node,
         transfer::Meter,
     },
@@ -64,7 +65,7 @@ pub(super) async fn attempt(shared: Arc<Shared>, id: DownloadId) -> Ended {
     let mut tried = shared.presences.sight(&row.from.primary);
     let mut meter = shared.downloads.meter(id);
     meter.expect(row.done_bytes, row.total_bytes);
-    let tally = Tally(Mutex::new(Count { meter, done_bytes: 0, moved_at: Instant::now() }));
+    let tally = Tally(Mutex::new(Count { meter, done_bytes: 0, moved_at: Instant::now(), room: None }));
     let outcome = fetch(&shared, &row, &tally, &mut tried).await;
     Ended { id, outcome, row: Some(row), tried }
 }
@@ -84,6 +85,7 @@ async fn fetch(shared: &Arc<Shared>, row: &DownloadRow, tally: &Tally, tried: &m
             outcome = call.fetch() => outcome,
             () = moved(shared, row, tried, tally) => {
                 tracing::debug!(id = row.id.0, "a peer is somewhere else now");
+                node.give_up(&line).await;
                 continue;
             }
         };
@@ -152,6 +154,9 @@ impl Call<'_> {
         }
         self.tally.expect(&jobs, &files);
         self.refuse_early(&jobs, &files).await?;
+        let is_to_come = |job: &&Job<'_>| !files.get(&job.place).is_some_and(|(_, is_delivered)| *is_delivered);
+        let to_come = jobs.iter().filter(is_to_come).map(|job| job.entry);
+        self.tally.keep(room::make_for(self.shared, self.node, to_come).await?);
         let mut placed = self.fetch_all(jobs, &files).await?;
         for (number, folder, _) in &folders {
             // A folder that holds nothing is one as well.
@@ -238,9 +243,12 @@ impl Call<'_> {
         let target = self.target(entry, job.folder);
         let tag = Tag { download: id.0, file: job.place };
         let mut counted = 0;
-        let report = |done_bytes: u64| {
-            self.tally.add(done_bytes.saturating_sub(counted));
-            counted = counted.max(done_bytes);
+        let report = |step| match step {
+            FetchStep::Over(path) => self.tally.reach(path),
+            FetchStep::Came(done_bytes) => {
+                self.tally.add(done_bytes.saturating_sub(counted));
+                counted = counted.max(done_bytes);
+            }
         };
         let part = self.node.fetch_part(self.line, entry, &target, tag, report).await?;
         let path = place(store, id, job.place, &target, self.row.renames, part).await?;
@@ -263,11 +271,18 @@ struct Count {
     meter: Meter,
     done_bytes: u64,
     moved_at: Instant,
+    /// What may still be written of it.
+    room: Option<Room>,
 }
 
 impl Tally {
     fn begin(&self) {
         self.count().moved_at = Instant::now();
+    }
+
+    /// Says how the peer is reached.
+    fn reach(&self, over: TransferPath) {
+        self.count().meter.reach(over);
     }
 
     /// Says what there is to come, and what of it is here.
@@ -280,6 +295,11 @@ impl Tally {
         count.meter.expect(here, jobs.iter().fold(0, sum));
     }
 
+    /// Keeps the room for what is to come until that is here.
+    fn keep(&self, room: Room) {
+        self.count().room = Some(room);
+    }
+
     fn name(&self, entry: &FileEntry) {
         self.count().meter.name(entry.path.as_str());
     }
@@ -289,6 +309,10 @@ impl Tally {
         count.done_bytes = count.done_bytes.saturating_add(bytes);
         count.moved_at = Instant::now();
         let done_bytes = count.done_bytes;
+        let left_bytes = count.meter.total_bytes().saturating_sub(done_bytes);
+        if let Some(room) = &mut count.room {
+            room.shrink(left_bytes);
+        }
         count.meter.set(done_bytes);
     }
 

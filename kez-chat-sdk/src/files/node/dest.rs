@@ -82,7 +82,7 @@ impl Target {
         match fs::create_dir(&folder) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => check_folder(&folder),
-            Err(source) => Err(NodeError::Write { path: folder, source }),
+            Err(source) => Err(NodeError::write(folder, source)),
         }
     }
 
@@ -90,7 +90,7 @@ impl Target {
     fn make_folders(&self) -> Result<PathBuf, NodeError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
-            move |source| NodeError::Write { path, source }
+            move |source| NodeError::write(path, source)
         };
         fs::create_dir_all(&self.base).map_err(failed(&self.base))?;
         let mut folder = self.base.clone();
@@ -111,7 +111,7 @@ impl Target {
         let folder = self.make_folders()?;
         let name = format!("{}.{}-", shortened(&self.name, MAX_PART_STEM_BYTES), self.mark);
         let made = tempfile::Builder::new().prefix(&name).suffix(".part").tempfile_in(&folder);
-        made.map_err(|source| NodeError::Write { path: folder, source })
+        made.map_err(|source| NodeError::write(folder, source))
     }
 }
 
@@ -120,10 +120,10 @@ pub(crate) fn deliver(part: NamedTempFile, path: &Path) -> Result<Option<NamedTe
     match part.persist_noclobber(path) {
         Ok(_) => {}
         Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => return Ok(Some(refused.file)),
-        Err(refused) => return Err(NodeError::Write { path: path.to_owned(), source: refused.error }),
+        Err(refused) => return Err(NodeError::write(path, refused.error)),
     }
     let folder = path.parent().unwrap_or(path);
-    sync_folder(folder).map_err(|source| NodeError::Write { path: folder.to_owned(), source })?;
+    sync_folder(folder).map_err(|source| NodeError::write(folder, source))?;
     Ok(None)
 }
 
@@ -157,7 +157,7 @@ pub(crate) fn exists(path: &Path) -> Result<bool, NodeError> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(NodeError::Write { path: path.to_owned(), source }),
+        Err(source) => Err(NodeError::write(path, source)),
     }
 }
 
@@ -165,7 +165,7 @@ fn check_folder(path: &Path) -> Result<(), NodeError> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => Ok(()),
         Ok(_) => Err(NodeError::NotAFolder { path: path.to_owned() }),
-        Err(source) => Err(NodeError::Write { path: path.to_owned(), source }),
+        Err(source) => Err(NodeError::write(path, source)),
     }
 }
 

@@ -14,10 +14,10 @@ use tempfile::NamedTempFile;
 use tokio::{sync::mpsc, task::spawn_blocking};
 use zeroize::Zeroizing;
 
-use super::{Line, Node, NodeError, dest::Target, fetch::bad_content};
+use super::{FetchStep, Line, Node, NodeError, dest::Target, fetch::bad_content};
 
 /// The tags of blobs that are being fetched: what came is kept until the file is delivered, across restarts too.
-const WANTED: &str = "fetch/";
+pub(super) const WANTED: &str = "fetch";
 /// How many verified pieces of 16 KiB may wait to be opened.
 const PIECES_AHEAD: usize = 32;
 
@@ -37,15 +37,14 @@ impl Tag {
 }
 
 fn prefix(download: i64) -> String {
-    format!("{WANTED}{download}/")
+    format!("{WANTED}/{download}/")
 }
 
 impl Node {
     /// Fetches a file that a peer shares, into a partial file beside its place.
     ///
     /// What is here of it already is not asked for again, and the peer is not needed at all if that is everything.
-    /// `progress` hears how many bytes of the file came. Dropping the future cancels; a later call goes on from
-    /// where it was. No file comes of it unless it is the announced one.
+    /// `progress` hears how far it is. Dropping the future cancels; a later call goes on from where it was. No file comes of it unless it is the announced one.
     ///
     /// # Errors
     /// Most of [`NodeError`]: its variants say whose fault it was and what to do.
@@ -55,7 +54,7 @@ impl Node {
         entry: &FileEntry,
         target: &Target,
         tag: Tag,
-        mut progress: impl FnMut(u64) + Send,
+        mut progress: impl FnMut(FetchStep) + Send,
     ) -> Result<NamedTempFile, NodeError> {
         let part = async {
             self.want(tag, entry).await?;
@@ -65,7 +64,7 @@ impl Node {
             part.await
         };
         let part = self.keep_what_helps(tag, part.await).await?;
-        progress(entry.plain_len);
+        progress(FetchStep::Came(entry.plain_len));
         Ok(part)
     }
 
@@ -78,7 +77,7 @@ impl Node {
         line: &Line,
         entry: &FileEntry,
         tag: Tag,
-        mut progress: impl FnMut(u64) + Send,
+        mut progress: impl FnMut(FetchStep) + Send,
     ) -> Result<Zeroizing<Vec<u8>>, NodeError> {
         let bytes = async {
             self.want(tag, entry).await?;
@@ -87,7 +86,7 @@ impl Node {
             self.open(entry, move |opener, pieces| read_bytes(&described, opener, pieces)).await
         };
         let bytes = self.keep_what_helps(tag, bytes.await).await?;
-        progress(entry.plain_len);
+        progress(FetchStep::Came(entry.plain_len));
         Ok(bytes)
     }
 
@@ -112,11 +111,12 @@ impl Node {
     /// # Errors
     /// [`NodeError::Store`].
     pub(crate) async fn let_go_of_others(&self, wanted: &[i64]) -> Result<(), NodeError> {
-        let mut tags = self.store.tags().list_prefix(WANTED).await.map_err(NodeError::store)?;
+        let all = format!("{WANTED}/");
+        let mut tags = self.store.tags().list_prefix(&all).await.map_err(NodeError::store)?;
         let mut unwanted = Vec::new();
         while let Some(tag) = tags.next().await {
             let name = tag.map_err(NodeError::store)?.name;
-            let rest = std::str::from_utf8(name.as_ref()).ok().and_then(|name| name.strip_prefix(WANTED));
+            let rest = std::str::from_utf8(name.as_ref()).ok().and_then(|name| name.strip_prefix(&all));
             let download = rest.and_then(|rest| rest.split('/').next()?.parse().ok());
             if download.is_none_or(|download| !wanted.contains(&download)) {
                 unwanted.push(name);
@@ -189,7 +189,7 @@ fn write_part(
     let mut part = target.create()?;
     let failed = |part: &NamedTempFile| {
         let path = part.path().to_owned();
-        move |source| NodeError::Write { path, source }
+        move |source| NodeError::write(path, source)
     };
     let mut plain = Vec::new();
     while let Some(piece) = sealed.blocking_recv() {

@@ -2,7 +2,7 @@
 
 use kez_core::identity::PrimaryKey;
 
-use crate::store::{Store, StoreError, heads, outbox::withdraw_all, sequence::give_out_held};
+use crate::store::{Store, StoreError, heads, outbox::withdraw_all, sequence::give_out_held, unshare::end_reader};
 
 impl Store {
     /// Forgets a contact, their pinned handles and their chain, what was queued for them, that they may fetch files, and
@@ -17,9 +17,8 @@ impl Store {
             tx.execute("DELETE FROM pins WHERE owner = ?1", [owner])?;
             tx.execute("DELETE FROM contacts WHERE owner = ?1", [owner])?;
             tx.execute("DELETE FROM chain_events WHERE owner = ?1", [owner])?;
+            let blobs = end_reader(tx, owner)?;
             withdraw_all(tx, owner)?;
-            let mut statement = tx.prepare_cached("DELETE FROM file_readers WHERE reader = ?1 RETURNING blob_hash")?;
-            let blobs = statement.query_map([owner], |row| row.get(0))?.collect::<Result<Vec<_>, _>>()?;
             Ok(blobs)
         })
         .await

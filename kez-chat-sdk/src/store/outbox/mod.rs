@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use self::queue::{number, say_nothing_instead};
 pub(crate) use self::receipts::ReceiptDue;
 pub(super) use self::{queue::queue, resend::resend_all};
-use super::{Store, StoreError, contacts, events, heads};
+use super::{Store, StoreError, contacts, events, heads, unshare::end_message};
 use crate::{
     conversation::{OutboxEntry, SendError},
     event::{Event, MessageState},
@@ -157,7 +157,7 @@ impl Store {
                 )
                 .optional()?;
             if let Some((recipient, id)) = refused
-                && raise_state(db, &own, &MessageId(id), MessageState::InboxFull)?
+                && raise_state(db, &own, &recipient, &MessageId(id), MessageState::InboxFull)?
             {
                 let to = contacts::peer(db, &recipient)?;
                 events::push(db, &Event::MessageState { to, id: MessageId(id), state: MessageState::InboxFull })?;
@@ -167,9 +167,19 @@ impl Store {
         .await
     }
 
-    /// Takes back a message that the broker certainly has not got. Tells whether it was one.
-    pub(crate) async fn cancel(&self, own: PrimaryKey, peer: PrimaryKey, id: MessageId) -> Result<bool, StoreError> {
-        self.transact(move |db| cancel(db, &own, &peer, &id)).await
+    /// Takes back a message that the broker certainly has not got. If it was one, returns the blobs that nobody will fetch
+    /// by it.
+    pub(crate) async fn cancel(
+        &self,
+        own: PrimaryKey,
+        peer: PrimaryKey,
+        id: MessageId,
+    ) -> Result<Option<Vec<[u8; 32]>>, StoreError> {
+        self.transact(move |db| {
+            let cancelled = cancel(db, &own, &peer, &id)?;
+            cancelled.then(|| end_message(db, peer.as_bytes(), &id.0)).transpose()
+        })
+        .await
     }
 
     /// Counts the messages and receipts that wait for the broker. Receipts that are owed and not written yet count as
@@ -235,7 +245,7 @@ pub(super) fn cancel(db: &Connection, own: &PrimaryKey, peer: &PrimaryKey, id: &
         // What it was to tell the next one tells.
         heads::forget_told(db, peer)?;
     }
-    raise_state(db, own, id, MessageState::Withdrawn)?;
+    raise_state(db, own, peer.as_bytes(), id, MessageState::Withdrawn)?;
     Ok(true)
 }
 
@@ -258,6 +268,9 @@ pub(super) fn withdraw_all(db: &Connection, recipient: &[u8; 32]) -> Result<(), 
     let unsent = unsent.query_map([recipient], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, bool>(1)?)))?;
     for (id, handed_over) in unsent.collect::<Result<Vec<_>, _>>()? {
         let state = if handed_over { MessageState::Unconfirmed } else { MessageState::Withdrawn };
+        if !handed_over {
+            end_message(db, recipient, &id)?;
+        }
         db.execute(
             "UPDATE messages SET state = ?3 WHERE peer = ?1 AND place IS NOT NULL AND id = ?2 AND author <> ?1",
             (recipient, id, state.to_stored()),
@@ -267,15 +280,16 @@ pub(super) fn withdraw_all(db: &Connection, recipient: &[u8; 32]) -> Result<(), 
     Ok(())
 }
 
-/// Raises the state of a message of our own. Tells whether it did.
+/// Raises the state of a message of our own to `peer`. Tells whether it did.
 pub(super) fn raise_state(
     db: &Connection,
     own: &PrimaryKey,
+    peer: &[u8; 32],
     id: &MessageId,
     state: MessageState,
 ) -> Result<bool, StoreError> {
     let changed = db
-        .prepare_cached("UPDATE messages SET state = ?3 WHERE author = ?1 AND id = ?2 AND state < ?3")?
-        .execute((own.as_bytes(), id.0, state.to_stored()))?;
+        .prepare_cached("UPDATE messages SET state = ?3 WHERE author = ?1 AND id = ?2 AND peer = ?4 AND state < ?3")?
+        .execute((own.as_bytes(), id.0, state.to_stored(), peer))?;
     Ok(changed > 0)
 }

@@ -2,16 +2,20 @@
 
 mod hostile;
 mod import;
+mod keeping;
+mod limits;
+mod ranges;
 mod refusals;
+mod relays;
 mod transfer;
 
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use iroh::endpoint::Connection;
 use kez_core::{
     filecrypt::FileKey,
     identity::{PrimaryKey, SecretKey},
@@ -19,7 +23,8 @@ use kez_core::{
 };
 use tempfile::TempDir;
 
-use super::{Node, NodeError, NodeSettings, Tag, Target, deliver, exists};
+use super::{FetchStep, Node, NodeError, NodeSettings, Plain, Stamp, Tag, Target, deliver, exists, upstream::Upstream};
+use crate::files::TransferPath;
 
 const MIB: usize = 1 << 20;
 
@@ -36,15 +41,19 @@ struct Person {
 
 impl Person {
     async fn new() -> Self {
+        Self::with(settings()).await
+    }
+
+    async fn with(settings: NodeSettings) -> Self {
         let (key, dir) = (SecretKey::generate(&mut rand::rng()), tempfile::tempdir().unwrap());
-        let node = Node::start(&dir.path().join("store"), &key, settings()).await.unwrap();
+        let node = Node::start(&dir.path().join("store"), &key, settings).await.unwrap();
         Self { key, node, dir }
     }
 
     async fn restart(&mut self, meanwhile: impl FnOnce(&Path)) {
         self.node.shutdown().await;
         meanwhile(&self.store());
-        self.node = Node::start(&self.store(), &self.key, settings()).await.unwrap();
+        self.node = Node::start(&self.store(), &self.key, self.node.settings.clone()).await.unwrap();
     }
 
     fn store(&self) -> PathBuf {
@@ -61,7 +70,8 @@ impl Person {
         let path = self.dir.path().join("shared");
         fs::write(&path, plain).unwrap();
         let key = FileKey::generate(&mut rand::rng());
-        let imported = self.node.import(&path, &key, |_| {}).await.unwrap();
+        let imported = self.node.import(file(&path), &key, |_| {}).await.unwrap();
+        self.node.keep(&[imported.blob_hash]).await.unwrap();
         assert_eq!(imported.plain_hash, *blake3::hash(plain).as_bytes());
         FileEntry {
             path: SharePath::parse("report.pdf").unwrap(),
@@ -91,7 +101,7 @@ impl Person {
 
 impl Node {
     /// Connects to a peer, as long as the settings say.
-    async fn connect(&self, peer: PrimaryKey, addresses: &Addresses) -> Result<Connection, NodeError> {
+    async fn connect(&self, peer: PrimaryKey, addresses: &Addresses) -> Result<Arc<Upstream>, NodeError> {
         self.connection(&self.line(peer, addresses.clone(), Duration::MAX)).await
     }
 
@@ -102,7 +112,7 @@ impl Node {
         addresses: &Addresses,
         entry: &FileEntry,
         to_dir: &Path,
-        progress: impl FnMut(u64) + Send,
+        progress: impl FnMut(FetchStep) + Send,
     ) -> Result<PathBuf, NodeError> {
         let target = Target::new(to_dir, &entry.path, "test".to_owned());
         target.check_folders()?;
@@ -125,6 +135,10 @@ fn content(len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     blake3::Hasher::new().finalize_xof().fill(&mut bytes);
     bytes
+}
+
+fn file(path: &Path) -> Plain {
+    Plain::File { path: path.to_owned(), found: None }
 }
 
 /// Every file below a folder.
