@@ -8,14 +8,16 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
     time::Duration,
 };
 
 use socket2::SockRef;
 use tokio::{
     net::UdpSocket,
-    sync::mpsc,
-    task::{JoinHandle, JoinSet},
+    runtime::Builder,
+    sync::{mpsc, oneshot},
+    task::JoinSet,
     time::{Instant, sleep_until},
 };
 
@@ -32,22 +34,34 @@ const BUFFER_BYTES: usize = 4 << 20;
 pub struct SlowUdp {
     address: SocketAddr,
     carried: Arc<AtomicU64>,
-    task: JoinHandle<()>,
+    /// Ends the thread when it is dropped.
+    _alive: oneshot::Sender<()>,
 }
 
 impl SlowUdp {
     /// Begins to carry what comes, to `target` and back. Each datagram takes `one_way`: half of the round trip.
-    pub async fn start(target: SocketAddr, one_way: Duration) -> io::Result<Self> {
-        Self::start_at(Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST, target, one_way).await
+    pub fn start(target: SocketAddr, one_way: Duration) -> io::Result<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST, target, one_way)
     }
 
     /// Begins so between two addresses of this machine's: where it is entered, and from where it goes on to `target`. They
     /// may be in two networks that have nothing else in common.
-    pub async fn start_at(near: Ipv4Addr, far: Ipv4Addr, target: SocketAddr, one_way: Duration) -> io::Result<Self> {
-        let socket = Arc::new(open(near).await?);
+    pub fn start_at(near: Ipv4Addr, far: Ipv4Addr, target: SocketAddr, one_way: Duration) -> io::Result<Self> {
+        // Beside those who work hard at the ends of the way it would be late, and they would take that for a full one.
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let socket = Arc::new(runtime.block_on(open(near))?);
         let (address, carried) = (socket.local_addr()?, Arc::new(AtomicU64::new(0)));
-        let task = tokio::spawn(carry(socket, far, target, one_way, Arc::clone(&carried)));
-        Ok(Self { address, carried, task })
+        let (alive, ended) = oneshot::channel::<()>();
+        let carrying = carry(socket, far, target, one_way, Arc::clone(&carried));
+        thread::Builder::new().name("slow-udp".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = ended => {}
+                    () = carrying => {}
+                }
+            });
+        })?;
+        Ok(Self { address, carried, _alive: alive })
     }
 
     /// Where it is entered.
@@ -58,12 +72,6 @@ impl SlowUdp {
     /// How many bytes it has carried, in both directions.
     pub fn carried_bytes(&self) -> u64 {
         self.carried.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for SlowUdp {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 
@@ -146,7 +154,7 @@ mod tests {
     #[tokio::test]
     async fn a_datagram_takes_its_time_both_ways() {
         let target = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let slow = SlowUdp::start(target.local_addr().unwrap(), Duration::from_millis(20)).await.unwrap();
+        let slow = SlowUdp::start(target.local_addr().unwrap(), Duration::from_millis(20)).unwrap();
         let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let begun = Instant::now();
         client.send_to(b"there", slow.address()).await.unwrap();
