@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::{self, Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -49,7 +49,7 @@ impl SlowUdp {
     pub fn start_at(near: Ipv4Addr, far: Ipv4Addr, target: SocketAddr, one_way: Duration) -> io::Result<Self> {
         // Beside those who work hard at the ends of the way it would be late, and they would take that for a full one.
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let socket = Arc::new(runtime.block_on(open(near))?);
+        let socket = open(near)?;
         let (address, carried) = (socket.local_addr()?, Arc::new(AtomicU64::new(0)));
         let (alive, ended) = oneshot::channel::<()>();
         let carrying = carry(socket, far, target, one_way, Arc::clone(&carried));
@@ -57,7 +57,7 @@ impl SlowUdp {
             runtime.block_on(async {
                 tokio::select! {
                     _ = ended => {}
-                    () = carrying => {}
+                    _ = carrying => {}
                 }
             });
         })?;
@@ -79,12 +79,13 @@ impl SlowUdp {
 type Line = mpsc::Sender<(Instant, Vec<u8>)>;
 
 async fn carry(
-    near: Arc<UdpSocket>,
+    near: net::UdpSocket,
     from_far: Ipv4Addr,
     target: SocketAddr,
     one_way: Duration,
     carried: Arc<AtomicU64>,
-) {
+) -> io::Result<()> {
+    let near = Arc::new(UdpSocket::from_std(near)?);
     // Dropped with this task, and all of them with it.
     let mut lines = JoinSet::new();
     let mut ways: HashMap<SocketAddr, Line> = HashMap::new();
@@ -97,12 +98,8 @@ async fn carry(
         carried.fetch_add(len as u64, Ordering::Relaxed);
         if !ways.contains_key(&from) {
             // Each client has a socket of its own, so that answers find back.
-            let Ok(far) = open(from_far).await else {
-                continue;
-            };
-            if far.connect(target).await.is_err() {
-                continue;
-            }
+            let far = UdpSocket::from_std(open(from_far)?)?;
+            far.connect(target).await?;
             let far = Arc::new(far);
             let (there, going) = mpsc::channel(ON_THE_WAY);
             let (back, coming) = mpsc::channel(ON_THE_WAY);
@@ -140,8 +137,9 @@ async fn deliver(mut line: mpsc::Receiver<(Instant, Vec<u8>)>, socket: Arc<UdpSo
     }
 }
 
-async fn open(address: Ipv4Addr) -> io::Result<UdpSocket> {
-    let socket = UdpSocket::bind((address, 0)).await?;
+fn open(address: Ipv4Addr) -> io::Result<net::UdpSocket> {
+    let socket = net::UdpSocket::bind((address, 0))?;
+    socket.set_nonblocking(true)?;
     // What comes in a burst waits there. The system gives as much of it as it may.
     let _ = SockRef::from(&socket).set_recv_buffer_size(BUFFER_BYTES);
     Ok(socket)
