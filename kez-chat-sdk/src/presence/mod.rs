@@ -8,7 +8,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -228,6 +228,8 @@ pub(crate) struct Presences {
     last_sent_ms: AtomicU64,
     /// Woken when there is something to be told before the next round.
     news: Notify,
+    /// Whether that is something for all contacts.
+    is_news_for_all: AtomicBool,
 }
 
 impl Presences {
@@ -243,6 +245,7 @@ impl Presences {
             hearing: Mutex::default(),
             last_sent_ms: AtomicU64::new(last_sent_ms),
             news: Notify::new(),
+            is_news_for_all: AtomicBool::new(false),
         })
     }
 
@@ -273,9 +276,16 @@ impl Presences {
         store.set_setting(LAST_SENT, self.last_sent_ms.load(Ordering::Relaxed).to_string()).await
     }
 
-    /// Has contacts told who have heard nothing yet, and those who are there: somebody is new, or our endpoint is somewhere
-    /// else.
+    /// Has contacts told who have heard nothing yet, and those who are there: somebody is new.
     pub(crate) fn tell_news(&self) {
+        self.news.notify_one();
+    }
+
+    /// Has all contacts told where our endpoint is now. Whoever was there before we ended without a word thinks that they
+    /// know, and does not answer: we can't tell that they are there.
+    #[cfg(feature = "files")]
+    pub(crate) fn tell_addresses(&self) {
+        self.is_news_for_all.store(true, Ordering::Relaxed);
         self.news.notify_one();
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    sync::atomic::Ordering,
     time::Duration,
 };
 
@@ -74,7 +75,12 @@ pub(crate) async fn run(
             }
             _ = visibility.changed() => {}
             _ = wishes.changed() => {}
-            () = presences.news.notified() => rounds.next_round = Instant::now(),
+            () = presences.news.notified() => {
+                rounds.next_round = Instant::now();
+                if presences.is_news_for_all.swap(false, Ordering::Relaxed) {
+                    rounds.begin_anew(Instant::now());
+                }
+            }
             () = sleep_until(rounds.next_at()) => {
                 // It may be long since the round began.
                 if let Some(to) = rounds.pop(Instant::now())
