@@ -113,7 +113,7 @@ async fn start(shared: &Arc<Shared>) -> Result<Arc<Node>, FilesError> {
     let told_of = Arc::downgrade(shared);
     node.when_moved(move || {
         if let Some(shared) = told_of.upgrade() {
-            shared.presences.tell_addresses();
+            shared.presences.tell_news();
         }
     });
     Ok(node)

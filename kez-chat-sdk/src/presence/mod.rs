@@ -276,12 +276,12 @@ impl Presences {
         store.set_setting(LAST_SENT, self.last_sent_ms.load(Ordering::Relaxed).to_string()).await
     }
 
-    /// Has contacts told who have heard nothing yet, and those who are there: somebody is new.
+    /// Has contacts told who have heard nothing yet, and those who are there: somebody is new, or our endpoint has moved.
     pub(crate) fn tell_news(&self) {
         self.news.notify_one();
     }
 
-    /// Has all contacts told where our endpoint is now. Whoever was there before we ended without a word thinks that they
+    /// Has all contacts told where our endpoint is that has just begun. Whoever was there before we ended without a word thinks that they
     /// know, and does not answer: we can't tell that they are there.
     #[cfg(feature = "files")]
     pub(crate) fn tell_addresses(&self) {
