@@ -20,6 +20,9 @@ use crate::{
 /// What tells a file that was not changed, as [`crate::files`] makes it.
 type StampBytes = [u8; 40];
 
+/// What somebody may not fetch any more.
+pub(crate) type LostRights = (PrimaryKey, Vec<[u8; 32]>);
+
 /// A file of our own, sealed in the local blob store.
 #[derive(Clone)]
 pub(crate) struct OwnFile {
@@ -200,7 +203,7 @@ impl Store {
         own: PrimaryKey,
         share: OwnShareId,
         reader: Option<PrimaryKey>,
-    ) -> Result<Option<Vec<(PrimaryKey, Vec<[u8; 32]>)>>, StoreError> {
+    ) -> Result<Option<Vec<LostRights>>, StoreError> {
         self.transact(move |db| {
             let told = readers(db, share.0)?;
             let told: Vec<_> = told.into_iter().filter(|(who, _)| reader.is_none_or(|reader| reader == *who)).collect();
