@@ -387,7 +387,10 @@ pub(crate) struct Fetched<'a> {
 
 impl View for Fetched<'_> {
     fn text(&self) -> String {
-        format!("fetched {}", safe::line(&self.path.to_string_lossy()))
+        // As the person named the folder, where they are above it.
+        let here = std::env::current_dir().ok();
+        let path = here.and_then(|here| self.path.strip_prefix(here).ok()).unwrap_or(self.path);
+        format!("fetched {}", safe::line(&path.to_string_lossy()))
     }
 }
 
