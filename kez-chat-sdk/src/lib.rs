@@ -95,7 +95,10 @@ pub use conversations::{ConversationSummary, Conversations};
 pub use event::{Event, EventId, MessageState, Order, Peer, PendingEvent, ShareId, SharedFile};
 pub use export::{Export, ExportError, ExportProgress};
 #[cfg(feature = "files")]
-pub use files::{Files, FilesError, Offer, Share, Transfer, TransferError, TransferPath, TransferProgress};
+pub use files::{
+    Files, FilesError, ListedEntry, Listing, Offer, PublishedEntry, Share, Thumbnail, Transfer, TransferError,
+    TransferPath, TransferProgress,
+};
 pub use home_dir::HomeDirError;
 #[cfg(feature = "keyring")]
 pub use key_store::OsKeyring;

@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use super::{
     FilesError,
     node::{Node, NodeSettings},
+    published,
 };
 use crate::{shared::Shared, store::StoreError};
 
@@ -28,6 +29,25 @@ impl NodeSlot {
         if let Some(node) = &*self.0.lock().await {
             blobs.iter().for_each(|&blob| node.allow(reader, blob));
         }
+    }
+
+    /// Serves somebody nothing at all any more, if the node runs.
+    pub(crate) async fn shut_out(&self, reader: PrimaryKey) {
+        if let Some(node) = self.running().await {
+            node.shut_out(reader);
+        }
+    }
+
+    /// Ends what [`NodeSlot::shut_out`] began.
+    pub(crate) async fn let_in(&self, reader: PrimaryKey) {
+        if let Some(node) = self.running().await {
+            node.let_in(reader);
+        }
+    }
+
+    /// Returns the node, if it runs.
+    pub(super) async fn running(&self) -> Option<Arc<Node>> {
+        self.0.lock().await.clone()
     }
 
     /// Returns where our endpoint is now; nothing while no file is served.
@@ -77,9 +97,13 @@ async fn start(shared: &Shared) -> Result<Arc<Node>, FilesError> {
     let settings =
         NodeSettings { relays, roots: shared.config.roots.clone(), loopback_allowed, ..NodeSettings::default() };
     let node = Arc::new(Node::start(&shared.blobs_dir(), &shared.key, settings).await?);
+    for blocked in shared.store.blocked().await? {
+        node.shut_out(blocked.who.primary);
+    }
     for (reader, blob_hash) in shared.store.file_readers().await? {
         node.allow(reader, blob_hash);
     }
+    published::restore(shared, &node).await?;
     *running = Some(Arc::clone(&node));
     shared.presences.tell_news();
     Ok(node)

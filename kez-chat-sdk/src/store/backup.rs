@@ -26,9 +26,25 @@ use crate::event::MessageState;
 ///
 /// `account`: an installation has its own. `sequences`, `stream_positions`: so are its numbers, and how far it saw its
 /// home's streams come. `moves`: so is a move to another home. `own_files`, `file_readers`: the files that it held ready are gone with it, and must not be served by
-/// a key that turns up. `indexing`: the words of messages are found again. `backup`: says which one this is.
-const LEFT_OUT: &[&str] =
-    &["account", "backup", "file_readers", "indexing", "moves", "own_files", "sequences", "stream_positions"];
+/// a key that turns up. `published` and its like, `publication`, `manifests`: so is what it published. `browsed`, `thumbnails`: what others publish is
+/// looked at anew. `indexing`: the words of messages are found again. `backup`: says which one this is.
+const LEFT_OUT: &[&str] = &[
+    "account",
+    "backup",
+    "browsed",
+    "file_readers",
+    "indexing",
+    "manifests",
+    "moves",
+    "own_files",
+    "publication",
+    "published",
+    "published_blobs",
+    "published_readers",
+    "sequences",
+    "stream_positions",
+    "thumbnails",
+];
 /// The full-text index, and the tables that it is kept in.
 const INDEX: &str = "message_texts*";
 

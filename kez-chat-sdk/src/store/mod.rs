@@ -7,6 +7,8 @@ mod account;
 mod announce;
 mod backup;
 mod blocked;
+#[cfg(feature = "files")]
+mod browsed;
 mod chains;
 #[cfg(test)]
 mod conformance;
@@ -19,6 +21,8 @@ mod inbox;
 mod moves;
 mod outbox;
 mod presence;
+#[cfg(feature = "files")]
+mod published;
 mod retention;
 mod schema;
 mod sequence;
@@ -48,11 +52,15 @@ use thread::{Job, StoreThread};
 
 pub(crate) use account::AccountRow;
 pub(crate) use backup::{BackupMark, prepare_restored, put_in_place, read_mark, write_backup};
+#[cfg(feature = "files")]
+pub(crate) use browsed::BrowsedRow;
 pub(crate) use contacts::{ContactRow, Finding, HomeSays, Kept, LookUp, NextLook, Said, WalkEnd, Word};
 pub(crate) use heads::HeardHead;
 pub(crate) use inbox::{Frame, Incoming, Stored};
 pub(crate) use moves::Move;
 pub(crate) use outbox::{Acknowledged, Draft, OutboxRow, ReceiptDue};
+#[cfg(feature = "files")]
+pub(crate) use published::{Audience, ManifestRow, NewEntry, Publication};
 pub(crate) use sequence::Gap;
 #[cfg(feature = "files")]
 pub(crate) use shares::{OfferRow, OwnFile};

@@ -196,7 +196,7 @@ fn bad_content(entry: &FileEntry, source: FileError) -> NodeError {
 }
 
 /// Tells from the code with which the peer ended the stream or the connection whose fault a failed transfer was.
-fn peer_error(peer: PrimaryKey, connection: &Connection, error: GetError) -> NodeError {
+pub(super) fn peer_error(peer: PrimaryKey, connection: &Connection, error: GetError) -> NodeError {
     let close_code = || match connection.close_reason() {
         Some(ConnectionError::ApplicationClosed(close)) => Some(close.error_code),
         _ => None,

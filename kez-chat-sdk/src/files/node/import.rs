@@ -98,7 +98,7 @@ impl Node {
 
     /// Brings a blob's files to disk: the store leaves that to the system, and a share that was announced must
     /// outlive a power cut.
-    async fn write_through(&self, hash: Hash) -> Result<(), NodeError> {
+    pub(super) async fn write_through(&self, hash: Hash) -> Result<(), NodeError> {
         let (files, folder) = (blob_files(&self.paths, hash), self.paths.data_path.clone());
         let sync = move || {
             for file in files {

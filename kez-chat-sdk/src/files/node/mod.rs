@@ -3,7 +3,8 @@
 //! The endpoint's id is the account's primary key. What the store holds is sealed already: plaintext is read from
 //! the file that is shared and written to the file that is fetched, and is nowhere in between. [`provider`] answers
 //! readers from an allow-list, [`import`] seals a file into the store, [`fetch`] brings one from a peer, [`dest`]
-//! decides where it goes, [`addresses`] which addresses are dialled and told.
+//! decides where it goes, [`small`] keeps and brings what is held in memory, [`addresses`] judges which addresses are
+//! dialled and told.
 //!
 //! Only relays that the settings name are used, and no discovery: a peer is found through the addresses in its
 //! messages.
@@ -14,10 +15,11 @@ mod error;
 mod fetch;
 mod import;
 mod provider;
+mod small;
 #[cfg(test)]
 mod tests;
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, fs, path::Path, sync::Arc, time::Duration};
 
 use iroh::{Endpoint, RelayMode, endpoint::presets, protocol::Router, tls::CaTlsConfig};
 use iroh_blobs::{
@@ -39,8 +41,9 @@ use kez_core::{
 use tokio::sync::Mutex;
 
 pub use error::NodeError;
+pub(crate) use small::Purpose;
 
-use crate::net::Roots;
+use crate::{net::Roots, store::Audience};
 use provider::{Provider, Readers};
 
 /// How often blobs that no tag names are removed.
@@ -140,6 +143,26 @@ impl Node {
     /// Takes back what [`Node::allow`] gave; a transfer that is under way goes on.
     pub(crate) fn revoke(&self, reader: PrimaryKey, blob_hash: [u8; 32]) {
         self.readers.revoke(reader, blob_hash);
+    }
+
+    /// Sets whom a published blob is for; with nobody, it is published no more. What was shared is served all the same.
+    pub(crate) fn set_audience(&self, blob_hash: [u8; 32], audience: Audience) {
+        self.readers.set_audience(blob_hash, audience);
+    }
+
+    /// Sets whom all published blobs are for. Those that are not named are published no more.
+    pub(crate) fn set_audiences(&self, audiences: HashMap<[u8; 32], Audience>) {
+        self.readers.set_audiences(audiences);
+    }
+
+    /// Serves somebody nothing any more, whatever is shared with them or public, until [`Node::let_in`].
+    pub(crate) fn shut_out(&self, reader: PrimaryKey) {
+        self.readers.shut_out(reader);
+    }
+
+    /// Ends what [`Node::shut_out`] began.
+    pub(crate) fn let_in(&self, reader: PrimaryKey) {
+        self.readers.let_in(reader);
     }
 
     /// Tells whether a blob is here in full.

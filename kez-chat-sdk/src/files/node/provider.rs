@@ -1,8 +1,8 @@
 //! The side that serves blobs: to those they were shared with, and nothing else (`docs/PROTOCOL.md` §9).
 
 use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, PoisonError, RwLock},
+    collections::{HashMap, HashSet, hash_map::Entry},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use iroh::{
@@ -17,31 +17,68 @@ use iroh_blobs::{
 use kez_core::identity::PrimaryKey;
 use tokio::task::JoinSet;
 
+use crate::store::Audience;
+
 /// Resets the stream of a permitted request for a blob that is not here: §9's `Gone`.
 pub(super) const ERR_GONE: VarInt = VarInt::from_u32(410);
 
 /// Who may fetch what.
 #[derive(Debug, Default)]
-pub(super) struct Readers(RwLock<HashMap<[u8; 32], HashSet<[u8; 32]>>>);
+pub(super) struct Readers(RwLock<Rights>);
+
+/// What was shared and what is published are two reasons to serve a blob; either is enough.
+#[derive(Debug, Default)]
+struct Rights {
+    /// What was shared with each reader.
+    shared: HashMap<[u8; 32], HashSet<[u8; 32]>>,
+    /// Whom each published blob is for.
+    published: HashMap<[u8; 32], Audience>,
+    /// How many published blobs name each reader.
+    named: HashMap<[u8; 32], usize>,
+    /// How many are for anybody.
+    public: usize,
+    /// Who gets nothing, whatever is said elsewhere.
+    shut_out: HashSet<[u8; 32]>,
+}
 
 impl Readers {
     pub(super) fn allow(&self, reader: PrimaryKey, blob_hash: [u8; 32]) {
-        let mut readers = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        readers.entry(*reader.as_bytes()).or_default().insert(blob_hash);
+        self.write().shared.entry(*reader.as_bytes()).or_default().insert(blob_hash);
     }
 
     pub(super) fn revoke(&self, reader: PrimaryKey, blob_hash: [u8; 32]) {
-        let mut readers = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(blobs) = readers.get_mut(reader.as_bytes()) {
+        let mut rights = self.write();
+        if let Some(blobs) = rights.shared.get_mut(reader.as_bytes()) {
             blobs.remove(&blob_hash);
             if blobs.is_empty() {
-                readers.remove(reader.as_bytes());
+                rights.shared.remove(reader.as_bytes());
             }
         }
     }
 
+    pub(super) fn set_audience(&self, blob_hash: [u8; 32], audience: Audience) {
+        self.write().set_audience(blob_hash, audience);
+    }
+
+    /// Takes the audiences of all published blobs, in place of those that there were.
+    pub(super) fn set_audiences(&self, audiences: HashMap<[u8; 32], Audience>) {
+        let mut rights = self.write();
+        let over: Vec<_> = rights.published.keys().filter(|blob| !audiences.contains_key(*blob)).copied().collect();
+        let over = over.into_iter().map(|blob| (blob, Audience::default()));
+        over.chain(audiences).for_each(|(blob, audience)| rights.set_audience(blob, audience));
+    }
+
+    pub(super) fn shut_out(&self, reader: PrimaryKey) {
+        self.write().shut_out.insert(*reader.as_bytes());
+    }
+
+    pub(super) fn let_in(&self, reader: PrimaryKey) {
+        self.write().shut_out.remove(reader.as_bytes());
+    }
+
     /// Judges who knocks. A relay says who that is before the handshake, and reaches anybody by their id alone: a stranger
-    /// whom it brings would learn from any answer that we are there. Who comes to an address of ours knew it.
+    /// whom it brings would learn from any answer that we are there. Who comes to an address of ours knew it. While
+    /// something is public nobody is a stranger.
     pub(super) fn admit(&self, from: &IncomingAddr) -> IncomingFilterOutcome {
         match from {
             IncomingAddr::Relay { endpoint_id, .. } if !self.is_known(endpoint_id.as_bytes()) => {
@@ -52,12 +89,48 @@ impl Readers {
     }
 
     fn is_known(&self, reader: &[u8; 32]) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).contains_key(reader)
+        let rights = self.read();
+        let is_known = rights.public > 0 || rights.shared.contains_key(reader) || rights.named.contains_key(reader);
+        is_known && !rights.shut_out.contains(reader)
     }
 
     fn may_read(&self, reader: &[u8; 32], blob_hash: &[u8; 32]) -> bool {
-        let readers = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        readers.get(reader).is_some_and(|blobs| blobs.contains(blob_hash))
+        let rights = self.read();
+        let shared = rights.shared.get(reader).is_some_and(|blobs| blobs.contains(blob_hash));
+        let published = || rights.published.get(blob_hash).is_some_and(|audience| audience.has(reader));
+        (shared || published()) && !rights.shut_out.contains(reader)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Rights> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Rights> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rights {
+    fn set_audience(&mut self, blob_hash: [u8; 32], audience: Audience) {
+        self.public += usize::from(audience.anybody);
+        for reader in &audience.readers {
+            *self.named.entry(*reader).or_default() += 1;
+        }
+        let before = if audience == Audience::default() {
+            self.published.remove(&blob_hash)
+        } else {
+            self.published.insert(blob_hash, audience)
+        };
+        let Some(before) = before else { return };
+        self.public -= usize::from(before.anybody);
+        for reader in &before.readers {
+            if let Entry::Occupied(mut count) = self.named.entry(*reader) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
+        }
     }
 }
 
