@@ -88,7 +88,7 @@ pub(super) async fn browse(shared: &Arc<Shared>, glance: Glance) -> Result<Listi
     };
     let opened = open(shared, bytes, published, |manifest, key| manifest.open_all(key)).await?;
     let opened = opened.map_err(|source| FilesError::BadManifest { peer: who.clone().into(), source })?;
-    node.keep(published.manifest, Purpose::Browsed).await?;
+    node.keep_for(published.manifest, Purpose::Browsed).await?;
     for over in shared.store.keep_browsed(BrowsedRow { published, addresses }).await? {
         node.let_go(over, Purpose::Browsed).await?;
     }
@@ -102,7 +102,7 @@ pub(super) async fn fetch_entry(
     id: EntryId,
     to_dir: &Path,
     mut meter: Meter,
-) -> Result<PathBuf, FilesError> {
+) -> Result<Vec<PathBuf>, FilesError> {
     let node = node(shared).await?;
     let (details, addresses) = entry(shared, &node, peer, id).await?;
     let file = details.file;
@@ -110,7 +110,7 @@ pub(super) async fn fetch_entry(
     meter.expect(0, file.plain_len);
     let fetched = node.fetch(peer, &addresses, &file, to_dir, |done_bytes| meter.set(done_bytes)).await;
     match fetched {
-        Ok(path) => Ok(path),
+        Ok(path) => Ok(vec![path]),
         Err(error) => Err(away(&named(shared, peer).await?, error)),
     }
 }

@@ -119,7 +119,7 @@ impl<'a> Files<'a> {
     /// # let bob = stage.client("bob").await;
     /// # alice.contacts().add("@bob").await?;
     /// # bob.contacts().add("@alice").await?;
-    /// use kez_chat_sdk::{Availability, manifest::Access};
+    /// use kez_chat_sdk::manifest::Access;
     ///
     /// std::fs::write("report.txt", "all is well")?;
     /// alice.files().publish("report.txt".as_ref(), Access::Readers(vec![bob.primary()])).await?;
@@ -130,8 +130,8 @@ impl<'a> Files<'a> {
     /// let listing = bob.files().browse(alice.primary()).await?;
     /// let entry = &listing.entries[0];
     /// assert_eq!(entry.file.path, "report.txt");
-    /// let path = bob.files().fetch_entry(alice.primary(), entry.id, "bob".as_ref()).await?;
-    /// assert_eq!(std::fs::read_to_string(path)?, "all is well");
+    /// let paths = bob.files().fetch_entry(alice.primary(), entry.id, "bob".as_ref()).await?;
+    /// assert_eq!(std::fs::read_to_string(&paths[0])?, "all is well");
     /// # alice.shutdown().await;
     /// # bob.shutdown().await;
     /// # stage.strike().await;
@@ -212,7 +212,7 @@ impl<'a> Files<'a> {
     ///
     /// # Errors
     /// [`FilesError`]; `NoSuchEntry` if it was not listed when last looked.
-    pub fn fetch_entry(&self, peer: PrimaryKey, id: EntryId, to_dir: &Path) -> Transfer<PathBuf> {
+    pub fn fetch_entry(&self, peer: PrimaryKey, id: EntryId, to_dir: &Path) -> Transfer<Vec<PathBuf>> {
         let (shared, to_dir) = (Arc::clone(self.shared), to_dir.to_owned());
         Transfer::begin(|meter| async move { browse::fetch_entry(&shared, peer, id, &to_dir, meter).await })
     }

@@ -107,8 +107,7 @@ pub(super) async fn set_access(shared: &Arc<Shared>, id: EntryId, access: Access
     let blobs = shared.store.set_published_access(id, access).await?.ok_or(FilesError::NoSuchEntry(id))?;
     match shared.node.running().await {
         Some(node) => serve(shared, &node, &blobs).await,
-        // What is published is served.
-        None => node(shared).await.map(drop),
+        None => Ok(()),
     }
 }
 
@@ -173,7 +172,7 @@ async fn prepare(shared: &Shared, node: &Node, file: FileEntry, access: &Access)
         thumbnail = thumbnail::make(node, &file).await?;
     }
     for blob in &blobs {
-        node.keep(*blob, Purpose::Published).await?;
+        node.keep_for(*blob, Purpose::Published).await?;
     }
     blobs.extend(thumbnail.as_ref().map(|thumbnail| thumbnail.blob_hash));
     let details = Details { file, shared_at_ms: shared.home_now_ms(), thumbnail };

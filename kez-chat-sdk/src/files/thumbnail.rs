@@ -7,7 +7,7 @@ use std::{
 };
 
 use image::{
-    DynamicImage, ImageDecoder, ImageError, ImageReader, Limits, Rgb, RgbImage, codecs::jpeg::JpegEncoder,
+    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, Rgb, RgbImage, codecs::jpeg::JpegEncoder,
     metadata::Orientation,
 };
 use kez_core::{
@@ -22,6 +22,8 @@ use super::{
     node::{Node, Purpose},
 };
 
+/// Which images get one.
+const FORMATS: [ImageFormat; 4] = [ImageFormat::Gif, ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP];
 /// The longest side of a thumbnail, and how long one of ours may be.
 const SIDE: u32 = 256;
 const MAX_OWN_BYTES: usize = 16 << 10;
@@ -72,7 +74,8 @@ impl fmt::Debug for Thumbnail {
 /// # Errors
 /// [`TransferError::Store`].
 pub(super) async fn make(node: &Node, file: &FileEntry) -> Result<Option<manifest::Thumbnail>, TransferError> {
-    if file.plain_len > MAX_SOURCE_BYTES {
+    let format = ImageFormat::from_path(file.path.as_str());
+    if file.plain_len > MAX_SOURCE_BYTES || !format.is_ok_and(|format| FORMATS.contains(&format)) {
         return Ok(None);
     }
     let Ok(_turn) = DRAWING.acquire().await else { return Ok(None) };
@@ -185,7 +188,7 @@ fn encode(image: &RgbImage) -> Result<Thumbnail, ImageError> {
 
 #[cfg(test)]
 mod tests {
-    use image::{ImageEncoder, ImageFormat, codecs::png::PngEncoder};
+    use image::{ImageEncoder, codecs::png::PngEncoder};
 
     use super::*;
 
@@ -202,7 +205,7 @@ mod tests {
 
     #[test]
     fn common_images_get_a_small_picture() {
-        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::WebP] {
+        for format in FORMATS {
             let drawn = draw(&file(&gradient(600, 300), format), OWN_BOUNDS).unwrap();
             assert_eq!((drawn.width, drawn.height), (256, 128), "{format:?}");
             assert!(drawn.jpeg.len() <= MAX_OWN_BYTES && drawn.jpeg.starts_with(&[0xff, 0xd8]));

@@ -159,14 +159,13 @@ mod tests {
         assert_eq!(gone, [[2; 32]], "whoever was looked at longest ago");
         assert_eq!(store.browsed_manifests().await.unwrap().len(), BROWSED_KEPT as usize);
 
-        for number in 0..=THUMBNAILS_KEPT {
-            let mut hash = [0; 32];
-            hash[..4].copy_from_slice(&number.to_be_bytes());
-            store.keep_thumbnail(hash, vec![1]).await.unwrap();
-        }
-        assert_eq!(store.seen_thumbnail([0; 32]).await.unwrap(), None);
-        let mut last = [0; 32];
-        last[..4].copy_from_slice(&THUMBNAILS_KEPT.to_be_bytes());
-        assert_eq!(store.seen_thumbnail(last).await.unwrap(), Some(vec![1]));
+        store.keep_thumbnail([1; 32], vec![1]).await.unwrap();
+        let others = "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+            INSERT INTO thumbnails (blob_hash, picture) SELECT randomblob(32), x'02' FROM n";
+        store.transact::<_, StoreError>(move |db| Ok(db.execute(others, [THUMBNAILS_KEPT])?)).await.unwrap();
+        assert_eq!(store.seen_thumbnail([1; 32]).await.unwrap(), Some(vec![1]));
+        store.keep_thumbnail([2; 32], vec![2]).await.unwrap();
+        assert_eq!(store.seen_thumbnail([1; 32]).await.unwrap(), None, "it came longest ago");
+        assert_eq!(store.seen_thumbnail([2; 32]).await.unwrap(), Some(vec![2]));
     }
 }

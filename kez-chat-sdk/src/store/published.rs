@@ -172,7 +172,7 @@ impl Store {
         self.read(|db| {
             let mut files = HashMap::<_, Audience>::new();
             let mut statement = db.prepare(
-                "SELECT blob_hash, is_public, reader FROM published_blobs
+                "SELECT published_blobs.blob_hash, is_public, reader FROM published_blobs
                  JOIN published ON published.id = published_blobs.entry
                  LEFT JOIN published_readers ON published_readers.entry = published.id",
             )?;
@@ -241,9 +241,10 @@ impl Publication {
     }
 }
 
-/// Takes a reader away from all that is published, as when a contact is forgotten.
-pub(super) fn take_away(db: &Connection, reader: &[u8; 32]) -> Result<(), StoreError> {
-    match db.execute("DELETE FROM published_readers WHERE reader = ?1", [reader])? {
+/// Takes somebody away from all that is published, and forgets what they publish: they are no contact any more.
+pub(super) fn forget(db: &Connection, who: &[u8; 32]) -> Result<(), StoreError> {
+    db.execute("DELETE FROM browsed WHERE owner = ?1", [who])?;
+    match db.execute("DELETE FROM published_readers WHERE reader = ?1", [who])? {
         0 => Ok(()),
         _ => note_change(db),
     }
@@ -303,7 +304,8 @@ fn audience(db: &Connection, blob_hash: &[u8; 32]) -> Result<Audience, StoreErro
         Some(true) => ("EXISTS (SELECT 1 FROM published WHERE is_public)", "?1 NOTNULL"),
         Some(false) => ("0", "?1 NOTNULL"),
         None => (
-            "EXISTS (SELECT 1 FROM published_blobs JOIN published ON id = entry WHERE blob_hash = ?1 AND is_public)",
+            "EXISTS (SELECT 1 FROM published_blobs AS held JOIN published ON id = entry
+                WHERE held.blob_hash = ?1 AND is_public)",
             "entry IN (SELECT entry FROM published_blobs WHERE blob_hash = ?1)",
         ),
     };

@@ -133,8 +133,8 @@ async fn whom_it_is_for_sees_it_and_fetches_it_until_it_is_taken_back() {
     let own: Vec<_> = a.files().published().await.unwrap().into_iter().map(|entry| entry.file.path).collect();
     assert_eq!(own, ["for bob.txt", "for both.txt", "for nobody.txt"]);
 
-    let path = b.files().fetch_entry(a.primary(), for_both.id, bob.folder.path()).await.unwrap();
-    assert_eq!(fs::read_to_string(path).unwrap(), "the content of for both.txt");
+    let paths = b.files().fetch_entry(a.primary(), for_both.id, bob.folder.path()).await.unwrap();
+    assert_eq!(fs::read_to_string(&paths[0]).unwrap(), "the content of for both.txt");
     let others = c.files().fetch_entry(a.primary(), for_bob.id, carol.folder.path()).await.unwrap_err();
     assert!(matches!(others, FilesError::NoSuchEntry(id) if id == for_bob.id), "{others:?}");
 

@@ -110,8 +110,8 @@ async fn what_is_public_is_found_by_a_stranger_for_as_long_as_it_is() {
     let mut public_ids = [public.id, other.id];
     public_ids.sort_unstable();
     assert_eq!(ids, public_ids, "and not {}", secret.id);
-    let path = c.files().fetch_entry(a.primary(), public.id, carol.folder.path()).await.unwrap();
-    assert_eq!(std::fs::read_to_string(path).unwrap(), "all is well");
+    let paths = c.files().fetch_entry(a.primary(), public.id, carol.folder.path()).await.unwrap();
+    assert_eq!(std::fs::read_to_string(&paths[0]).unwrap(), "all is well");
     assert!(c.contacts().list().await.unwrap().is_empty());
     assert_eq!(c.files().browse_handle("@carol").await.unwrap_err().code(), "Yourself");
     assert_eq!(c.files().browse_handle("@nobody").await.unwrap_err().code(), "NoSuchHandle");
@@ -119,7 +119,8 @@ async fn what_is_public_is_found_by_a_stranger_for_as_long_as_it_is() {
     // Whoever is blocked gets nothing of it either.
     a.contacts().block(c.primary()).await.unwrap();
     let shut_out = c.files().fetch_entry(a.primary(), other.id, &carol.folder.path().join("late")).await.unwrap_err();
-    assert_eq!(shut_out.code(), "Waiting", "it is as if she were away: {shut_out:?}");
+    // By now Carol has found a way without the relay, on which strangers are answered.
+    assert!(matches!(shut_out.code(), "Waiting" | "NotPermitted"), "{shut_out:?}");
 
     let stranger = relay.join(&SecretKey::from_seed([8; 32])).await;
     assert!(relay.dial(&stranger, a.primary()).await.is_some(), "anybody can tell that she is there");

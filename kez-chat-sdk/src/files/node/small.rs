@@ -47,7 +47,7 @@ impl Node {
         let added = self.store.blobs().add_bytes(blob).temp_tag().await.map_err(NodeError::store)?;
         let hash = added.hash();
         self.write_through(hash).await?;
-        self.keep(*hash.as_bytes(), purpose).await?;
+        self.keep_for(*hash.as_bytes(), purpose).await?;
         Ok(*hash.as_bytes())
     }
 
@@ -55,7 +55,7 @@ impl Node {
     ///
     /// # Errors
     /// [`NodeError::Store`].
-    pub(crate) async fn keep(&self, blob_hash: [u8; 32], purpose: Purpose) -> Result<(), NodeError> {
+    pub(crate) async fn keep_for(&self, blob_hash: [u8; 32], purpose: Purpose) -> Result<(), NodeError> {
         self.tag(purpose.tag(), Hash::from_bytes(blob_hash)).await?;
         self.store.sync_db().await.map_err(NodeError::store)
     }

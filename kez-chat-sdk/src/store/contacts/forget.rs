@@ -17,7 +17,7 @@ impl Store {
             tx.execute("DELETE FROM chain_events WHERE owner = ?1", [owner])?;
             withdraw_all(tx, owner)?;
             #[cfg(feature = "files")]
-            crate::store::published::take_away(tx, owner)?;
+            crate::store::published::forget(tx, owner)?;
             let mut statement = tx.prepare_cached("DELETE FROM file_readers WHERE reader = ?1 RETURNING blob_hash")?;
             let blobs = statement.query_map([owner], |row| row.get(0))?.collect::<Result<Vec<_>, _>>()?;
             Ok(blobs)

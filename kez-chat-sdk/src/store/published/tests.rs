@@ -68,10 +68,10 @@ async fn a_blob_is_for_whom_any_of_its_entries_is_and_a_manifest_for_all_of_them
     assert_eq!(store.audience([9; 32]).await.unwrap(), audience(false, &[3, 4]));
     store.set_published_access(EntryId([3; 16]), for_people(&[5])).await.unwrap().unwrap();
     assert_eq!(store.audience([7; 32]).await.unwrap(), audience(false, &[3, 4, 5]), "nothing is public any more");
-    store.transact(|db| take_away(db, person(3).as_bytes())).await.unwrap();
+    store.transact(|db| forget(db, person(3).as_bytes())).await.unwrap();
     assert_eq!(store.audience([9; 32]).await.unwrap(), audience(false, &[4]));
     assert_eq!(store.publication().await.unwrap().changes, 4);
-    store.transact(|db| take_away(db, person(3).as_bytes())).await.unwrap();
+    store.transact(|db| forget(db, person(3).as_bytes())).await.unwrap();
     assert_eq!(store.publication().await.unwrap().changes, 4, "they read nothing any more");
     assert!(store.unpublish(EntryId([1; 16])).await.unwrap().is_none());
     assert!(store.set_published_access(EntryId([1; 16]), Access::Public).await.unwrap().is_none());
