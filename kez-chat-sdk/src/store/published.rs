@@ -8,14 +8,19 @@ use std::collections::{BTreeSet, HashMap};
 use kez_core::{
     filecrypt::FileKey,
     identity::PrimaryKey,
-    manifest::{Access, Collection, Details, Draft, EntryId, Thumbnail},
+    manifest::{
+        Access, Collection, Details, Draft, EntryId, MAX_ENTRIES, MAX_MANIFEST_BYTES, ManifestError, Thumbnail,
+    },
     payload::{Content, FileEntry, FileShare, MessageId, SharePath},
     sigchain::SharedFiles,
 };
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{Store, StoreError, announce, events};
-use crate::{account::OwnChainNotice, event::Event, keys::checked};
+use crate::{account::OwnChainNotice, event::Event, files::FilesError, keys::checked};
+
+/// What a manifest takes before its first entry.
+const HEAD_BYTES: usize = 81;
 
 /// Whom a published blob is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,10 +74,11 @@ pub(crate) struct ManifestRow {
 
 impl Store {
     /// Publishes entries.
-    pub(crate) async fn keep_published(&self, entries: Vec<NewEntry>) -> Result<(), StoreError> {
+    pub(crate) async fn keep_published(&self, entries: Vec<NewEntry>) -> Result<(), FilesError> {
         self.transact(move |db| {
             entries.iter().try_for_each(|entry| insert(db, entry))?;
-            note_change(db)
+            note_change(db)?;
+            check_room(db)
         })
         .await
     }
@@ -95,16 +101,18 @@ impl Store {
         &self,
         id: EntryId,
         access: Access,
-    ) -> Result<Option<Vec<[u8; 32]>>, StoreError> {
+    ) -> Result<Option<Vec<[u8; 32]>>, FilesError> {
         self.transact(move |db| {
-            let is_public = matches!(access, Access::Public);
-            if db.execute("UPDATE published SET is_public = ?2 WHERE id = ?1", (id.0, is_public))? == 0 {
+            let update = "UPDATE published SET is_public = ?2, access_bytes = ?3 WHERE id = ?1";
+            let row = (id.0, matches!(access, Access::Public), access_bytes(&access));
+            if db.execute(update, row).map_err(StoreError::from)? == 0 {
                 return Ok(None);
             }
-            db.execute("DELETE FROM published_readers WHERE entry = ?1", [id.0])?;
+            db.execute("DELETE FROM published_readers WHERE entry = ?1", [id.0]).map_err(StoreError::from)?;
             insert_readers(db, id, &access)?;
             note_change(db)?;
-            blobs_of(db, id).map(Some)
+            check_room(db)?;
+            Ok(Some(blobs_of(db, id)?))
         })
         .await
     }
@@ -254,11 +262,41 @@ fn note_change(db: &Connection) -> Result<(), StoreError> {
     Ok(db.execute("UPDATE publication SET changes = changes + 1", []).map(drop)?)
 }
 
+/// Refuses what no manifest has room for.
+fn check_room(db: &Connection) -> Result<(), FilesError> {
+    let sum = "SELECT count(*), coalesce(sum(access_bytes + details_bytes), 0) FROM published";
+    let (entries, bytes): (usize, usize) =
+        db.query_row(sum, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(StoreError::from)?;
+    if entries > MAX_ENTRIES {
+        return Err(ManifestError::BadField { field: "number of entries" }.into());
+    }
+    if HEAD_BYTES + bytes > MAX_MANIFEST_BYTES {
+        return Err(ManifestError::BadField { field: "length" }.into());
+    }
+    Ok(())
+}
+
+/// Returns how many bytes of a manifest an entry takes for its readers (`docs/PROTOCOL.md` §9).
+fn access_bytes(access: &Access) -> usize {
+    match access {
+        Access::Public => 32,
+        Access::Readers(readers) => 2 + 64 * readers.len().next_power_of_two(),
+    }
+}
+
+/// Returns how many it takes for all else, at most.
+fn details_bytes(file: &FileEntry) -> usize {
+    // Hashes and keys of file and thumbnail, numbers, lengths and the padding's first byte.
+    let said = file.path.as_str().len() + file.media_type.len() + 5 * 32 + 50;
+    16 + 1 + 4 + said.next_multiple_of(256) + 16
+}
+
 fn insert(db: &Connection, NewEntry { draft, blobs }: &NewEntry) -> Result<(), StoreError> {
     let Draft { id, access, details: Details { file, shared_at_ms, thumbnail } } = draft;
     db.prepare_cached(
         "INSERT INTO published (id, path, media_type, blob_hash, file_key, plain_hash, plain_len, shared_at_ms,
-            is_public, thumb_hash, thumb_key, thumb_len) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            is_public, thumb_hash, thumb_key, thumb_len, access_bytes, details_bytes)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?
     .execute((
         id.0,
@@ -273,6 +311,8 @@ fn insert(db: &Connection, NewEntry { draft, blobs }: &NewEntry) -> Result<(), S
         thumbnail.as_ref().map(|thumbnail| thumbnail.blob_hash),
         thumbnail.as_ref().map(|thumbnail| thumbnail.key.expose_bytes()),
         thumbnail.as_ref().map(|thumbnail| thumbnail.plain_len),
+        access_bytes(access),
+        details_bytes(file),
     ))?;
     let mut statement =
         db.prepare_cached("INSERT OR IGNORE INTO published_blobs (entry, blob_hash) VALUES (?1, ?2)")?;

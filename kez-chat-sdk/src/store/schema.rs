@@ -323,7 +323,9 @@ const MIGRATIONS: &[&str] = &[
         is_public INTEGER NOT NULL,         -- 1: for anybody
         thumb_hash BLOB,
         thumb_key BLOB,
-        thumb_len INTEGER
+        thumb_len INTEGER,
+        access_bytes INTEGER NOT NULL,      -- that the manifest takes for it, at most
+        details_bytes INTEGER NOT NULL
      ) STRICT, WITHOUT ROWID;
      CREATE INDEX published_to_anybody ON published (id) WHERE is_public;
      CREATE TABLE published_readers (

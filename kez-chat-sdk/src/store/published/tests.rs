@@ -107,3 +107,25 @@ async fn it_is_known_what_the_chain_says_and_told_when_it_said_what_is_lost() {
     assert_eq!(store.settle_manifest(9, 3_000).await.unwrap(), [[2; 32]], "the others are let go");
     assert_eq!(store.events_after(EventId::default(), 9).await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn what_no_manifest_has_room_for_is_refused_and_changes_nothing() {
+    let (_dir, store) = store().await;
+    let key = SecretKey::from_seed([1; 32]);
+    let entries = vec![entry(1, 9, for_people(&[2, 3, 4])), entry(2, 9, Access::Public), entry(3, 9, for_people(&[]))];
+    store.keep_published(entries).await.unwrap();
+    let (_, collection) = store.collection().await.unwrap();
+    let (manifest, _) = collection.publish(&key, 1, &mut rand::rng()).unwrap();
+    let counted = "SELECT sum(access_bytes + details_bytes) FROM published";
+    let counted = store.read(move |db| Ok(db.query_row(counted, [], |row| row.get::<_, usize>(0))?)).await.unwrap();
+    assert!((0..3 * 256).contains(&(HEAD_BYTES + counted - manifest.len())), "{counted} for {}", manifest.len());
+
+    let almost = "UPDATE published SET details_bytes = 64 << 20 WHERE id = (SELECT min(id) FROM published)";
+    store.transact::<_, StoreError>(move |db| Ok(db.execute(almost, [])?)).await.unwrap();
+    let full = store.keep_published(vec![entry(4, 9, Access::Public)]).await.unwrap_err();
+    assert_eq!(full.code(), "BadManifest");
+    assert_eq!(store.set_published_access(EntryId([2; 16]), for_people(&[2])).await.unwrap_err().code(), "BadManifest");
+    assert_eq!(store.published().await.unwrap().len(), 3);
+    assert_eq!(store.audience([9; 32]).await.unwrap(), audience(true, &[2, 3, 4]));
+    assert_eq!(store.publication().await.unwrap().changes, 1);
+}
