@@ -106,7 +106,7 @@ pub(crate) async fn goodbye(shared: &Shared, session: &Session) -> Result<(), St
 }
 
 /// Lists who is to hear of us in a round: whoever was told otherwise, when we say nothing; else all, or those who are there
-/// and those who have heard nothing yet. Nobody who is no contact any more, whatever they were told.
+/// and those who have heard nothing yet, or not where our endpoint is now. Nobody who is no contact any more, whatever they were told.
 async fn recipients(
     shared: &Shared,
     said: Option<PresenceState>,
@@ -114,10 +114,13 @@ async fn recipients(
 ) -> Result<Vec<PrimaryKey>, StoreError> {
     let contacts: HashSet<PrimaryKey> = shared.store.presence_recipients().await?.into_iter().collect();
     let (roster, mut told, now) = (shared.presences.roster(), shared.presences.told(), Instant::now());
-    told.retain(|who| contacts.contains(who));
+    told.retain(|who, _| contacts.contains(who));
+    let addresses = own_addresses(shared);
     let is_concerned = |who: &PrimaryKey| match said {
-        None => told.contains(who),
-        Some(_) => is_for_all || !told.contains(who) || roster.availability(who, now) != Availability::Offline,
+        None => told.contains_key(who),
+        Some(_) => {
+            is_for_all || told.get(who) != Some(&addresses) || roster.availability(who, now) != Availability::Offline
+        }
     };
     Ok(contacts.into_iter().filter(is_concerned).collect())
 }
@@ -166,8 +169,8 @@ fn open(shared: &Shared, frame: &Message) -> Option<(PrimaryKey, Payload, Presen
 
 /// Tells one contact. What does not arrive is made good by the next round.
 async fn tell(shared: &Shared, session: &Session, to: &PrimaryKey, state: PresenceState, is_answer: bool) {
-    let addresses = if state == PresenceState::Off { Addresses::default() } else { own_addresses(shared) };
-    let mut addresses: Vec<Address> = addresses.iter().collect();
+    let current = if state == PresenceState::Off { Addresses::default() } else { own_addresses(shared) };
+    let mut addresses: Vec<Address> = current.iter().collect();
     loop {
         let presence =
             Presence { state, ttl_s: TTL_S, is_answer, addresses: Addresses::new(addresses.iter().cloned()) };
@@ -178,7 +181,7 @@ async fn tell(shared: &Shared, session: &Session, to: &PrimaryKey, state: Presen
         let Some(subject) = session.presence_subject(shared, to) else { return };
         match state {
             PresenceState::Off => shared.presences.told().remove(to),
-            _ => shared.presences.told().insert(*to),
+            _ => shared.presences.told().insert(*to, current),
         };
         // It fails only when the connection is over, which ends the session.
         let _ = session.nats.publish(subject, wire.into()).await;
