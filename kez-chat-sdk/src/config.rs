@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+#[cfg(feature = "files")]
+use crate::files::{Relays, UploadLimit};
 use crate::{
     client::{Client, ClientError},
     clock::Clock,
@@ -17,6 +19,12 @@ pub(crate) struct Config {
     pub(crate) keep_alive: Duration,
     pub(crate) roots: Roots,
     pub(crate) suspended: bool,
+    #[cfg(feature = "files")]
+    pub(crate) relays: Relays,
+    #[cfg(feature = "files")]
+    pub(crate) uploads: UploadLimit,
+    #[cfg(feature = "files")]
+    pub(crate) lan_discovery: bool,
 }
 
 impl Default for Config {
@@ -27,6 +35,12 @@ impl Default for Config {
             keep_alive: Duration::from_secs(30),
             roots: Roots::system(),
             suspended: false,
+            #[cfg(feature = "files")]
+            relays: Relays::default(),
+            #[cfg(feature = "files")]
+            uploads: UploadLimit::default(),
+            #[cfg(feature = "files")]
+            lan_discovery: false,
         }
     }
 }
@@ -40,6 +54,11 @@ impl Default for Config {
 /// | [`keep_alive`](Self::keep_alive) | 30 s | how often a silent connection is probed |
 /// | [`roots`](Self::roots) | the system's | whose certificates servers may show |
 /// | [`suspended`](Self::suspended) | no | whether it is opened without a connection |
+/// | `relays` | the home's | through which relays files come and go where there is no direct way |
+/// | `upload_limit` | none | how many bytes a second go out to all who fetch from us |
+/// | `lan_discovery` | no | whether we and our contacts find each other on the local network |
+///
+/// The last three are there with the feature `files`.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
@@ -108,6 +127,33 @@ impl ClientBuilder {
     #[must_use]
     pub fn suspended(mut self) -> Self {
         self.config.suspended = true;
+        self
+    }
+
+    /// Sets the relays that files go through where there is no direct way between two people.
+    #[cfg(feature = "files")]
+    #[must_use]
+    pub fn relays(mut self, relays: Relays) -> Self {
+        self.config.relays = relays;
+        self
+    }
+
+    /// Limits how many bytes a second go out to everybody who fetches from us, together. At least 16 KiB;
+    /// [`Files::limit_uploads`](crate::Files::limit_uploads) changes it later.
+    #[cfg(feature = "files")]
+    #[must_use]
+    pub fn upload_limit(self, bytes_per_s: u64) -> Self {
+        self.config.uploads.set(Some(bytes_per_s));
+        self
+    }
+
+    /// Looks for peers on the local network by mDNS, so that files come and go where neither the internet nor the home can be
+    /// reached. It tells everybody on that network that we are there: our key and our addresses, as long as files are
+    /// served or fetched.
+    #[cfg(feature = "files")]
+    #[must_use]
+    pub fn lan_discovery(mut self) -> Self {
+        self.config.lan_discovery = true;
         self
     }
 

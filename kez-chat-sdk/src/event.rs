@@ -221,6 +221,10 @@ pub enum Event {
         /// Whether it was written before this installation was made: it is history, and no reason to ring.
         #[serde(default)]
         earlier: bool,
+        /// Whether something was wrong with its sender when it came, or they had left for good: see
+        /// [`Contact::trouble`](crate::Contact) and `docs/PROTOCOL.md` §4. It may be by somebody else who has their key.
+        #[serde(default)]
+        in_doubt: bool,
     },
     /// A contact wrote to a handle that is none of ours, now or ever. It is no part of the conversation with them.
     Misaddressed {
@@ -252,6 +256,9 @@ pub enum Event {
         /// Whether it was written before this installation was made.
         #[serde(default)]
         earlier: bool,
+        /// Whether something was wrong with its sender when it came, as of a message.
+        #[serde(default)]
+        in_doubt: bool,
     },
     /// Somebody who is no contact wrote. Their message waits here until they are added.
     Request {
@@ -287,6 +294,9 @@ pub enum Event {
         /// Whether it was written before this installation was made.
         #[serde(default)]
         earlier: bool,
+        /// Whether something was wrong with its sender when it came, as of a message.
+        #[serde(default)]
+        in_doubt: bool,
     },
     /// A contact has given a message another wording.
     Edited {
@@ -298,6 +308,9 @@ pub enum Event {
         sent_at_ms: u64,
         /// What it says now.
         text: String,
+        /// Whether something was wrong with its sender when it came, as of a message.
+        #[serde(default)]
+        in_doubt: bool,
     },
     /// A contact has taken a message back. What it said is gone from here.
     Deleted {

@@ -6,7 +6,10 @@ use std::collections::HashSet;
 
 use async_nats::{Message, Subscriber};
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{
+    FutureExt, StreamExt,
+    future::{Fuse, FusedFuture},
+};
 use kez_core::{
     Code,
     broker::check_inbox_frame,
@@ -40,31 +43,52 @@ pub(crate) async fn run(shared: &Shared, session: &Session, deliveries: Subscrib
     let mut batches = deliveries.ready_chunks(BATCH);
     let mut gaps = shared.link.gaps().await;
     gaps.resume(&shared.store).await?;
+    // While some frames are written to the disk, the next ones are opened.
+    let mut storing = Fuse::terminated();
+    let mut opened: Option<Opened> = None;
     loop {
+        if storing.is_terminated()
+            && let Some(opened) = opened.take()
+        {
+            storing = store(shared, session, opened).boxed().fuse();
+        }
         tokio::select! {
             biased;
-            batch = batches.next() => {
-                take(shared, session, batch.ok_or(SessionError::Lost)?).await?;
+            stored = &mut storing, if !storing.is_terminated() => {
+                stored?;
                 gaps.look(&shared.store).await?;
+            }
+            batch = batches.next(), if opened.is_none() => {
+                opened = Some(open(shared, session, batch.ok_or(SessionError::Lost)?));
             }
             () = gaps.wait(shared.config.gap_wait) => gaps.pass(&shared.store, shared.config.gap_wait).await?,
         }
     }
 }
 
-/// Disposes of some frames. Whatever is wrong with one, it does not come again: an un-acked frame would be redelivered
-/// for ever, and enough of them stop an inbox.
-async fn take(shared: &Shared, session: &Session, batch: Vec<Message>) -> Result<(), SessionError> {
-    let own = shared.primary();
-    let (mut frames, mut acks, mut seen) = (Vec::with_capacity(batch.len()), Vec::new(), HashSet::new());
-    let mut behind = None;
-    let now_ms = shared.home_now_ms();
+/// Frames that were judged, and wait to be disposed of.
+struct Opened {
+    frames: Vec<Frame>,
+    acks: Vec<String>,
+    /// Whose messages show that they are there now.
+    seen: HashSet<PrimaryKey>,
+    /// How many more the broker had when it sent the last one.
+    behind: Option<u64>,
+    now_ms: u64,
+}
+
+/// Judges some frames. Whatever is wrong with one, it does not come again: an un-acked frame would be redelivered for
+/// ever, and enough of them stop an inbox.
+fn open(shared: &Shared, session: &Session, batch: Vec<Message>) -> Opened {
+    let (own, now_ms) = (shared.primary(), shared.home_now_ms());
+    let frames = Vec::with_capacity(batch.len());
+    let mut opened = Opened { frames, acks: Vec::new(), seen: HashSet::new(), behind: None, now_ms };
     for message in batch {
         let reply = message.reply.as_ref().map(|reply| reply.as_str());
         match check_inbox_frame(&message.subject, reply, &own, session.streams()) {
             Ok(ack) => {
-                behind = Some(ack.behind());
-                acks.push(ack.as_str().to_owned());
+                opened.behind = Some(ack.behind());
+                opened.acks.push(ack.as_str().to_owned());
             }
             Err(error) => {
                 // Not a delivery of ours: somebody aimed another answer at our subject. There is nothing to acknowledge,
@@ -77,19 +101,25 @@ async fn take(shared: &Shared, session: &Session, batch: Vec<Message>) -> Result
         match rules.open(&shared.peers, message.payload) {
             Ok(incoming) => {
                 if incoming.payload.sent_at_ms.abs_diff(now_ms) < FRESH_MS {
-                    seen.insert(incoming.author);
+                    opened.seen.insert(incoming.author);
                 }
-                frames.push(Frame::Message(incoming.into()));
+                opened.frames.push(Frame::Message(incoming.into()));
             }
             Err((wire, code)) if needs_later_version(code) => {
                 tracing::warn!(%code, "kept a message that this version can't read");
-                frames.push(Frame::Unread { wire, reason: code.to_string() });
+                opened.frames.push(Frame::Unread { wire, reason: code.to_string() });
             }
             Err((_, code)) => tracing::warn!(%code, "dropped a frame that is no message to us"),
         }
     }
+    opened
+}
+
+/// Disposes of frames durably, then acknowledges them.
+async fn store(shared: &Shared, session: &Session, opened: Opened) -> Result<(), SessionError> {
+    let Opened { frames, acks, seen, behind, now_ms } = opened;
     if !frames.is_empty() {
-        let stored = shared.store.receive(own, frames, now_ms).await?;
+        let stored = shared.store.receive(shared.primary(), frames, now_ms).await?;
         if stored.contains(&Stored::Dropped) {
             tracing::info!("dropped a message that is not ours to keep");
         }

@@ -96,7 +96,7 @@ pub use event::{Event, EventId, MessageState, Order, Peer, PendingEvent, ShareId
 pub use export::{Export, ExportError, ExportProgress};
 #[cfg(feature = "files")]
 pub use files::{
-    Files, FilesError, ListedEntry, Listing, Offer, PublishedEntry, Share, Thumbnail, Transfer, TransferError,
+    Files, FilesError, ListedEntry, Listing, Offer, PublishedEntry, Relays, Share, Thumbnail, Transfer, TransferError,
     TransferPath, TransferProgress,
 };
 pub use home_dir::HomeDirError;

@@ -13,6 +13,15 @@ use crate::{
     keys,
 };
 
+/// Makes a name for a message of ours: the time, then 10 random bytes. Rows of one time lie together then, in this database
+/// and in the recipient's, so that a commit writes few pages.
+pub(crate) fn new_id(sent_at_ms: u64) -> MessageId {
+    let mut id = [0; 16];
+    id[..6].copy_from_slice(&sent_at_ms.to_be_bytes()[2..]);
+    id[6..].copy_from_slice(&rand::random::<[u8; 10]>());
+    MessageId(id)
+}
+
 /// Names a message within a conversation: whose it is, and the name that its author gave it.
 ///
 /// ```
@@ -95,6 +104,9 @@ pub struct Message {
     pub reply_to: Option<MessageRef>,
     /// What was put on it, oldest first; one for each person.
     pub reactions: Vec<Reaction>,
+    /// Whether something was wrong with its sender when it came, or they had left for good: it may be by somebody else who
+    /// has their key.
+    pub in_doubt: bool,
     /// How far it came, if it is our own.
     pub state: Option<MessageState>,
 }

@@ -18,8 +18,11 @@ pub mod hostile;
 pub mod http;
 pub mod measure;
 pub mod nats_server;
+mod packages;
+pub mod packet_filter;
 pub mod processes;
 pub mod secret_service;
+pub mod slow_udp;
 mod testbed;
 
 pub use testbed::{Testbed, TestbedBuilder, TestbedError};

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use kez_service::process::{self, LogFormat};
-use kez_testbed::{nats_server, processes::Programs};
+use kez_testbed::{nats_server, packet_filter::PacketFilter, processes::Programs};
 use tokio::{runtime::Runtime, sync::oneshot};
 
 /// How a shell reports a program that Ctrl-C has ended.
@@ -66,7 +66,7 @@ enum Task {
         #[arg(long)]
         sig_server: PathBuf,
     },
-    /// Makes sure that there is a nats-server, and one of the oldest supported release, and prints where.
+    /// Makes sure that there is a nats-server, one of the oldest supported release, and on Linux an nft, and prints where.
     Fetch,
 }
 
@@ -99,6 +99,9 @@ async fn run(Arguments { task, until_stdin_closes, .. }: Arguments) -> Result<Ex
         Task::Fetch => {
             print(&nats_server::find().await?.display().to_string());
             print(&nats_server::find_oldest().await?.display().to_string());
+            if cfg!(target_os = "linux") {
+                print(&PacketFilter::find().await?.program().display().to_string());
+            }
             Ok(ExitCode::SUCCESS)
         }
     }

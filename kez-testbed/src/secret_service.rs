@@ -2,14 +2,13 @@
 //! missing.
 
 use std::{
-    env, fs, io,
+    io,
     path::{Path, PathBuf},
-    process::Stdio,
 };
 
 use crate::{
-    cache::{self, lock, run, say},
     guard::Guarded,
+    packages::{Unpacked, on_path},
 };
 
 const PROGRAM: &str = "gnome-keyring-daemon";
@@ -49,13 +48,7 @@ impl SecretService {
         if let Some(daemon) = on_path(PROGRAM) {
             return Ok(Self { daemon, libraries: PathBuf::new() });
         }
-        let cache = cache::folder().ok_or_else(|| fault("there is no folder to keep it in".to_owned()))?;
-        let root = cache.join("gnome-keyring");
-        let _lock = lock(&cache).await.map_err(|error| fault(error.to_string()))?;
-        if !root.exists() {
-            fetch(&cache, &root).await.map_err(fault)?;
-        }
-        let libraries = libraries_in(&root).map_err(|error| fault(error.to_string()))?;
+        let Unpacked { root, libraries } = Unpacked::of("gnome-keyring", &PACKAGES).await.map_err(fault)?;
         Ok(Self { daemon: root.join("usr/bin").join(PROGRAM), libraries })
     }
 
@@ -79,34 +72,4 @@ impl SecretService {
             configure(command);
         })
     }
-}
-
-fn on_path(program: &str) -> Option<PathBuf> {
-    let folders = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
-}
-
-/// Unpacks the packages of the running distribution, which need not be installed for that.
-async fn fetch(cache: &Path, root: &Path) -> Result<(), String> {
-    say("no gnome-keyring here; fetching its packages with apt-get, this once …");
-    let told = |error: io::Error| error.to_string();
-    let work = cache.join("fetching");
-    cache::clear(&work).map_err(told)?;
-    let unpacked = work.join("root");
-    fs::create_dir_all(&unpacked).map_err(told)?;
-    run("apt-get", |command| command.args(["-qq", "download"]).args(PACKAGES).current_dir(&work).stdin(Stdio::null()))
-        .await?;
-    for entry in fs::read_dir(&work).map_err(told)?.flatten() {
-        if entry.path().extension().is_some_and(|extension| extension == "deb") {
-            run("dpkg-deb", |command| command.arg("-x").arg(entry.path()).arg(&unpacked)).await?;
-        }
-    }
-    fs::rename(&unpacked, root).map_err(told)?;
-    cache::clear(&work).map_err(told)
-}
-
-/// Returns the one folder of libraries for this machine's architecture.
-fn libraries_in(root: &Path) -> io::Result<PathBuf> {
-    let mut folders = fs::read_dir(root.join("usr/lib"))?.flatten().map(|entry| entry.path());
-    folders.find(|path| path.to_string_lossy().ends_with("-linux-gnu")).ok_or_else(|| io::ErrorKind::NotFound.into())
 }

@@ -214,13 +214,13 @@ impl View for Happened<'_> {
     fn text(&self) -> String {
         let who = |peer: &Peer| name(peer.handle.as_ref(), &peer.primary, self.own);
         match self.event {
-            Event::Message { from, sent_at_ms, text, order, .. } => {
+            Event::Message { from, sent_at_ms, text, order, in_doubt, .. } => {
                 let (gap, time, text) = (gap(*order), time(*sent_at_ms), safe::block(text, INDENT));
-                format!("{gap}{time} {}: {text}", who(from))
+                format!("{gap}{}{time} {}: {text}", doubt(*in_doubt), who(from))
             }
-            Event::FileShared { from, share_id, sent_at_ms, files, order, .. } => {
+            Event::FileShared { from, share_id, sent_at_ms, files, order, in_doubt, .. } => {
                 let (gap, time, files) = (gap(*order), time(*sent_at_ms), listed(files));
-                format!("{gap}{time} {} shared {files}: kez-chat fetch {share_id}", who(from))
+                format!("{gap}{}{time} {} shared {files}: kez-chat fetch {share_id}", doubt(*in_doubt), who(from))
             }
             Event::Misaddressed { from, to, sent_at_ms, text, .. } => {
                 let to =
@@ -301,6 +301,11 @@ impl View for Happened<'_> {
             _ => "something happened that this version can't show".to_owned(),
         }
     }
+}
+
+/// Says, on a line of its own, that what comes next may be by somebody else.
+fn doubt(in_doubt: bool) -> &'static str {
+    if in_doubt { "      something is wrong with the sender's key or sigchain:\n" } else { "" }
 }
 
 /// Says, on a line of its own, that something is missing before what comes next.
@@ -445,7 +450,16 @@ mod tests {
 
     fn message(from: Peer, text: &str) -> Event {
         let (id, order) = (MessageId([1; 16]), Order::InOrder);
-        Event::Message { from, id, sent_at_ms: 0, text: text.to_owned(), reply_to: None, order, earlier: false }
+        Event::Message {
+            from,
+            id,
+            sent_at_ms: 0,
+            text: text.to_owned(),
+            reply_to: None,
+            order,
+            earlier: false,
+            in_doubt: false,
+        }
     }
 
     #[test]
@@ -471,6 +485,7 @@ mod tests {
                 .collect(),
             order: Order::AfterGap { missing: 2 },
             earlier: false,
+            in_doubt: false,
         };
         let hostile = shown(&files(&["a\n\u{202e}gpj.exe"]));
         assert!(hostile.ends_with(" @bob shared a␊\u{fffd}gpj.exe (600.0 kB): kez-chat fetch 3"), "{hostile}");

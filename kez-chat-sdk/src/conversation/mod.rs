@@ -14,7 +14,7 @@ pub(crate) use error::check_sendable;
 
 use crate::{
     event::{MessageState, Peer},
-    message::MessageRef,
+    message::{MessageRef, new_id},
     shared::Shared,
     store::Draft,
 };
@@ -134,14 +134,15 @@ impl<'a> Conversation<'a> {
     /// Writes down a message that is ready to be queued.
     pub(crate) fn draft(&self, content: Content) -> Draft {
         let shared = self.shared;
+        let sent_at_ms = shared.home_now_ms();
         Draft {
             recipient: self.peer,
             own: shared.primary(),
             own_handle: shared.handle.clone(),
             install: shared.install,
-            id: MessageId(rand::random()),
+            id: new_id(sent_at_ms),
             nats_msg_id: rand::random(),
-            sent_at_ms: shared.home_now_ms(),
+            sent_at_ms,
             content,
             reply_to: None,
             at_once: shared.link.is_online(),

@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 
 use super::{
     FilesError, Thumbnail, TransferError,
-    node::{Node, Purpose},
+    node::{FetchStep, Node, Purpose},
     slot::node,
     thumbnail,
     transfer::Meter,
@@ -108,7 +108,11 @@ pub(super) async fn fetch_entry(
     let file = details.file;
     meter.name(file.path.as_str());
     meter.expect(0, file.plain_len);
-    let fetched = node.fetch(peer, &addresses, &file, to_dir, |done_bytes| meter.set(done_bytes)).await;
+    let report = |step| match step {
+        FetchStep::Over(path) => meter.reach(path),
+        FetchStep::Came(done_bytes) => meter.set(done_bytes),
+    };
+    let fetched = node.fetch(peer, &addresses, &file, to_dir, report).await;
     match fetched {
         Ok(path) => Ok(vec![path]),
         Err(error) => Err(away(&named(shared, peer).await?, error)),

@@ -7,7 +7,7 @@ use std::{
 
 use kez_core::payload::Addresses;
 
-use super::{FilesError, TransferError, slot::node, transfer::Meter};
+use super::{FilesError, TransferError, node::FetchStep, slot::node, transfer::Meter};
 use crate::{
     event::{Peer, ShareId, SharedFile},
     shared::Shared,
@@ -53,7 +53,10 @@ pub(super) async fn fetch(
     let mut before = 0;
     for entry in entries {
         meter.name(entry.path.as_str());
-        let report = |done_bytes| meter.set(before + done_bytes);
+        let report = |step| match step {
+            FetchStep::Over(path) => meter.reach(path),
+            FetchStep::Came(done_bytes) => meter.set(before + done_bytes),
+        };
         let fetched = node.fetch(offer.from.primary, &addresses, entry, to_dir, report).await;
         paths.push(fetched.map_err(|error| match error {
             source @ TransferError::Unreachable { .. } => {

@@ -6,6 +6,7 @@ mod fetching;
 mod manifest;
 mod node;
 mod published;
+mod relays;
 mod sharing;
 pub(crate) mod slot;
 mod thumbnail;
@@ -27,11 +28,14 @@ pub use self::{
     fetching::Offer,
     node::NodeError as TransferError,
     published::PublishedEntry,
+    relays::Relays,
     sharing::Share,
     thumbnail::Thumbnail,
     transfer::{Transfer, TransferPath, TransferProgress},
 };
-pub(crate) use self::{manifest::keep_said, published::refresh_audiences, slot::serve_in_background};
+pub(crate) use self::{
+    manifest::keep_said, node::UploadLimit, published::refresh_audiences, slot::serve_in_background,
+};
 use crate::{contacts::Contacts, event::ShareId, shared::Shared};
 
 /// A handle on an account's files.
@@ -224,5 +228,11 @@ impl<'a> Files<'a> {
     /// [`FilesError`]; `BadThumbnail` for one that is no picture, or too large.
     pub async fn thumbnail(&self, peer: PrimaryKey, id: EntryId) -> Result<Option<Thumbnail>, FilesError> {
         browse::thumbnail(self.shared, peer, id).await
+    }
+
+    /// Sets how many bytes a second go out to everybody who fetches from us, together; nothing lifts the limit. It holds at
+    /// once, also for what is under way, until the client ends. At least 16 KiB.
+    pub fn limit_uploads(&self, bytes_per_s: Option<u64>) {
+        self.shared.config.uploads.set(bytes_per_s);
     }
 }

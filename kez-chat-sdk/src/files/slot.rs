@@ -6,7 +6,7 @@ use kez_core::{handle::Policy, identity::PrimaryKey, payload::Addresses};
 use tokio::sync::Mutex;
 
 use super::{
-    FilesError,
+    FilesError, Relays,
     node::{Node, NodeSettings},
     published,
 };
@@ -80,7 +80,7 @@ pub(super) async fn node(shared: &Arc<Shared>) -> Result<Arc<Node>, FilesError> 
     }
 }
 
-async fn start(shared: &Shared) -> Result<Arc<Node>, FilesError> {
+async fn start(shared: &Arc<Shared>) -> Result<Arc<Node>, FilesError> {
     let mut running = shared.node.0.lock().await;
     if let Some(node) = &*running {
         return Ok(Arc::clone(node));
@@ -88,33 +88,58 @@ async fn start(shared: &Shared) -> Result<Arc<Node>, FilesError> {
     if shared.stop.is_cancelled() {
         return Err(StoreError::Closed.into());
     }
-    // Without the home there are no relays, but addresses on the same network still work.
-    let relays = tokio::select! {
-        info = shared.home.info() => info.map(|info| info.relays).unwrap_or_default(),
-        () = shared.stop.cancelled() => return Err(StoreError::Closed.into()),
+    let settings = NodeSettings {
+        relays: shared.config.relays.clone(),
+        roots: shared.config.roots.clone(),
+        loopback_allowed: shared.policy == Policy::Development,
+        lan_discovery: shared.config.lan_discovery,
+        uploads: shared.config.uploads.clone(),
+        ..NodeSettings::default()
     };
-    let loopback_allowed = shared.policy == Policy::Development;
-    let settings =
-        NodeSettings { relays, roots: shared.config.roots.clone(), loopback_allowed, ..NodeSettings::default() };
+    let readers = shared.store.file_readers().await?;
     let node = Arc::new(Node::start(&shared.blobs_dir(), &shared.key, settings).await?);
     for blocked in shared.store.blocked().await? {
         node.shut_out(blocked.who.primary);
     }
-    for (reader, blob_hash) in shared.store.file_readers().await? {
+    for (reader, blob_hash) in readers {
         node.allow(reader, blob_hash);
     }
     published::restore(shared, &node).await?;
+    learn_relays(shared, &node).await;
     *running = Some(Arc::clone(&node));
     shared.presences.tell_news();
+    // The address that others see, and the relay, come a moment later; and people walk about.
+    let told_of = Arc::downgrade(shared);
+    node.when_moved(move || {
+        if let Some(shared) = told_of.upgrade() {
+            shared.presences.tell_news();
+        }
+    });
     Ok(node)
+}
+
+/// Uses the home's relays, if it can be asked. Until then only direct ways are taken; the next connection asks again.
+async fn learn_relays(shared: &Shared, node: &Node) {
+    if shared.config.relays != Relays::Home || node.has_relays() {
+        return;
+    }
+    tokio::select! {
+        info = shared.home.info() => if let Ok(info) = info {
+            node.learn_relays(&info.relays).await;
+        },
+        () = shared.stop.cancelled() => {}
+    }
 }
 
 /// Serves what was shared earlier, if anything was.
 pub(crate) fn serve_in_background(shared: &Arc<Shared>) {
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
+        let running = shared.node.0.lock().await.clone();
         let shares = shared.store.shares_anything().await.unwrap_or(false);
-        if shares && let Err(error) = start(&shared).await {
+        if let Some(node) = running {
+            learn_relays(&shared, &node).await;
+        } else if shares && let Err(error) = start(&shared).await {
             tracing::warn!(%error, "shared files are not served");
         }
         // It may have been left while the node started.

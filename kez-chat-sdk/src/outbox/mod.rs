@@ -6,12 +6,13 @@ mod sender;
 
 use std::time::Duration;
 
-use kez_core::payload::{Content, MAX_RECEIPT_IDS, MessageId, Payload};
+use kez_core::payload::{Content, MAX_RECEIPT_IDS, Payload};
 use tokio::time::Instant;
 
 use self::sender::{Said, Sender};
 use crate::{
     connection::{Session, SessionError},
+    message::new_id,
     shared::Shared,
     store::ReceiptDue,
 };
@@ -98,11 +99,12 @@ pub(crate) async fn last_words(shared: &Shared, session: &Session) -> Result<(),
 async fn queue_receipts(shared: &Shared) -> Result<(), SessionError> {
     while let Some(ReceiptDue { to, status, ids }) = shared.store.receipts_due(MAX_RECEIPT_IDS).await? {
         let contact = shared.store.contact(to).await?;
+        let sent_at_ms = shared.home_now_ms();
         let payload = Payload {
-            id: MessageId(rand::random()),
+            id: new_id(sent_at_ms),
             install: shared.install,
             seq: 0,
-            sent_at_ms: shared.home_now_ms(),
+            sent_at_ms,
             from: Some(shared.handle.clone()),
             to: contact.and_then(|contact| contact.handle),
             content: Content::Receipt { status, ids: ids.clone() },

@@ -12,10 +12,9 @@ use std::{
     },
 };
 
-use kez_core::{
-    identity::PrimaryKey,
-    payload::{Addresses, PresenceState},
-};
+#[cfg(feature = "files")]
+use kez_core::payload::Addresses;
+use kez_core::{identity::PrimaryKey, payload::PresenceState};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Notify, watch},
@@ -197,9 +196,9 @@ async fn sleep_until(at: Option<Instant>) {
 pub(crate) struct Presences {
     roster: watch::Sender<Roster>,
     visibility: watch::Sender<Visibility>,
-    /// Who was told that we are there, and where our endpoint is, and not yet that we are no more; also on a connection
-    /// before this one.
-    told: Mutex<HashMap<PrimaryKey, Addresses>>,
+    /// Who was told that we are there, and not yet that we are no more, also on a connection before this one; and whether
+    /// they were told where files are served.
+    told: Mutex<HashMap<PrimaryKey, bool>>,
     hearing: Mutex<Hearing>,
     /// When the last presence was sent, by its own word.
     last_sent_ms: AtomicU64,
@@ -242,8 +241,8 @@ impl Presences {
         store.set_setting(LAST_SENT, self.last_sent_ms.load(Ordering::Relaxed).to_string()).await
     }
 
-    /// Has contacts told who have heard nothing yet, or not where our endpoint is now, and those who are there: somebody is
-    /// new, or our endpoint is somewhere else.
+    /// Has contacts told who have heard nothing yet, or nothing of our endpoint, and those who are there: somebody is new, or
+    /// our endpoint is somewhere else.
     pub(crate) fn tell_news(&self) {
         self.news.notify_one();
     }
@@ -272,7 +271,7 @@ impl Presences {
         self.hearing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn told(&self) -> MutexGuard<'_, HashMap<PrimaryKey, Addresses>> {
+    fn told(&self) -> MutexGuard<'_, HashMap<PrimaryKey, bool>> {
         // As above.
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }

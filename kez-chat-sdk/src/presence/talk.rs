@@ -11,13 +11,14 @@ use kez_core::{
     broker::{check_presence_frame, subject},
     envelope,
     identity::PrimaryKey,
-    payload::{Address, Addresses, Channel, Content, MessageId, Payload, Presence, PresenceState},
+    payload::{Address, Addresses, Channel, Content, Payload, Presence, PresenceState},
 };
 use tokio::time::Instant;
 
 use super::{Availability, hearing::Allowance, roster::Taken, sleep_until, wire_state};
 use crate::{
     connection::{Session, SessionError},
+    message::new_id,
     shared::Shared,
     store::StoreError,
 };
@@ -106,7 +107,7 @@ pub(crate) async fn goodbye(shared: &Shared, session: &Session) -> Result<(), St
 }
 
 /// Lists who is to hear of us in a round: whoever was told otherwise, when we say nothing; else all, or those who are there
-/// and those who have heard nothing yet, or not where our endpoint is now. Nobody who is no contact any more, whatever they were told.
+/// and those who have heard nothing yet, or nothing of our endpoint. Nobody who is no contact any more, whatever they were told.
 async fn recipients(
     shared: &Shared,
     said: Option<PresenceState>,
@@ -115,11 +116,12 @@ async fn recipients(
     let contacts: HashSet<PrimaryKey> = shared.store.presence_recipients().await?.into_iter().collect();
     let (roster, mut told, now) = (shared.presences.roster(), shared.presences.told(), Instant::now());
     told.retain(|who, _| contacts.contains(who));
-    let addresses = own_addresses(shared);
+    let is_served = own_addresses(shared).iter().next().is_some();
     let is_concerned = |who: &PrimaryKey| match said {
         None => told.contains_key(who),
         Some(_) => {
-            is_for_all || told.get(who) != Some(&addresses) || roster.availability(who, now) != Availability::Offline
+            let heard_all = told.get(who).is_some_and(|heard_where| *heard_where || !is_served);
+            is_for_all || !heard_all || roster.availability(who, now) != Availability::Offline
         }
     };
     Ok(contacts.into_iter().filter(is_concerned).collect())
@@ -169,8 +171,8 @@ fn open(shared: &Shared, frame: &Message) -> Option<(PrimaryKey, Payload, Presen
 
 /// Tells one contact. What does not arrive is made good by the next round.
 async fn tell(shared: &Shared, session: &Session, to: &PrimaryKey, state: PresenceState, is_answer: bool) {
-    let current = if state == PresenceState::Off { Addresses::default() } else { own_addresses(shared) };
-    let mut addresses: Vec<Address> = current.iter().collect();
+    let addresses = if state == PresenceState::Off { Addresses::default() } else { own_addresses(shared) };
+    let mut addresses: Vec<Address> = addresses.iter().collect();
     loop {
         let presence =
             Presence { state, ttl_s: TTL_S, is_answer, addresses: Addresses::new(addresses.iter().cloned()) };
@@ -181,7 +183,7 @@ async fn tell(shared: &Shared, session: &Session, to: &PrimaryKey, state: Presen
         let Some(subject) = session.presence_subject(shared, to) else { return };
         match state {
             PresenceState::Off => shared.presences.told().remove(to),
-            _ => shared.presences.told().insert(*to, current),
+            _ => shared.presences.told().insert(*to, !addresses.is_empty()),
         };
         // It fails only when the connection is over, which ends the session.
         let _ = session.nats.publish(subject, wire.into()).await;
@@ -190,11 +192,12 @@ async fn tell(shared: &Shared, session: &Session, to: &PrimaryKey, state: Presen
 }
 
 fn seal(shared: &Shared, to: &PrimaryKey, presence: Presence) -> Option<Vec<u8>> {
+    let sent_at_ms = shared.presences.next_sent_ms(shared.home_now_ms());
     let payload = Payload {
-        id: MessageId(rand::random()),
+        id: new_id(sent_at_ms),
         install: shared.install,
         seq: 0,
-        sent_at_ms: shared.presences.next_sent_ms(shared.home_now_ms()),
+        sent_at_ms,
         from: Some(shared.handle.clone()),
         to: None,
         content: Content::Presence(presence),

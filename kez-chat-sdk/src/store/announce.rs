@@ -7,7 +7,9 @@ use kez_core::{
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{
-    StoreError, events,
+    StoreError,
+    contacts::is_in_doubt,
+    events,
     timeline::{answered, erase, is_shown, show, take_change, wording},
 };
 use crate::event::{Event, Order, Peer, ShareId, SharedFile};
@@ -61,12 +63,13 @@ pub(super) fn announce(db: &Connection, from: &Peer, message: &Received, order: 
     let born_at_ms: u64 =
         db.prepare_cached("SELECT coalesce(max(born_at_ms), 0) FROM account")?.query_row([], |row| row.get(0))?;
     let earlier = sent_at_ms < born_at_ms;
-    show(db, &from.primary, &id, message.stored_at_ms)?;
+    let in_doubt = is_in_doubt(db, &from.primary)?;
+    show(db, &from.primary, &id, message.stored_at_ms, in_doubt)?;
     let event = match &payload.content {
         Content::Text(text) => {
             let reply_to = payload.reply_to.map_or(Ok(None), |to| answered(db, &from.primary, to))?;
             let text = wording.text.unwrap_or_else(|| text.clone());
-            Event::Message { from, id, sent_at_ms, text, reply_to, order, earlier }
+            Event::Message { from, id, sent_at_ms, text, reply_to, order, earlier, in_doubt }
         }
         Content::FileShare(share) => {
             let share_id = db.query_row(
@@ -75,9 +78,9 @@ pub(super) fn announce(db: &Connection, from: &Peer, message: &Received, order: 
                 |row| row.get(0).map(ShareId),
             )?;
             let files = share.entries.iter().map(SharedFile::of).collect();
-            Event::FileShared { from, share_id, sent_at_ms, files, order, earlier }
+            Event::FileShared { from, share_id, sent_at_ms, files, order, earlier, in_doubt }
         }
-        content => Event::Unsupported { from, kind: content.kind(), sent_at_ms, order, earlier },
+        content => Event::Unsupported { from, kind: content.kind(), sent_at_ms, order, earlier, in_doubt },
     };
     events::push(db, &event)
 }

@@ -260,10 +260,7 @@ fn receive_receipt(
     };
     let to = Peer { primary: *author, handle };
     for id in ids {
-        let theirs: bool = db
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM messages WHERE author = ?1 AND id = ?2 AND peer = ?3)")?
-            .query_row((own.as_bytes(), id.0, author.as_bytes()), |row| row.get(0))?;
-        if theirs && raise_state(db, own, id, state)? {
+        if raise_state(db, own, author.as_bytes(), id, state)? {
             db.prepare_cached("DELETE FROM outbox WHERE message_id = ?1")?.execute([id.0])?;
             events::push(db, &Event::MessageState { to: to.clone(), id: *id, state })?;
         }

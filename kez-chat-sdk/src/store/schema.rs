@@ -310,6 +310,8 @@ const MIGRATIONS: &[&str] = &[
         switched INTEGER NOT NULL DEFAULT 0 -- 1: the account is at the new home
      ) STRICT, WITHOUT ROWID;
      CREATE UNIQUE INDEX moves_under_way ON moves (switched) WHERE switched = 0;",
+    // Which messages came while something was wrong with their sender.
+    "ALTER TABLE messages ADD COLUMN in_doubt INTEGER NOT NULL DEFAULT 0;",
     // What is published and for whom, how far the sigchain says so, and what was seen of others'.
     "CREATE TABLE published (
         id BLOB PRIMARY KEY,                -- the entry's in the manifest

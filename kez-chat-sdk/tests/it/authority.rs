@@ -35,6 +35,12 @@ impl Authority {
         Roots::system().and_pem(self.pem.as_bytes()).unwrap()
     }
 
+    /// Returns its certificate, for who trusts it.
+    #[cfg(feature = "files")]
+    pub(crate) fn pem(&self) -> &str {
+        &self.pem
+    }
+
     #[cfg(feature = "files")]
     pub(crate) fn certificate(&self) -> CertificateDer<'static> {
         CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()

@@ -8,7 +8,7 @@ use kez_testbed::Testbed;
 use crate::people::{next, two_friends};
 
 /// Bytes that no store holds by chance, and that don't compress.
-fn content(len: usize) -> Vec<u8> {
+pub(crate) fn content(len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     blake3::Hasher::new().update(b"content").finalize_xof().fill(&mut bytes);
     bytes
@@ -25,7 +25,7 @@ fn folder_bytes(folder: &Path) -> u64 {
         .sum()
 }
 
-async fn offered(client: &kez_chat_sdk::Client) -> (ShareId, Vec<SharedFile>) {
+pub(crate) async fn offered(client: &kez_chat_sdk::Client) -> (ShareId, Vec<SharedFile>) {
     match next(client).await {
         Event::FileShared { share_id, files, .. } => (share_id, files),
         other => panic!("{other:?}"),

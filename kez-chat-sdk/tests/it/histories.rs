@@ -1,7 +1,7 @@
 //! Sigchain servers that lie: two histories, withheld events, old chains, empty pages, and things that no chain says.
 
 use kez_chat_sdk::{
-    ContactError, MessageState, NetError, Notice, Trouble,
+    ContactError, Event, MessageState, NetError, Notice, Trouble,
     handle::Policy,
     sigchain::{Chain, ForkProof, Head, Op, Timestamp},
 };
@@ -49,8 +49,10 @@ async fn two_histories_stop_sending_until_the_person_says_which_one_counts() {
     online(&a).await;
     is_stopped(&a, &peer, id).await;
     assert_eq!(notice(&a).await, (peer, Notice::Stopped { trouble: Trouble::Forked }));
-    // Receiving goes on, and nothing was told twice.
+    // Receiving goes on with a flag, and nothing was told twice.
     nothing_more(&a, &b).await;
+    let is_doubted = async || a.conversation(peer).history(None, 1).await.unwrap()[0].in_doubt;
+    assert!(is_doubted().await);
 
     liars.sig.tell_the_truth();
     assert_eq!(contacts.refresh(peer).await.unwrap().trouble, Some(Trouble::Forked), "the truth alone ends nothing");
@@ -62,6 +64,14 @@ async fn two_histories_stop_sending_until_the_person_says_which_one_counts() {
     assert_eq!(notice(&a).await, (peer, Notice::SoundAgain));
     assert_eq!(text_of(&next(&b).await), "kept");
     assert_eq!(a.wait_until(id, MessageState::Delivered, PATIENCE).await.unwrap(), MessageState::Delivered);
+    b.conversation(a.primary()).send_text("it was me").await.unwrap();
+    let sound = loop {
+        if let event @ Event::Message { .. } = next(&a).await {
+            break event;
+        }
+    };
+    assert!(matches!(&sound, Event::Message { text, in_doubt: false, .. } if text == "it was me"), "{sound:?}");
+    assert!(!is_doubted().await);
     let again = contacts.accept_history(peer, &contact.head).await.unwrap_err();
     assert!(matches!(again, ContactError::NotForked(_)), "{again:?}");
     liars.shutdown().await;
@@ -137,7 +147,7 @@ async fn what_is_wrong_with_a_chain_ends_when_it_is_shown_right_and_loses_no_mes
 async fn forget_states(one: &kez_chat_sdk::Client, other: &kez_chat_sdk::Client) {
     for client in [one, other] {
         let event = next(client).await;
-        assert!(matches!(event, kez_chat_sdk::Event::MessageState { .. }), "{event:?}");
+        assert!(matches!(event, Event::MessageState { .. }), "{event:?}");
     }
 }
 

@@ -25,16 +25,24 @@ mod front;
 mod gate;
 mod gossip;
 mod histories;
+#[cfg(feature = "files")]
+mod home_down;
 mod keeping;
 #[cfg(all(target_os = "linux", feature = "keyring"))]
 mod keyring;
 mod kills;
+#[cfg(all(target_os = "linux", feature = "files"))]
+mod lan;
 mod liar;
 mod messages;
 mod mobile;
 mod moving;
 #[cfg(target_os = "linux")]
 mod namespace;
+#[cfg(all(target_os = "linux", feature = "files"))]
+mod networks;
+#[cfg(target_os = "linux")]
+mod open_network;
 mod operator;
 mod order;
 mod outbox;
@@ -50,6 +58,8 @@ mod relay;
 mod requests;
 mod retire;
 mod routes;
+#[cfg(feature = "files")]
+mod transfers;
 mod trust;
 mod two_faces;
 mod wire;

@@ -42,7 +42,12 @@ pub(crate) struct Person {
 
 impl Person {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), key: Arc::default() }
+        Self::new_in(&std::env::temp_dir())
+    }
+
+    /// Makes one whose home directory is in a folder.
+    pub(crate) fn new_in(folder: &Path) -> Self {
+        Self { folder: tempfile::tempdir_in(folder).unwrap(), key: Arc::default() }
     }
 
     pub(crate) fn home(&self) -> PathBuf {

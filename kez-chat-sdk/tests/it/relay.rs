@@ -1,6 +1,10 @@
 //! Whom somebody's endpoint answers that is reached by its id, through the home's relay.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{SinkExt, StreamExt};
 use iroh::{
@@ -11,7 +15,7 @@ use iroh::{
 use iroh_relay::{
     client::ClientBuilder,
     protos::relay::{ClientToRelayMsg, RelayToClientMsg},
-    server::{CertConfig, RelayConfig, Server, ServerConfig, TlsConfig},
+    server::{CertConfig, QuicConfig, RelayConfig, Server, ServerConfig, TlsConfig},
 };
 use kez_chat_sdk::{
     FilesError,
@@ -33,7 +37,7 @@ const NO_ANSWER: Duration = Duration::from_secs(3);
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_who_comes_through_the_relay_is_not_answered() {
     let (authority, mut testbed) = (Authority::new(), Testbed::start().await.unwrap());
-    let relay = Relay::start(&authority).await;
+    let relay = Relay::start(&authority, "localhost", (Ipv4Addr::LOCALHOST, 0).into(), None).await;
     let urls = vec![relay.url.to_string()];
     let home = home_with(&mut testbed, |settings| settings.relay_urls = urls).await;
     let [alice, bob, carol] = [(); 3].map(|()| Person::new());
@@ -77,7 +81,7 @@ async fn a_stranger_who_comes_through_the_relay_is_not_answered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_public_is_found_by_a_stranger_for_as_long_as_it_is() {
     let (authority, mut testbed) = (Authority::new(), Testbed::start().await.unwrap());
-    let relay = Relay::start(&authority).await;
+    let relay = Relay::start(&authority, "localhost", (Ipv4Addr::LOCALHOST, 0).into(), None).await;
     let urls = vec![relay.url.to_string()];
     let home = home_with(&mut testbed, |settings| settings.relay_urls = urls).await;
     let [alice, carol] = [(); 2].map(|()| Person::new());
@@ -135,22 +139,35 @@ async fn what_is_public_is_found_by_a_stranger_for_as_long_as_it_is() {
 }
 
 /// A relay of the home's. It is gone when it is dropped.
-struct Relay {
+pub(crate) struct Relay {
     url: RelayUrl,
     tls: CaTlsConfig,
-    _server: Server,
+    server: Server,
 }
 
 impl Relay {
-    async fn start(authority: &Authority) -> Self {
-        let server_config = authority.certify("localhost").server_config();
-        let mut relay = RelayConfig::new((Ipv4Addr::LOCALHOST, 0));
-        relay.tls = Some(TlsConfig::new((Ipv4Addr::LOCALHOST, 0), CertConfig::Manual { server_config }));
+    /// Starts one under a name, at an address for TLS, and at one where endpoints ask what their own address is.
+    pub(crate) async fn start(
+        authority: &Authority,
+        name: &str,
+        address: SocketAddr,
+        quic: Option<SocketAddr>,
+    ) -> Self {
+        let server_config = authority.certify(name).server_config();
+        let mut relay = RelayConfig::new((address.ip(), 0));
+        relay.tls = Some(TlsConfig::new(address, CertConfig::Manual { server_config }));
         let mut config = ServerConfig::default();
         config.relay = Some(relay);
+        config.quic = quic.map(QuicConfig::new);
         let server = Server::spawn(config).await.unwrap();
-        let url = format!("https://localhost:{}", server.https_addr().unwrap().port()).parse().unwrap();
-        Self { url, tls: CaTlsConfig::custom_roots([authority.certificate()]), _server: server }
+        let url = format!("https://{name}:{}", server.https_addr().unwrap().port()).parse().unwrap();
+        Self { url, tls: CaTlsConfig::custom_roots([authority.certificate()]), server }
+    }
+
+    /// Ends it, and tells who is there.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn shutdown(self) {
+        self.server.shutdown().await.unwrap();
     }
 
     /// Comes to the relay with an endpoint that has no other way to anybody.

@@ -1,14 +1,44 @@
 //! Which addresses are dialled, and which are told to others (`docs/PROTOCOL.md` §§3, 7).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
-use iroh::{Endpoint, EndpointAddr, EndpointId, RelayUrl, TransportAddr};
+use futures::{FutureExt, StreamExt};
+use iroh::{Endpoint, EndpointAddr, EndpointId, RelayUrl, TransportAddr, Watcher};
 use kez_core::payload::{Address, Addresses};
 
+use super::Node;
+
+/// Much changes at once when a device comes into another network: it is told together.
+const SETTLED: Duration = Duration::from_secs(1);
+
+impl Node {
+    /// Calls `tell` whenever this endpoint has come to be reached elsewhere, until the node ends.
+    pub(crate) fn when_moved(&self, tell: impl Fn() + Send + 'static) {
+        let mut moves = self.endpoint().watch_addr().stream_updates_only();
+        let following = async move {
+            while moves.next().await.is_some() {
+                tokio::time::sleep(SETTLED).await;
+                let _ = moves.next().now_or_never();
+                tell();
+            }
+        };
+        tokio::spawn(self.endpoint().closed().run_until(following));
+    }
+}
+
 /// Returns where an endpoint can be reached now, relays first: the others may be cut from a full list.
-pub(super) fn own(endpoint: &Endpoint, loopback_allowed: bool) -> Addresses {
+///
+/// Until it has chosen one of the relays that it may use, all of them stand there: it is on its way to one.
+pub(super) fn own(endpoint: &Endpoint, relays: Vec<RelayUrl>, loopback_allowed: bool) -> Addresses {
     let current = endpoint.addr();
-    let relays = current.relay_urls().map(|url| Address::Relay(url.to_string()));
+    let mut at: Vec<RelayUrl> = current.relay_urls().cloned().collect();
+    if at.is_empty() {
+        at = relays;
+    }
+    let relays = at.into_iter().map(|url| Address::Relay(url.to_string()));
     let direct = current.ip_addrs().copied().filter(|socket| is_dialable(socket.ip(), loopback_allowed));
     let local = endpoint.bound_sockets().into_iter().filter(|socket| loopback_allowed && socket.is_ipv4());
     let local = local.map(|socket| SocketAddr::from((Ipv4Addr::LOCALHOST, socket.port())));
@@ -48,7 +78,7 @@ pub(super) fn relay(url: &str, loopback_allowed: bool) -> Option<RelayUrl> {
 
 /// Tells whether an address may be dialled. Private networks may, that is what a LAN is; what may not can make a
 /// peer's message reach services on this machine or beside it.
-fn is_dialable(ip: IpAddr, loopback_allowed: bool) -> bool {
+pub(super) fn is_dialable(ip: IpAddr, loopback_allowed: bool) -> bool {
     if ip.is_loopback() {
         return loopback_allowed;
     }
@@ -134,6 +164,17 @@ mod tests {
             assert!(relay(bad, false).is_none(), "{bad}");
         }
         assert!(relay("https://localhost:3340", true).is_some());
+    }
+
+    #[tokio::test]
+    async fn where_it_will_be_is_told_before_it_is_there() {
+        let minimal = Endpoint::builder(iroh::endpoint::presets::Minimal);
+        let endpoint = minimal.relay_mode(iroh::RelayMode::Disabled).bind().await.unwrap();
+        let told = |relays| own(&endpoint, relays, false).iter().collect::<Vec<_>>();
+        let with_one = told(vec!["https://relay.example".parse().unwrap()]);
+        assert_eq!(with_one[0], Address::Relay("https://relay.example/".to_owned()));
+        assert_eq!(with_one[1..], told(Vec::new()));
+        endpoint.close().await;
     }
 
     #[test]

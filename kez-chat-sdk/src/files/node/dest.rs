@@ -48,7 +48,7 @@ impl Target {
     pub(super) fn create(&self) -> Result<NamedTempFile, NodeError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
-            move |source| NodeError::Write { path, source }
+            move |source| NodeError::write(path, source)
         };
         fs::create_dir_all(&self.base).map_err(failed(&self.base))?;
         let mut folder = self.base.clone();
@@ -76,9 +76,9 @@ impl Target {
             Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(NodeError::AlreadyExists { path });
             }
-            Err(refused) => return Err(NodeError::Write { path, source: refused.error }),
+            Err(refused) => return Err(NodeError::write(path, refused.error)),
         }
-        sync_folder(&folder).map_err(|source| NodeError::Write { path: folder, source })?;
+        sync_folder(&folder).map_err(|source| NodeError::write(folder, source))?;
         Ok(path)
     }
 }
@@ -93,7 +93,7 @@ fn exists(path: &Path) -> Result<bool, NodeError> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(NodeError::Write { path: path.to_owned(), source }),
+        Err(source) => Err(NodeError::write(path, source)),
     }
 }
 
@@ -101,7 +101,7 @@ fn check_folder(path: &Path) -> Result<(), NodeError> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => Ok(()),
         Ok(_) => Err(NodeError::NotAFolder { path: path.to_owned() }),
-        Err(source) => Err(NodeError::Write { path: path.to_owned(), source }),
+        Err(source) => Err(NodeError::write(path, source)),
     }
 }
 

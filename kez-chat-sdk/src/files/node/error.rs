@@ -32,8 +32,22 @@ pub enum NodeError {
         source: Cause,
     },
     /// The open store failed.
-    #[error("the file store failed: {source}; check that the disk has room and try again")]
+    #[error("the file store failed: {source}; check the disk and try again")]
     Store {
+        /// What was wrong.
+        source: Cause,
+    },
+    /// The disk that holds the store is full.
+    #[error(
+        "the account's disk has no room for the file ({source}); make some, and try again to go on from where it was"
+    )]
+    StoreFull {
+        /// What was wrong.
+        source: Cause,
+    },
+    /// The store may not be written.
+    #[error("the file store may not be written ({source}); correct the permissions of the account's folder")]
+    StoreDenied {
         /// What was wrong.
         source: Cause,
     },
@@ -142,8 +156,24 @@ pub enum NodeError {
         path: PathBuf,
     },
     /// The file could not be written.
-    #[error("{} can't be written: {source}; check the folder's permissions and the disk's room", path.display())]
+    #[error("{} can't be written: {source}; check the disk or choose another folder", path.display())]
     Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The disk that the file was to be written to is full.
+    #[error("there is no room for {} ({source}); make some or choose another folder, nothing is lost", path.display())]
+    WriteFull {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file may not be written there.
+    #[error("{} may not be written ({source}); correct its permissions or choose another folder", path.display())]
+    WriteDenied {
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
@@ -153,7 +183,22 @@ pub enum NodeError {
 
 impl NodeError {
     pub(super) fn store(source: impl StdError + Send + Sync + 'static) -> Self {
-        Self::Store { source: Box::new(source) }
+        let why = DiskTrouble::below(&source);
+        let source = Box::new(source);
+        match why {
+            Some(DiskTrouble::Full) => Self::StoreFull { source },
+            Some(DiskTrouble::Denied) => Self::StoreDenied { source },
+            None => Self::Store { source },
+        }
+    }
+
+    pub(super) fn write(path: impl Into<PathBuf>, source: io::Error) -> Self {
+        let path = path.into();
+        match DiskTrouble::of(&source) {
+            Some(DiskTrouble::Full) => Self::WriteFull { path, source },
+            Some(DiskTrouble::Denied) => Self::WriteDenied { path, source },
+            None => Self::Write { path, source },
+        }
     }
 
     /// Tells whether what was fetched so far is of use to a later try.
@@ -169,6 +214,8 @@ impl NodeError {
             Self::BadRelay { .. } => "BadRelay",
             Self::NoSocket { .. } => "NoSocket",
             Self::Store { .. } => "StoreFailed",
+            Self::StoreFull { .. } => "StoreFull",
+            Self::StoreDenied { .. } => "StoreDenied",
             Self::Damaged { .. } => "Damaged",
             Self::Read { .. } => "CannotRead",
             Self::NotAFile { .. } => "NotAFile",
@@ -183,6 +230,60 @@ impl NodeError {
             Self::AlreadyExists { .. } => "AlreadyExists",
             Self::NotAFolder { .. } => "NotAFolder",
             Self::Write { .. } => "CannotWrite",
+            Self::WriteFull { .. } => "WriteFull",
+            Self::WriteDenied { .. } => "WriteDenied",
+        }
+    }
+}
+
+/// What a person can do something about when a disk refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DiskTrouble {
+    Full,
+    Denied,
+}
+
+impl DiskTrouble {
+    fn of(error: &io::Error) -> Option<Self> {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Self::Full),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Some(Self::Denied),
+            _ => None,
+        }
+    }
+
+    /// Looks for the system's word below what the store made of it.
+    fn below(error: &(dyn StdError + 'static)) -> Option<Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            let io_error = error.downcast_ref::<io::Error>();
+            if let Some(found) = io_error.and_then(Self::of) {
+                return Some(found);
+            }
+            // What an `io::Error` was made of is not among its sources.
+            let inner = io_error.and_then(io::Error::get_ref);
+            next = inner.map(|inner| inner as &(dyn StdError + 'static)).or_else(|| error.source());
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_and_a_forbidden_one_are_told_apart() {
+        let wrapped = |kind: io::ErrorKind| io::Error::other(io::Error::other(io::Error::from(kind)));
+        for (kind, store, write) in [
+            (io::ErrorKind::StorageFull, "StoreFull", "WriteFull"),
+            (io::ErrorKind::QuotaExceeded, "StoreFull", "WriteFull"),
+            (io::ErrorKind::PermissionDenied, "StoreDenied", "WriteDenied"),
+            (io::ErrorKind::ReadOnlyFilesystem, "StoreDenied", "WriteDenied"),
+            (io::ErrorKind::UnexpectedEof, "StoreFailed", "CannotWrite"),
+        ] {
+            assert_eq!(NodeError::store(wrapped(kind)).code(), store);
+            assert_eq!(NodeError::write("a", kind.into()).code(), write);
         }
     }
 }

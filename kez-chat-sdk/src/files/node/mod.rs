@@ -2,26 +2,38 @@
 //!
 //! The endpoint's id is the account's primary key. What the store holds is sealed already: plaintext is read from
 //! the file that is shared and written to the file that is fetched, and is nowhere in between. [`provider`] answers
-//! readers from an allow-list, [`import`] seals a file into the store, [`fetch`] brings one from a peer, [`dest`]
-//! decides where it goes, [`small`] keeps and brings what is held in memory, [`addresses`] judges which addresses are
-//! dialled and told.
+//! [`readers`] from an allow-list, at the rate of [`uploads`], [`import`] seals a file into the store, [`fetch`] brings one from a peer: [`upstream`]
+//! connects to them, [`pull`] asks for what is missing, [`dest`] decides where it goes; [`small`] keeps and brings what is held
+//! in memory. [`network`] opens the endpoint, and
+//! [`addresses`] decides which addresses are dialled and told.
 //!
-//! Only relays that the settings name are used, and no discovery: a peer is found through the addresses in its
-//! messages.
+//! Only relays that the settings name are used, and no discovery unless they ask for that of the local network: a peer is
+//! found through the addresses in its messages.
 
 mod addresses;
 mod dest;
 mod error;
 mod fetch;
 mod import;
+mod network;
 mod provider;
+mod pull;
+mod readers;
 mod small;
 #[cfg(test)]
 mod tests;
+mod uploads;
+mod upstream;
 
-use std::{collections::HashMap, fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fs,
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
-use iroh::{Endpoint, RelayMode, endpoint::presets, protocol::Router, tls::CaTlsConfig};
+use iroh::{Endpoint, RelayUrl, protocol::Router};
 use iroh_blobs::{
     ALPN, Hash, HashAndFormat,
     api::Store,
@@ -41,10 +53,15 @@ use kez_core::{
 use tokio::sync::Mutex;
 
 pub use error::NodeError;
+pub(crate) use fetch::FetchStep;
 pub(crate) use small::Purpose;
+pub(crate) use uploads::UploadLimit;
 
+use super::Relays;
 use crate::{net::Roots, store::Audience};
-use provider::{Provider, Readers};
+use provider::Provider;
+use readers::Readers;
+use upstream::Upstreams;
 
 /// How often blobs that no tag names are removed.
 const GC_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -52,23 +69,33 @@ const GC_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// What a node may do on the network.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeSettings {
-    /// Relays by their `https://` URLs; none are used, not even Iroh's public ones, if this is empty.
-    pub(crate) relays: Vec<String>,
+    /// Through which relays peers are reached who can't be reached directly. A node knows no home: `Home` stands for none
+    /// yet, until [`Node::learn_relays`].
+    pub(crate) relays: Relays,
     /// Whose certificates they may show.
     pub(crate) roots: Roots,
     /// Whether addresses on this machine are told and dialled: for development.
     pub(crate) loopback_allowed: bool,
+    /// Whether peers on the local network are looked for, and told that we are there.
+    pub(crate) lan_discovery: bool,
+    /// How fast everything that others fetch may go out.
+    pub(crate) uploads: UploadLimit,
     /// How long a peer may take to answer before they count as away.
     pub(crate) connect_timeout: Duration,
+    /// How long a connected peer may send nothing before a fetch ends.
+    pub(crate) stall_timeout: Duration,
 }
 
 impl Default for NodeSettings {
     fn default() -> Self {
         Self {
-            relays: Vec::new(),
+            relays: Relays::None,
             roots: Roots::system(),
             loopback_allowed: false,
+            lan_discovery: false,
+            uploads: UploadLimit::default(),
             connect_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -79,7 +106,10 @@ pub(crate) struct Node {
     store: Store,
     paths: PathOptions,
     readers: Arc<Readers>,
+    upstreams: Upstreams,
     settings: NodeSettings,
+    /// The relays that are used.
+    relays: RwLock<Vec<RelayUrl>>,
     /// One import at a time: whoever holds this owns the store's folder of temporary files.
     imports: Arc<Mutex<()>>,
 }
@@ -92,7 +122,7 @@ impl Node {
     /// # Errors
     /// [`NodeError::StoreUnavailable`], [`NodeError::BadRelay`] or [`NodeError::NoSocket`].
     pub(crate) async fn start(dir: &Path, key: &SecretKey, settings: NodeSettings) -> Result<Self, NodeError> {
-        let relay_mode = relay_mode(&settings)?;
+        let relay_mode = network::relay_mode(&settings)?;
         let unavailable = |source| NodeError::StoreUnavailable { dir: dir.to_owned(), source };
         fs::create_dir_all(dir).map_err(|error| unavailable(error.into()))?;
         let mut options = Options::new(dir);
@@ -104,35 +134,29 @@ impl Node {
         import::clear(&paths.temp_path);
         let store = Store::from(store);
 
-        let roots = settings.roots.clone();
-        let bound = Endpoint::builder(presets::Minimal)
-            .secret_key(iroh::SecretKey::from_bytes(key.expose_seed()))
-            .relay_mode(relay_mode)
-            .ca_tls_config(CaTlsConfig::custom_server_cert_verifier(Arc::new(move |provider| {
-                Ok(roots.verifier(&provider))
-            })))
-            .bind()
-            .await;
-        let endpoint = match bound {
+        let relays = RwLock::new(relay_mode.relay_map().urls());
+        let endpoint = match network::bind(key, relay_mode, &settings).await {
             Ok(endpoint) => endpoint,
             Err(error) => {
                 let _ = store.shutdown().await;
-                return Err(NodeError::NoSocket { source: error.into() });
+                return Err(error);
             }
         };
         let readers = Arc::new(Readers::default());
-        let provider = Provider::new(store.clone(), readers.clone());
+        let provider = Provider::new(store.clone(), readers.clone(), settings.uploads.clone());
         let known = Arc::clone(&readers);
         let router = Router::builder(endpoint)
             .incoming_filter(Arc::new(move |incoming| known.admit(&incoming.remote_addr())))
             .accept(ALPN, provider)
             .spawn();
-        Ok(Self { router, store, paths, readers, settings, imports: Arc::default() })
+        let upstreams = Upstreams::default();
+        Ok(Self { router, store, paths, readers, upstreams, settings, relays, imports: Arc::default() })
     }
 
     /// Returns where this endpoint can be reached now.
     pub(crate) fn addresses(&self) -> Addresses {
-        addresses::own(self.endpoint(), self.settings.loopback_allowed)
+        let relays = self.relays.read().unwrap_or_else(PoisonError::into_inner).clone();
+        addresses::own(self.endpoint(), relays, self.settings.loopback_allowed)
     }
 
     /// Lets a reader fetch a blob, until [`Node::revoke`] or the node's end.
@@ -140,7 +164,7 @@ impl Node {
         self.readers.allow(reader, blob_hash);
     }
 
-    /// Takes back what [`Node::allow`] gave; a transfer that is under way goes on.
+    /// Takes back what [`Node::allow`] gave. Transfers that are under way are cut.
     pub(crate) fn revoke(&self, reader: PrimaryKey, blob_hash: [u8; 32]) {
         self.readers.revoke(reader, blob_hash);
     }
@@ -163,6 +187,23 @@ impl Node {
     /// Ends what [`Node::shut_out`] began.
     pub(crate) fn let_in(&self, reader: PrimaryKey) {
         self.readers.let_in(reader);
+    }
+
+    /// Tells whether any relay is used.
+    pub(crate) fn has_relays(&self) -> bool {
+        !self.relays.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Uses the home's relays too, from now on.
+    pub(crate) async fn learn_relays(&self, urls: &[String]) {
+        for url in urls {
+            let Some(relay) = addresses::relay(url, self.settings.loopback_allowed) else {
+                tracing::warn!(url, "the home names a relay that can't be one");
+                continue;
+            };
+            self.endpoint().insert_relay(relay.clone(), Arc::new(relay.clone().into())).await;
+            self.relays.write().unwrap_or_else(PoisonError::into_inner).push(relay);
+        }
     }
 
     /// Tells whether a blob is here in full.
@@ -199,18 +240,9 @@ fn tag_name(purpose: &str, hash: Hash) -> String {
     format!("{purpose}/{}", hash.to_hex())
 }
 
-fn relay_mode(settings: &NodeSettings) -> Result<RelayMode, NodeError> {
-    if settings.relays.is_empty() {
-        return Ok(RelayMode::Disabled);
-    }
-    let parse = |url: &String| {
-        addresses::relay(url, settings.loopback_allowed).ok_or_else(|| NodeError::BadRelay { url: url.clone() })
-    };
-    Ok(RelayMode::custom(settings.relays.iter().map(parse).collect::<Result<Vec<_>, _>>()?))
-}
-
 /// Returns how many bytes of the file so many bytes of its blob stand for.
 fn plain_bytes(sealed_bytes: u64) -> u64 {
-    let segments = sealed_bytes.div_ceil((SEGMENT_BYTES + TAG_BYTES) as u64);
-    sealed_bytes.saturating_sub(segments * TAG_BYTES as u64)
+    let (segment, tag) = (SEGMENT_BYTES as u64, TAG_BYTES as u64);
+    let (whole, rest) = (sealed_bytes / (segment + tag), sealed_bytes % (segment + tag));
+    whole * segment + rest.saturating_sub(tag)
 }

@@ -1,21 +1,14 @@
 //! Blobs that are made and read in memory: manifests and thumbnails.
 
-use std::{collections::HashSet, io, time::Duration};
+use std::{collections::HashSet, io};
 
 use bytes::Bytes;
 use futures::StreamExt;
-use iroh_blobs::{
-    Hash, HashAndFormat,
-    api::{blobs::BlobStatus, remote::GetProgressItem},
-    get::request::get_verified_size,
-};
+use iroh_blobs::{Hash, HashAndFormat, api::blobs::BlobStatus};
 use kez_core::{identity::PrimaryKey, payload::Addresses};
-use tokio::time::timeout;
+use tokio::sync::watch;
 
-use super::{Node, NodeError, fetch::peer_error};
-
-/// How long a connected peer may send nothing.
-const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+use super::{Node, NodeError, upstream::Upstream};
 
 /// Why a blob is kept: one that is not kept for anything goes after some minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,26 +107,25 @@ impl Node {
         let raw = HashAndFormat::raw(hash);
         let _held = self.store.tags().temp_tag(raw).await.map_err(NodeError::store)?;
         if !self.has(blob_hash).await? {
-            let stalled = |_| NodeError::Interrupted { peer: Box::new(peer), source: "they stopped sending".into() };
-            let connection = self.connect(peer, addresses).await?;
-            let size = timeout(STALL_TIMEOUT, get_verified_size(&connection, &hash)).await.map_err(stalled)?;
-            let (found, _) = size.map_err(|error| peer_error(peer, &connection, error))?;
-            if found > max_len {
-                return Err(NodeError::TooLong { peer: Box::new(peer), found, max_len });
-            }
-            let local = self.store.remote().local(raw).await.map_err(NodeError::store)?;
-            let mut steps = Box::pin(self.store.remote().execute_get(connection.clone(), local.missing()).stream());
-            loop {
-                match timeout(STALL_TIMEOUT, steps.next()).await.map_err(stalled)? {
-                    Some(GetProgressItem::Progress(_)) => {}
-                    Some(GetProgressItem::Done(_)) => break,
-                    Some(GetProgressItem::Error(error)) => return Err(peer_error(peer, &connection, error)),
-                    None => return Err(NodeError::store(io::Error::other("the transfer ended without a result"))),
+            let upstream = self.connect(peer, addresses).await?;
+            tokio::select! {
+                brought = self.pull_up_to(&upstream, hash, max_len) => brought?,
+                stalled = upstream.silence(self.settings.stall_timeout) => {
+                    upstream.give_up();
+                    return Err(stalled);
                 }
             }
-            connection.close(0u32.into(), b"done");
+            upstream.linger();
         }
         let read = self.read(blob_hash, max_len).await?;
         read.ok_or_else(|| NodeError::store(io::Error::other("the blob is gone again, or is not what it was")))
+    }
+
+    async fn pull_up_to(&self, upstream: &Upstream, hash: Hash, max_len: u64) -> Result<(), NodeError> {
+        let found = upstream.size_of(hash).await?;
+        if found > max_len {
+            return Err(NodeError::TooLong { peer: Box::new(upstream.peer), found, max_len });
+        }
+        self.pull_missing(upstream, hash, found, &watch::Sender::new(0)).await.map(drop)
     }
 }

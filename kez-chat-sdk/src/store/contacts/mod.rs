@@ -25,6 +25,17 @@ use crate::{contacts::Trouble, event::Peer, keys::checked};
 pub(super) const IS_SENDABLE: &str =
     "trouble IS NULL AND found_key IS NULL AND reachable = 1 AND (agreed = 1 OR vouched = 1)";
 
+/// Tells whether what comes from a contact now is to be shown with a flag: sending to them has stopped because of their key or
+/// their chain, or they have left for good.
+pub(super) fn is_in_doubt(db: &Connection, owner: &PrimaryKey) -> Result<bool, StoreError> {
+    let in_doubt = db
+        .prepare_cached(
+            "SELECT trouble IS NOT NULL OR found_key IS NOT NULL OR retired FROM contacts WHERE owner = ?1",
+        )?
+        .query_row([owner.as_bytes()], |row| row.get(0));
+    Ok(in_doubt.optional()?.unwrap_or(false))
+}
+
 /// A contact as the database keeps it, with what their walked chain says.
 #[derive(Clone, Debug)]
 pub(crate) struct ContactRow {

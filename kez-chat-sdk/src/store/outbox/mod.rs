@@ -157,7 +157,7 @@ impl Store {
                 )
                 .optional()?;
             if let Some((recipient, id)) = refused
-                && raise_state(db, &own, &MessageId(id), MessageState::InboxFull)?
+                && raise_state(db, &own, &recipient, &MessageId(id), MessageState::InboxFull)?
             {
                 let to = contacts::peer(db, &recipient)?;
                 events::push(db, &Event::MessageState { to, id: MessageId(id), state: MessageState::InboxFull })?;
@@ -235,7 +235,7 @@ pub(super) fn cancel(db: &Connection, own: &PrimaryKey, peer: &PrimaryKey, id: &
         // What it was to tell the next one tells.
         heads::forget_told(db, peer)?;
     }
-    raise_state(db, own, id, MessageState::Withdrawn)?;
+    raise_state(db, own, peer.as_bytes(), id, MessageState::Withdrawn)?;
     Ok(true)
 }
 
@@ -267,15 +267,16 @@ pub(super) fn withdraw_all(db: &Connection, recipient: &[u8; 32]) -> Result<(), 
     Ok(())
 }
 
-/// Raises the state of a message of our own. Tells whether it did.
+/// Raises the state of a message of our own to `peer`. Tells whether it did.
 pub(super) fn raise_state(
     db: &Connection,
     own: &PrimaryKey,
+    peer: &[u8; 32],
     id: &MessageId,
     state: MessageState,
 ) -> Result<bool, StoreError> {
     let changed = db
-        .prepare_cached("UPDATE messages SET state = ?3 WHERE author = ?1 AND id = ?2 AND state < ?3")?
-        .execute((own.as_bytes(), id.0, state.to_stored()))?;
+        .prepare_cached("UPDATE messages SET state = ?3 WHERE author = ?1 AND id = ?2 AND peer = ?4 AND state < ?3")?
+        .execute((own.as_bytes(), id.0, state.to_stored(), peer))?;
     Ok(changed > 0)
 }

@@ -12,6 +12,7 @@ use super::{Draft, OutboxRow};
 use crate::{
     conversation::{SendError, check_sendable},
     event::MessageState,
+    message::new_id,
     store::{
         StoreError,
         announce::decode,
@@ -105,7 +106,7 @@ pub(super) fn number(db: &Connection, own: &PrimaryKey, row: &OutboxRow) -> Resu
 pub(super) fn say_nothing_instead(db: &Connection, row: i64, id: &MessageId) -> Result<(), StoreError> {
     let bytes: Vec<u8> = db.query_row("SELECT payload FROM outbox WHERE row = ?1", [row], |row| row.get(0))?;
     let mut payload = decode(&bytes)?;
-    payload.id = MessageId(rand::random());
+    payload.id = new_id(payload.sent_at_ms);
     payload.content = Content::Delete { id: *id };
     let bytes = payload.encode().map_err(StoreError::damaged)?;
     db.execute(

@@ -47,7 +47,7 @@ impl Store {
                 .query_map((overdue, MAX_RESENDS), |row| Ok((row.get(0)?, MessageId(row.get(1)?))))?
                 .collect::<Result<Vec<([u8; 32], MessageId)>, _>>()?;
             for (recipient, id) in given_up {
-                if raise_state(db, &own, &id, MessageState::Unconfirmed)? {
+                if raise_state(db, &own, &recipient, &id, MessageState::Unconfirmed)? {
                     let to = contacts::peer(db, &recipient)?;
                     events::push(db, &Event::MessageState { to, id, state: MessageState::Unconfirmed })?;
                 }

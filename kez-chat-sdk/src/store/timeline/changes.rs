@@ -17,6 +17,7 @@ use crate::{
     store::{
         Draft, Store, StoreError,
         announce::decode,
+        contacts::is_in_doubt,
         outbox::{cancel, queue},
     },
 };
@@ -43,7 +44,8 @@ pub(in crate::store) fn take_change(
     let (from, sent_at_ms) = (from.clone(), payload.sent_at_ms);
     Ok(match &payload.content {
         Content::Edit { id, text } if target.kind == TEXT => {
-            Some(Event::Edited { from, id: *id, sent_at_ms, text: text.clone() })
+            let in_doubt = is_in_doubt(db, &from.primary)?;
+            Some(Event::Edited { from, id: *id, sent_at_ms, text: text.clone(), in_doubt })
         }
         Content::Delete { id } => Some(Event::Deleted { from, id: *id }),
         Content::Reaction { target: MessageRef { author, id }, emoji } => {

@@ -51,12 +51,19 @@ pub(super) fn take_place(db: &Connection, peer: &[u8; 32], at_ms: u64, is_unread
 }
 
 /// Shows a message of somebody else's that is given out now.
-pub(super) fn show(db: &Connection, author: &PrimaryKey, id: &MessageId, at_ms: u64) -> Result<(), StoreError> {
+pub(super) fn show(
+    db: &Connection,
+    author: &PrimaryKey,
+    id: &MessageId,
+    at_ms: u64,
+    in_doubt: bool,
+) -> Result<(), StoreError> {
     let place = take_place(db, author.as_bytes(), at_ms, true)?;
-    db.prepare_cached("UPDATE messages SET place = ?3 WHERE author = ?1 AND id = ?2")?.execute((
+    db.prepare_cached("UPDATE messages SET place = ?3, in_doubt = ?4 WHERE author = ?1 AND id = ?2")?.execute((
         author.as_bytes(),
         id.0,
         place,
+        in_doubt,
     ))?;
     Ok(())
 }

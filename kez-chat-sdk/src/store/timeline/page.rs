@@ -96,7 +96,9 @@ pub(in crate::store) fn shown_in(
 
 /// Begins a query for messages as [`read`] takes them.
 fn select(which: &str) -> String {
-    format!("SELECT author, id, payload, sent_at_ms, stored_at_ms, {STATE}, place, erased FROM messages {which}")
+    format!(
+        "SELECT author, id, payload, sent_at_ms, stored_at_ms, {STATE}, place, erased, in_doubt FROM messages {which}"
+    )
 }
 
 /// A message's row, as it is kept.
@@ -109,6 +111,7 @@ struct StoredMessage {
     state: i64,
     place: u64,
     is_erased: bool,
+    in_doubt: bool,
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
@@ -121,6 +124,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
         state: row.get(5)?,
         place: row.get(6)?,
         is_erased: row.get(7)?,
+        in_doubt: row.get(8)?,
     })
 }
 
@@ -136,6 +140,7 @@ fn message(db: &Connection, own: &PrimaryKey, peer: &PrimaryKey, stored: StoredM
         content: MessageContent::Deleted,
         reply_to: None,
         reactions: Vec::new(),
+        in_doubt: stored.in_doubt,
         state: is_own.then(|| MessageState::from_stored(stored.state)),
     };
     if stored.is_erased {

@@ -387,3 +387,34 @@ proptest! {
         })?;
     }
 }
+
+#[tokio::test]
+async fn what_comes_while_something_is_wrong_with_its_sender_is_marked_and_stays_so() {
+    for wrong in ["trouble = '{\"trouble\":\"forked\"}'", "found_key = zeroblob(32)", "retired = 1"] {
+        let (_dir, store) = store().await;
+        let set = async |what: String| {
+            let set = format!("UPDATE contacts SET {what} WHERE owner = ?1");
+            let change = store.transact::<_, StoreError>(move |db| Ok(db.execute(&set, [person(2).as_bytes()])?));
+            assert_eq!(change.await.unwrap(), 1);
+        };
+        take(&store, vec![incoming(2, [1; 16], 1, text("before"))]).await;
+        set(wrong.to_owned()).await;
+        take(&store, vec![incoming(2, [2; 16], 2, text("meanwhile")), incoming(2, [3; 16], 3, edit([1; 16], "x"))])
+            .await;
+        take(&store, vec![incoming(3, [4; 16], 4, text("of somebody else"))]).await;
+        set("trouble = NULL, found_key = NULL, retired = 0".to_owned()).await;
+        take(&store, vec![incoming(2, [5; 16], 5, text("after"))]).await;
+
+        let marks: Vec<bool> = page(&store, 2).await.iter().map(|message| message.in_doubt).collect();
+        assert_eq!(marks, [false, true, false], "{wrong}");
+        let told: Vec<bool> = events(&store)
+            .await
+            .iter()
+            .map(|event| match event {
+                Event::Message { in_doubt, .. } | Event::Edited { in_doubt, .. } => *in_doubt,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(told, [false, true, true, false, false], "{wrong}");
+    }
+}

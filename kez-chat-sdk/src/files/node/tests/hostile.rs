@@ -26,10 +26,10 @@ async fn a_damaged_copy_is_reported_and_not_delivered() {
 async fn damage_on_the_own_disk_is_not_delivered() {
     let (alice, mut bob) = (Person::new().await, Person::new().await);
     let entry = alice.share(&content(5 * MIB), &bob).await;
-    let connection = bob.node.connect(alice.key.primary(), &alice.node.addresses()).await.unwrap();
+    let upstream = bob.node.connect(alice.key.primary(), &alice.node.addresses()).await.unwrap();
     bob.node.tag("fetch", entry.blob_hash.into()).await.unwrap();
-    bob.node.pull(alice.key.primary(), &connection, &entry, |_| {}).await.unwrap();
-    drop(connection);
+    bob.node.pull(&upstream, &entry, &mut |_| {}).await.unwrap();
+    drop(upstream);
     bob.restart(|store| damage(store, &entry, 3 * MIB)).await;
     let refused = bob.fetch(&alice, &entry).await;
     assert!(matches!(refused, Err(NodeError::Damaged { .. })), "{refused:?}");

@@ -2,7 +2,10 @@
 
 mod hostile;
 mod import;
+mod limits;
+mod ranges;
 mod refusals;
+mod relays;
 mod transfer;
 
 use std::{
@@ -18,7 +21,8 @@ use kez_core::{
 };
 use tempfile::TempDir;
 
-use super::{Node, NodeError, NodeSettings};
+use super::{FetchStep, Node, NodeError, NodeSettings};
+use crate::files::TransferPath;
 
 const MIB: usize = 1 << 20;
 
@@ -35,15 +39,19 @@ struct Person {
 
 impl Person {
     async fn new() -> Self {
+        Self::with(settings()).await
+    }
+
+    async fn with(settings: NodeSettings) -> Self {
         let (key, dir) = (SecretKey::generate(&mut rand::rng()), tempfile::tempdir().unwrap());
-        let node = Node::start(&dir.path().join("store"), &key, settings()).await.unwrap();
+        let node = Node::start(&dir.path().join("store"), &key, settings).await.unwrap();
         Self { key, node, dir }
     }
 
     async fn restart(&mut self, meanwhile: impl FnOnce(&Path)) {
         self.node.shutdown().await;
         meanwhile(&self.store());
-        self.node = Node::start(&self.store(), &self.key, settings()).await.unwrap();
+        self.node = Node::start(&self.store(), &self.key, self.node.settings.clone()).await.unwrap();
     }
 
     fn store(&self) -> PathBuf {

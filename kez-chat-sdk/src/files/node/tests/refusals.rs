@@ -27,8 +27,8 @@ async fn only_listed_readers_get_only_their_blobs() {
         matches!(refused, Err(NodeError::NotPermitted { ref peer }) if **peer == alice.key.primary()),
         "{refused:?}"
     );
-    let connection = mallory.node.connect(alice.key.primary(), &alice.node.addresses()).await.unwrap();
-    let closed = connection.closed().await;
+    let upstream = mallory.node.connect(alice.key.primary(), &alice.node.addresses()).await.unwrap();
+    let closed = upstream.connection.closed().await;
     assert!(matches!(&closed, ConnectionError::ApplicationClosed(close) if close.error_code == ERR_PERMISSION));
     // Known, but not for this blob.
     let other = alice.share(b"for mallory", &mallory).await;
@@ -99,7 +99,8 @@ async fn nothing_but_a_plain_get_is_answered() {
     let (alice, bob) = (Person::new().await, Person::new().await);
     let entry = alice.share(&content(MIB), &bob).await;
     let shared = Hash::from_bytes(entry.blob_hash);
-    let connection = bob.node.connect(alice.key.primary(), &alice.node.addresses()).await.unwrap();
+    let upstream = bob.node.connect(alice.key.primary(), &alice.node.addresses()).await.unwrap();
+    let connection = upstream.connection.clone();
     let memory = MemStore::new();
 
     // More than a connection takes in flight: the push ends only if it is taken or refused.
@@ -144,6 +145,12 @@ async fn a_peer_who_is_away_is_told_soon() {
         );
         assert!(begun.elapsed() < Duration::from_secs(5));
     }
+    // Many fetches learn it together.
+    let (begun, nowhere) = (Instant::now(), Addresses::new([Address::Ip(silent.local_addr().unwrap())]));
+    let fetch = |_| bob.fetch(alice.key.primary(), &nowhere, &entry, dir.path(), |_| {});
+    let all = futures::future::join_all((0..100).map(fetch)).await;
+    assert!(all.iter().all(|away| matches!(away, Err(NodeError::Unreachable { .. }))), "{all:?}");
+    assert!(begun.elapsed() < Duration::from_secs(5));
     bob.shutdown().await;
     alice.shutdown().await;
 }

@@ -15,10 +15,16 @@ async fn files_of_every_length_arrive() {
         assert!(!bob.node.has(entry.blob_hash).await.unwrap());
         let mut heard = Vec::new();
         let (from, addresses) = (alice.key.primary(), alice.node.addresses());
-        let path = bob.node.fetch(from, &addresses, &entry, &bob.inbox(), |done| heard.push(done)).await.unwrap();
+        let mut over = None;
+        let hear = |step| match step {
+            FetchStep::Over(path) => over = Some(path),
+            FetchStep::Came(done) => heard.push(done),
+        };
+        let path = bob.node.fetch(from, &addresses, &entry, &bob.inbox(), hear).await.unwrap();
         assert_eq!(path, bob.inbox().join(format!("{len}.bin")));
         assert!(fs::read(path).unwrap() == plain, "{len}");
         assert!(heard.is_sorted() && heard.last() == Some(&(len as u64)), "{len}: {heard:?}");
+        assert_eq!(over, Some(TransferPath::Direct));
     }
     assert_eq!(files_below(&bob.inbox()).len(), 6);
     alice.shutdown().await;
@@ -31,8 +37,8 @@ async fn a_broken_off_transfer_goes_on_where_it_was() {
     let plain = content(12 * MIB);
     let entry = alice.share(&plain, &bob).await;
     let (enough, from, addresses) = (Notify::new(), alice.key.primary(), alice.node.addresses());
-    let stop_at = |done| {
-        if done > 2 * MIB as u64 {
+    let stop_at = |step| {
+        if matches!(step, FetchStep::Came(done) if done > 2 * MIB as u64) {
             enough.notify_one();
         }
     };
@@ -49,8 +55,8 @@ async fn a_broken_off_transfer_goes_on_where_it_was() {
     let here = bob.local_bytes(&entry).await;
     assert!(here > 0 && here < 12 * MIB as u64, "{here}");
     assert_eq!(bob.tags().await, 1);
-    let pulled = bob.node.connect(from, &addresses).await.unwrap();
-    let pulled = bob.node.pull(from, &pulled, &entry, |_| {}).await.unwrap();
+    let upstream = bob.node.connect(from, &addresses).await.unwrap();
+    let pulled = bob.node.pull(&upstream, &entry, &mut |_| {}).await.unwrap();
     assert_eq!(here + pulled, kez_core::filecrypt::blob_len(entry.plain_len).unwrap());
 
     // With all of it here nobody is asked any more.
@@ -58,6 +64,43 @@ async fn a_broken_off_transfer_goes_on_where_it_was() {
     let path = bob.node.fetch(from, &addresses, &entry, &bob.inbox(), |_| {}).await.unwrap();
     assert!(fs::read(path).unwrap() == plain);
     assert_eq!(bob.tags().await, 0);
+    bob.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_in_the_middle_is_no_liar_and_goes_on_when_back() {
+    let (mut alice, bob) = (Person::new().await, Person::new().await);
+    let plain = content(12 * MIB);
+    let entry = alice.share(&plain, &bob).await;
+    alice.node.settings.uploads.set(Some(4 << 20));
+    let (enough, from, addresses, inbox) = (Notify::new(), alice.key.primary(), alice.node.addresses(), bob.inbox());
+    let tell = |step| {
+        if matches!(step, FetchStep::Came(done) if done > MIB as u64) {
+            enough.notify_one();
+        }
+    };
+    let leave = async {
+        enough.notified().await;
+        alice.node.shutdown().await;
+    };
+    let (broken, ()) = tokio::join!(bob.node.fetch(from, &addresses, &entry, &inbox, tell), leave);
+    assert!(matches!(broken, Err(NodeError::Interrupted { .. })), "{broken:?}");
+    let here = bob.local_bytes(&entry).await;
+    assert!(here >= MIB as u64, "{here} bytes are kept");
+
+    alice.restart(|_| {}).await;
+    alice.node.settings.uploads.set(None);
+    alice.node.allow(bob.key.primary(), entry.blob_hash);
+    let mut first = None;
+    let tell = |step| {
+        if let FetchStep::Came(done) = step {
+            first.get_or_insert(done);
+        }
+    };
+    let path = bob.node.fetch(from, &alice.node.addresses(), &entry, &inbox, tell).await.unwrap();
+    assert!(fs::read(path).unwrap() == plain);
+    assert!(first.unwrap() + 16 * 1_000 > here, "only what was missing came");
+    alice.shutdown().await;
     bob.shutdown().await;
 }
 
@@ -109,7 +152,7 @@ async fn several_readers_fetch_one_blob_at_a_time() {
 }
 
 impl Person {
-    async fn local_bytes(&self, entry: &FileEntry) -> u64 {
+    pub(super) async fn local_bytes(&self, entry: &FileEntry) -> u64 {
         let blob = iroh_blobs::HashAndFormat::raw(entry.blob_hash.into());
         self.node.store.remote().local(blob).await.unwrap().local_bytes()
     }

@@ -1,0 +1,186 @@
+//! What is large is asked for in several ranges at a time.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use iroh::{
+    Endpoint, RelayMode,
+    endpoint::{Connection, presets},
+    protocol::{AcceptError, ProtocolHandler, Router},
+};
+use iroh_blobs::{
+    ALPN,
+    api::Store,
+    protocol::GetRequest,
+    provider::{StreamPair, events::EventSender, handle_stream},
+};
+use kez_core::payload::{Address, Addresses};
+use kez_testbed::slow_udp::SlowUdp;
+
+use super::*;
+
+/// A provider of the test's own, which counts what is asked of it.
+#[derive(Clone, Debug)]
+struct Counting {
+    store: Store,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    connections: AtomicUsize,
+    requests: AtomicUsize,
+    under_way: AtomicUsize,
+    most_under_way: AtomicUsize,
+}
+
+impl Counts {
+    fn take(&self) -> [usize; 3] {
+        [&self.connections, &self.requests, &self.most_under_way].map(|count| count.swap(0, Ordering::SeqCst))
+    }
+}
+
+impl ProtocolHandler for Counting {
+    async fn accept(&self, connection: Connection) -> Result<(), AcceptError> {
+        self.counts.connections.fetch_add(1, Ordering::SeqCst);
+        while let Ok(streams) = StreamPair::accept(&connection, EventSender::DEFAULT).await {
+            let Self { store, counts } = self.clone();
+            counts.requests.fetch_add(1, Ordering::SeqCst);
+            let now = counts.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+            counts.most_under_way.fetch_max(now, Ordering::SeqCst);
+            tokio::spawn(async move {
+                let _ = handle_stream(streams, store).await;
+                counts.under_way.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Serves a store under a key of its own, at this address of this machine, and returns where.
+async fn serve(store: Store, ip: Ipv4Addr) -> (Router, SecretKey, Arc<Counts>, SocketAddr) {
+    let (key, counts) = (SecretKey::generate(&mut rand::rng()), Arc::new(Counts::default()));
+    let endpoint = Endpoint::builder(presets::Minimal)
+        .secret_key(iroh::SecretKey::from_bytes(key.expose_seed()))
+        .relay_mode(RelayMode::Disabled)
+        .clear_ip_transports()
+        .bind_addr((ip, 0))
+        .unwrap()
+        .bind()
+        .await
+        .unwrap();
+    let address = endpoint.bound_sockets()[0];
+    let provider = Counting { store, counts: Arc::clone(&counts) };
+    (Router::builder(endpoint).accept(ALPN, provider).spawn(), key, counts, address)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_pipe_is_filled_by_eight_ranges_at_a_time() {
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    let plain = content(50 * MIB);
+    let (large, small) = (alice.import(&plain).await, alice.import(&plain[..MIB]).await);
+    let (provider, key, counts, address) = serve(alice.node.store.clone(), Ipv4Addr::LOCALHOST).await;
+    let slow = SlowUdp::start(address, Duration::from_millis(25)).await.unwrap();
+    let addresses = Addresses::new([Address::Ip(slow.address())]);
+    let mut heard = Vec::new();
+    let hear = |step| {
+        if let FetchStep::Came(done) = step {
+            heard.push(done);
+        }
+    };
+    let path = bob.node.fetch(key.primary(), &addresses, &large, &bob.inbox(), hear).await.unwrap();
+    assert!(fs::read(path).unwrap() == plain);
+    assert!(slow.carried_bytes() > 0);
+    assert!(heard.is_sorted() && heard.len() > 13, "{heard:?}");
+    // Its length first, then 4 MiB at a time.
+    assert_eq!(counts.take(), [1, 1 + 13, 8]);
+
+    // What is small is one range, and needs no connection of its own so soon after.
+    bob.node.fetch(key.primary(), &addresses, &set_path(&small, "b"), &bob.inbox(), |_| {}).await.unwrap();
+    assert_eq!(counts.take(), [0, 2, 1]);
+    provider.shutdown().await.unwrap();
+    bob.shutdown().await;
+    alice.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_fetches_from_one_peer_share_a_connection_and_its_turns() {
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    let mut entries = Vec::new();
+    for number in 0..6 {
+        entries.push(set_path(&alice.import(&content(9 * MIB)).await, &number.to_string()));
+    }
+    let (provider, key, counts, address) = serve(alice.node.store.clone(), Ipv4Addr::LOCALHOST).await;
+    let addresses = Addresses::new([Address::Ip(address)]);
+    let inbox = bob.inbox();
+    let fetches = entries.iter().map(|entry| bob.node.fetch(key.primary(), &addresses, entry, &inbox, |_| {}));
+    for path in futures::future::join_all(fetches).await {
+        path.unwrap();
+    }
+    assert_eq!(counts.take(), [1, 6 + 6 * 3, 8]);
+    provider.shutdown().await.unwrap();
+    bob.shutdown().await;
+    alice.shutdown().await;
+}
+
+/// Where nothing reaches 127.0.0.2 but what comes from 127.0.0.3, `ONE_WAY_MS` are between the two as well:
+///
+/// ```sh
+/// unshare --map-root-user --net sh -c 'ip link set lo up
+///     ip rule add pref 1 from 127.0.0.3 to 127.0.0.2 lookup local
+///     ip rule add pref 2 to 127.0.0.2 blackhole
+///     ip rule add pref 3 lookup local
+///     ip rule del pref 0
+///     MIB=512 ONE_WAY_MS=25 …'
+/// ```
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn how_fast_it_is() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
+    let mib = number("MIB").unwrap_or(256) as usize;
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    let entry = alice.import(&content(mib * MIB)).await;
+    let (provider, key, counts, address) = serve(alice.node.store.clone(), Ipv4Addr::new(127, 0, 0, 2)).await;
+    let slow = match number("ONE_WAY_MS").map(Duration::from_millis) {
+        Some(one_way) => {
+            Some(SlowUdp::start_at(Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 3), address, one_way).await.unwrap())
+        }
+        None => None,
+    };
+    let addresses = Addresses::new([Address::Ip(slow.as_ref().map_or(address, SlowUdp::address))]);
+    let resident = || kez_testbed::measure::resident_mb(std::process::id()).unwrap();
+    if number("SINGLE").is_some() {
+        let (begun, upstream) = (Instant::now(), bob.node.connect(key.primary(), &addresses).await.unwrap());
+        let whole = GetRequest::blob(iroh_blobs::Hash::from_bytes(entry.blob_hash));
+        bob.node.store.remote().execute_get(upstream.connection.clone(), whole).await.unwrap();
+        println!("one stream pulled {:.0} MB/s", mib as f64 * 1.048_576 / begun.elapsed().as_secs_f64());
+        return;
+    }
+    let (before, begun, mut most) = (resident(), Instant::now(), 0.0_f64);
+    let mut pulled = None;
+    let hear = |step| {
+        most = most.max(resident());
+        if step == FetchStep::Came(entry.plain_len) {
+            pulled.get_or_insert_with(|| begun.elapsed());
+        }
+    };
+    bob.node.fetch(key.primary(), &addresses, &entry, &bob.inbox(), hear).await.unwrap();
+    let (pulled, took) = (pulled.unwrap(), begun.elapsed());
+    let rate = |took: Duration| mib as f64 * 1.048_576 / took.as_secs_f64();
+    println!(
+        "pulled {:.0} MB/s, fetched {:.0} MB/s, {:?} MB over the slow way, {:?}; resident {before:.0} MB, {most:.0} at most",
+        rate(pulled),
+        rate(took),
+        slow.as_ref().map(|slow| slow.carried_bytes() / 1_000_000),
+        counts.take(),
+    );
+    provider.shutdown().await.unwrap();
+    bob.shutdown().await;
+    alice.shutdown().await;
+}

@@ -1,0 +1,185 @@
+//! The peers that we fetch from: one connection to each, which all fetches from them share.
+
+use std::{
+    collections::HashMap,
+    error::Error,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use iroh::{
+    EndpointId,
+    endpoint::{Connection, ConnectionError, PathList, VarInt},
+};
+use iroh_blobs::{
+    ALPN,
+    get::GetError,
+    protocol::{ERR_INTERNAL, ERR_PERMISSION},
+};
+use kez_core::{identity::PrimaryKey, payload::Addresses};
+use tokio::{
+    sync::{Mutex as AsyncMutex, Semaphore, SemaphorePermit},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+use super::{Node, NodeError, addresses, provider::ERR_GONE};
+use crate::files::TransferPath;
+
+/// How many requests are under way to a peer at a time, whatever is fetched from them. More would fill a longer pipe, and
+/// hold more memory; a provider takes twice as many.
+pub(super) const REQUESTS_AT_ONCE: usize = 8;
+/// How long a connection stays open for the next file.
+const LINGER: Duration = Duration::from_secs(5);
+const NOBODY: &str = "nobody answers at their addresses";
+
+/// The connections that are open. One lock for each peer, so that two fetches do not both connect.
+#[derive(Debug, Default)]
+pub(super) struct Upstreams(Mutex<HashMap<[u8; 32], Arc<AsyncMutex<Known>>>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    open: Weak<Upstream>,
+    /// When they last could not be reached.
+    missed: Option<Instant>,
+}
+
+impl Upstreams {
+    fn of(&self, peer: PrimaryKey) -> Arc<AsyncMutex<Known>> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(*peer.as_bytes()).or_default())
+    }
+}
+
+/// A peer that we are connected to. The connection is closed when nobody needs it any more.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    pub(super) peer: PrimaryKey,
+    pub(super) connection: Connection,
+    turns: Semaphore,
+    /// When something last came from them, or was first asked of them.
+    heard: Mutex<Instant>,
+}
+
+impl Node {
+    /// Connects to a peer, unless we are.
+    pub(super) async fn connect(&self, peer: PrimaryKey, addresses: &Addresses) -> Result<Arc<Upstream>, NodeError> {
+        let (asked, known) = (Instant::now(), self.upstreams.of(peer));
+        let mut known = known.lock().await;
+        if let Some(open) = known.open.upgrade().filter(|open| open.connection.close_reason().is_none()) {
+            return Ok(open);
+        }
+        if known.missed.is_some_and(|missed| missed >= asked) {
+            // They are away for all who waited for the same answer, not for one after the other.
+            return Err(NodeError::Unreachable { peer: Box::new(peer), source: NOBODY.into() });
+        }
+        match self.dial(peer, addresses).await {
+            Ok(connection) => {
+                let (turns, heard) = (Semaphore::new(REQUESTS_AT_ONCE), Mutex::new(Instant::now()));
+                let upstream = Arc::new(Upstream { peer, connection, turns, heard });
+                known.open = Arc::downgrade(&upstream);
+                Ok(upstream)
+            }
+            Err(error) => {
+                known.missed = Some(Instant::now());
+                Err(error)
+            }
+        }
+    }
+
+    async fn dial(&self, peer: PrimaryKey, addresses: &Addresses) -> Result<Connection, NodeError> {
+        let unreachable =
+            |source: Box<dyn Error + Send + Sync>| NodeError::Unreachable { peer: Box::new(peer), source };
+        let id = EndpointId::from_bytes(peer.as_bytes()).map_err(|error| unreachable(error.into()))?;
+        let dialled = addresses::of_peer(id, addresses, self.has_relays(), self.settings.loopback_allowed);
+        if dialled.is_empty() && !self.settings.lan_discovery {
+            return Err(unreachable("no address of theirs is known that may be dialled".into()));
+        }
+        match timeout(self.settings.connect_timeout, self.endpoint().connect(dialled, ALPN)).await {
+            Ok(connected) => connected.map_err(|error| unreachable(error.into())),
+            Err(_) => Err(unreachable(NOBODY.into())),
+        }
+    }
+}
+
+impl Upstream {
+    /// Waits until a request may be made of the peer; it may as long as the result is held.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        let turn = self.turns.acquire().await.ok();
+        self.hear();
+        turn
+    }
+
+    /// Notes that something came.
+    pub(super) fn hear(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Waits until nothing has come for so long, on the whole connection: a fetch that waits for the turn of another one
+    /// is not stalled.
+    pub(super) async fn silence(&self, bound: Duration) -> NodeError {
+        loop {
+            let until = *self.heard.lock().unwrap_or_else(PoisonError::into_inner) + bound;
+            if until <= Instant::now() {
+                let source = format!("nothing came for {} seconds", bound.as_secs()).into();
+                return NodeError::Interrupted { peer: Box::new(self.peer), source };
+            }
+            sleep_until(until).await;
+        }
+    }
+
+    /// Keeps the connection for a moment.
+    pub(super) fn linger(self: Arc<Self>) {
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = self.connection.closed() => {}
+                () = sleep(LINGER) => {}
+            }
+        });
+    }
+
+    /// Closes a connection over which nothing comes any more, so that the next fetch makes another one.
+    pub(super) fn give_up(&self) {
+        self.connection.close(0u32.into(), b"stalled");
+    }
+
+    /// Tells from the code with which the peer ended the stream or the connection whose fault a failed request was.
+    pub(super) fn failure(&self, error: GetError) -> NodeError {
+        let reason = self.connection.close_reason();
+        let code = error.iroh_error_code().or_else(|| reason.as_ref().and_then(close_code));
+        let peer = Box::new(self.peer);
+        match code {
+            Some(ERR_PERMISSION) => NodeError::NotPermitted { peer },
+            Some(ERR_GONE) => NodeError::Gone { peer },
+            Some(ERR_INTERNAL) => NodeError::PeerFault { peer, source: error.into() },
+            _ if reason.is_some() => NodeError::Interrupted { peer, source: error.into() },
+            // The connection is well, but what came over it is not the blob.
+            _ => NodeError::PeerFault { peer, source: error.into() },
+        }
+    }
+
+    /// Says that the peer sent what they should not have.
+    pub(super) fn at_fault(&self, what: &'static str) -> NodeError {
+        NodeError::PeerFault { peer: Box::new(self.peer), source: what.into() }
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.connection.close(0u32.into(), b"done");
+    }
+}
+
+/// Tells over what a connection goes at present.
+pub(super) fn path_of(paths: &PathList<'_>) -> Option<TransferPath> {
+    // None is selected yet in a connection's first moments.
+    let path = paths.iter().find(|path| path.is_selected()).or_else(|| paths.iter().next())?;
+    Some(if path.is_relay() { TransferPath::Relay } else { TransferPath::Direct })
+}
+
+fn close_code(reason: &ConnectionError) -> Option<VarInt> {
+    match reason {
+        ConnectionError::ApplicationClosed(close) => Some(close.error_code),
+        _ => None,
+    }
+}
