@@ -192,6 +192,8 @@ impl Client {
             stop: stop.clone(),
             #[cfg(feature = "files")]
             node: crate::files::slot::NodeSlot::default(),
+            #[cfg(feature = "files")]
+            downloads: crate::files::downloads::awaited::Downloads::default(),
             key,
             handle,
             policy,

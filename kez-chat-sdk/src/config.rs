@@ -25,6 +25,9 @@ pub(crate) struct Config {
     pub(crate) uploads: UploadLimit,
     #[cfg(feature = "files")]
     pub(crate) lan_discovery: bool,
+    /// How many bytes files may take.
+    #[cfg(feature = "files")]
+    pub(crate) file_quota: Option<u64>,
 }
 
 impl Default for Config {
@@ -41,6 +44,8 @@ impl Default for Config {
             uploads: UploadLimit::default(),
             #[cfg(feature = "files")]
             lan_discovery: false,
+            #[cfg(feature = "files")]
+            file_quota: None,
         }
     }
 }
@@ -57,8 +62,9 @@ impl Default for Config {
 /// | `relays` | the home's | through which relays files come and go where there is no direct way |
 /// | `upload_limit` | none | how many bytes a second go out to all who fetch from us |
 /// | `lan_discovery` | no | whether we and our contacts find each other on the local network |
+/// | `file_quota` | none | how many bytes the sealed files of shares and fetches may take |
 ///
-/// The last three are there with the feature `files`.
+/// The last four are there with the feature `files`.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
@@ -127,6 +133,15 @@ impl ClientBuilder {
     #[must_use]
     pub fn suspended(mut self) -> Self {
         self.config.suspended = true;
+        self
+    }
+
+    /// Sets how many bytes the sealed files may take that are held ready for others or being fetched. What would take more is
+    /// refused before anything of it is written.
+    #[cfg(feature = "files")]
+    #[must_use]
+    pub fn file_quota(mut self, bytes: u64) -> Self {
+        self.config.file_quota = Some(bytes);
         self
     }
 

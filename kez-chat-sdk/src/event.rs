@@ -1,10 +1,11 @@
 //! What happens, as the application hears of it.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use kez_core::{
     handle::{Handle, Policy},
     identity::PrimaryKey,
+    manifest::EntryId,
     payload::{FileEntry, MessageId},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -47,6 +48,50 @@ impl fmt::Display for ShareId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// Names a download, on this device only.
+///
+/// ```
+/// use kez_chat_sdk::DownloadId;
+///
+/// assert_eq!(DownloadId::new(3).to_string(), "3");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DownloadId(pub(crate) i64);
+
+impl DownloadId {
+    /// Takes the number that was shown to a person.
+    #[must_use]
+    pub fn new(number: i64) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for DownloadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What told us of downloaded files.
+///
+/// ```
+/// use kez_chat_sdk::{DownloadOrigin, ShareId};
+///
+/// // As bots and other processes read it.
+/// assert_eq!(serde_json::to_value(DownloadOrigin::Offer(ShareId::new(3)))?["offer"], 3);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DownloadOrigin {
+    /// Somebody's offer.
+    Offer(ShareId),
+    /// An entry of what somebody publishes.
+    #[serde(with = "entry_id")]
+    Published(EntryId),
 }
 
 /// Somebody else: their key, which is who they are, and the handle that they go by.
@@ -342,6 +387,30 @@ pub enum Event {
         /// What.
         notice: OwnChainNotice,
     },
+    /// A download is done that nobody waited for.
+    Downloaded {
+        /// Its name.
+        id: DownloadId,
+        /// What told us of the files.
+        origin: DownloadOrigin,
+        /// Who had them.
+        from: Peer,
+        /// Where they are: one path for each file of the offer, that of the folder where it is a folder.
+        paths: Vec<PathBuf>,
+    },
+    /// A download has failed for good that nobody waited for.
+    DownloadFailed {
+        /// Its name.
+        id: DownloadId,
+        /// What told us of the files.
+        origin: DownloadOrigin,
+        /// Who has them.
+        from: Peer,
+        /// The error's stable name.
+        code: String,
+        /// What happened, and what to do.
+        message: String,
+    },
     /// Something that a later version of the application kept here.
     Unreadable,
 }
@@ -366,8 +435,29 @@ impl fmt::Debug for Event {
             Self::Reaction { from, to, .. } => write!(f, "Reaction(redacted, from {from} to {})", to.id),
             Self::Contact { who, notice } => write!(f, "Contact({who}, {notice:?})"),
             Self::OwnChain { notice } => write!(f, "OwnChain({notice:?})"),
+            Self::Downloaded { id, from, paths, .. } => {
+                write!(f, "Downloaded({id} from {from}, {} paths)", paths.len())
+            }
+            Self::DownloadFailed { id, from, code, .. } => write!(f, "DownloadFailed({id} from {from}, {code})"),
             Self::Unreadable => f.write_str("Unreadable"),
         }
+    }
+}
+
+/// Entries' names in JSON: hex.
+mod entry_id {
+    use data_encoding::HEXLOWER;
+
+    use super::{Deserialize, Deserializer, EntryId, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(id: &EntryId, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(id)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EntryId, D::Error> {
+        let bytes = HEXLOWER.decode(String::deserialize(deserializer)?.as_bytes()).ok();
+        let id = bytes.and_then(|bytes| bytes.try_into().ok());
+        id.map(EntryId).ok_or_else(|| serde::de::Error::custom("no entry's name"))
     }
 }
 

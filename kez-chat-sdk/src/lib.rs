@@ -92,12 +92,15 @@ pub use config::ClientBuilder;
 pub use contacts::{Agreement, Blocked, Contact, ContactError, Contacts, Notice, Trouble};
 pub use conversation::{Conversation, OutboxEntry, SendError};
 pub use conversations::{ConversationSummary, Conversations};
-pub use event::{Event, EventId, MessageState, Order, Peer, PendingEvent, ShareId, SharedFile};
+pub use event::{
+    DownloadId, DownloadOrigin, Event, EventId, MessageState, Order, Peer, PendingEvent, ShareId, SharedFile,
+};
 pub use export::{Export, ExportError, ExportProgress};
 #[cfg(feature = "files")]
 pub use files::{
-    Files, FilesError, ListedEntry, Listing, Offer, PublishedEntry, Relays, Share, Thumbnail, Transfer, TransferError,
-    TransferPath, TransferProgress,
+    BadFile, Download, DownloadState, FetchOptions, FileUsage, Files, FilesError, IfExists, LeftOut, LeftOutKind,
+    ListedEntry, Listing, Offer, OwnShare, OwnShareId, PublishedEntry, Relays, Repaired, Share, Thumbnail, Transfer,
+    TransferError, TransferPath, TransferProgress,
 };
 pub use home_dir::HomeDirError;
 #[cfg(feature = "keyring")]

@@ -7,6 +7,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+#[cfg(feature = "files")]
+use crate::files::downloads::keeper::run as keep_downloading;
 use crate::{
     account::{moving, own_chain},
     backoff::Backoff,
@@ -34,10 +36,19 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         () = moving::carry_on(&shared) => {}
         () = shared.own.until_over() => {}
         never = upkeep::run(&shared) => match never {},
+        never = keep_downloading(&shared) => match never {},
     }
     #[cfg(feature = "files")]
-    shared.node.shutdown().await;
+    {
+        shared.downloads.end();
+        shared.node.shutdown().await;
+    }
     shared.link.set_connection(shared.own.now().end().unwrap_or(ConnectionState::Closed));
+}
+
+#[cfg(not(feature = "files"))]
+async fn keep_downloading(_: &Arc<Shared>) -> std::convert::Infallible {
+    std::future::pending().await
 }
 
 async fn keep_connected(shared: &Arc<Shared>) {

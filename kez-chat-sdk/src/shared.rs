@@ -12,7 +12,7 @@ use kez_core::{
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "files")]
-use crate::files::slot::NodeSlot;
+use crate::files::{downloads::awaited::Downloads, slot::NodeSlot};
 use crate::{
     account::own_chain::OwnStanding,
     config::Config,
@@ -54,6 +54,9 @@ pub(crate) struct Shared {
     pub(crate) stop: CancellationToken,
     #[cfg(feature = "files")]
     pub(crate) node: NodeSlot,
+    /// Who waits for what of others' files.
+    #[cfg(feature = "files")]
+    pub(crate) downloads: Downloads,
     /// Held for the lock that it is, too.
     pub(crate) home_dir: HomeDir,
 }

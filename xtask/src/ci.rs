@@ -56,9 +56,25 @@ const SUITES: &[Suite] = &[
         name: "messaging",
         cap: 4,
         packages: &["kez-chat-sdk", "torture"],
-        filter: &["--skip", "files", "--skip", "networks::"],
+        filter: &[
+            "--skip",
+            "files",
+            "--skip",
+            "fetching",
+            "--skip",
+            "networks::",
+            "--skip",
+            "local_network::",
+            "--skip",
+            "transfers::",
+        ],
     },
-    Suite { name: "files", cap: 7, packages: &["kez-chat-sdk"], filter: &["files", "networks::"] },
+    Suite {
+        name: "files",
+        cap: 7,
+        packages: &["kez-chat-sdk"],
+        filter: &["files", "fetching", "networks::", "local_network::", "transfers::"],
+    },
     Suite { name: "people and CLI", cap: 12, packages: &[], filter: &[] },
 ];
 

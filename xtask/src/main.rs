@@ -46,6 +46,7 @@ Examples:
   cargo xtask fuzz --seconds 60 envelope_open
   cargo xtask torture          kills clients, servers and broker for a minute while messages flow
   cargo xtask soak servers     kills both servers 1,000 times while people write
+  cargo xtask soak files       kills who fetches and who provides files, 20 times each
   cargo xtask soak torture     the same torture for ten minutes, with 5,000 messages
   cargo xtask bench core       compares the core with its peers
   cargo xtask bench servers    compares the servers with bare handlers

@@ -30,6 +30,8 @@ enum Subject {
     /// Floods of large and of small messages under the settings that a home has by default: how much is stored before who
     /// floods is cut off, and how others fare meanwhile.
     Flood,
+    /// Files: who fetches and who provides are killed 20 times each, anywhere in 64 MiB. One whole file has to come of it.
+    Files,
     /// Clients, servers and broker, killed for ten minutes while 5,000 messages flow: nothing may be lost, doubled or out of
     /// order.
     Torture,
@@ -43,6 +45,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             let options = torture::Options { messages: 5_000, seconds: 600, seed: options.seed };
             torture::run(workspace, &options).map(|never| match never {})
         }
+        // These are tests that CI runs in short.
+        Subject::Files => workspace.run_cargo(|command| {
+            command.args(["test", "--package", "kez-chat-sdk", "--test", "it", "--", "fetching::killed::"]);
+            command.args(["--nocapture", "--test-threads", "1"]).env("KEZ_TEST_KILLS", "20");
+        }),
         // These are tests that CI has no time for.
         Subject::Flood => workspace.run_cargo(|command| {
             command.args(["test", "--package", "kez-chat-server", "--test", "it", "--", "flood::", "--ignored"]);

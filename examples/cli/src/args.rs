@@ -132,16 +132,17 @@ Examples:
   kez-chat listen --count 1 --timeout 30
   kez-chat listen --json | jq -r 'select(.kind == \"message\").text'")]
     Listen(Listen),
-    /// Shares a file with a contact, and serves it until Ctrl-C
+    /// Shares a file or a folder with a contact, and serves it until Ctrl-C
     ///
-    /// The file is encrypted here; nothing is sent before the contact fetches it.
+    /// It is encrypted here; nothing is sent before the contact fetches it. Links in a folder are left out.
     #[command(after_help = "\
 Examples:
-  kez-chat share @bob report.pdf")]
+  kez-chat share @bob report.pdf
+  kez-chat share @bob photos")]
     Share {
         /// The contact
         who: String,
-        /// The file
+        /// The file or folder
         file: PathBuf,
     },
     /// Lists what others have shared

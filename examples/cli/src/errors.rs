@@ -73,6 +73,7 @@ impl From<FilesError> for Failure {
             FilesError::Waiting { .. } => Kind::NotNow,
             FilesError::Send(error) => of_send(error),
             FilesError::Transfer(error) => of_transfer(error),
+            FilesError::BadFolderList { .. } => Kind::Peer,
             FilesError::Store(_) => Kind::Account,
             _ => Kind::Files,
         };

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use kez_chat_sdk::{
-    Agreement, Event, MessageState, Notice, Order, OwnChainNotice, Peer, ShareId, SharedFile,
+    Agreement, Event, LeftOut, MessageState, Notice, Order, OwnChainNotice, Peer, ShareId, SharedFile,
     handle::{Handle, Home},
     identity::PrimaryKey,
     payload::MessageId,
@@ -298,6 +298,13 @@ impl View for Happened<'_> {
                 "      {0} sees another event at place {seq} of your sigchain than you do: compare heads with {0} on another way",
                 who(said_by)
             ),
+            Event::Downloaded { from, paths, .. } => {
+                let paths: Vec<_> = paths.iter().map(|path| safe::line(&path.to_string_lossy())).collect();
+                format!("      fetched from {}: {}", who(from), paths.join(", "))
+            }
+            Event::DownloadFailed { from, message, .. } => {
+                format!("      what was fetched from {} does not come: {}", who(from), safe::line(message))
+            }
             _ => "something happened that this version can't show".to_owned(),
         }
     }
@@ -318,23 +325,32 @@ fn gap(order: Order) -> String {
     }
 }
 
-/// A file that is held ready for somebody.
+/// Files that are held ready for somebody.
 #[derive(Serialize)]
 #[serde(tag = "kind", rename = "serving")]
 pub(crate) struct Serving<'a> {
     #[serde(serialize_with = "option_text")]
     pub(crate) to: Option<&'a Handle>,
     pub(crate) primary: PrimaryKey,
-    pub(crate) file: &'a SharedFile,
+    pub(crate) files: &'a [SharedFile],
+    /// What of a folder is not.
+    #[serde(serialize_with = "paths")]
+    pub(crate) left_out: &'a [LeftOut],
     #[serde(skip)]
     pub(crate) own: &'a Home,
 }
 
 impl View for Serving<'_> {
     fn text(&self) -> String {
-        let (file, to) = (listed(std::slice::from_ref(self.file)), name(self.to, &self.primary, self.own));
-        format!("serving {file} to {to} until Ctrl-C")
+        let left_out =
+            self.left_out.iter().map(|left| format!("left out {}\n", safe::line(&left.path.to_string_lossy())));
+        let (files, to) = (listed(self.files), name(self.to, &self.primary, self.own));
+        format!("{}serving {files} to {to} until Ctrl-C", left_out.collect::<String>())
     }
+}
+
+fn paths<S: Serializer>(left_out: &&[LeftOut], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(left_out.iter().map(|left| left.path.to_string_lossy()))
 }
 
 /// What somebody holds ready for us.

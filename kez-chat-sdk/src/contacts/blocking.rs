@@ -33,7 +33,7 @@ impl Contacts<'_> {
         let blobs = shared.store.block(peer, shared.home_now_ms()).await?;
         #[cfg(feature = "files")]
         {
-            shared.node.stop_serving(peer, &blobs).await;
+            shared.node.stop_serving(&shared.store, peer, &blobs).await;
             shared.node.shut_out(peer).await;
         }
         Ok(())
@@ -49,7 +49,7 @@ impl Contacts<'_> {
         let blobs = self.shared.store.unblock(peer).await?;
         #[cfg(feature = "files")]
         {
-            self.shared.node.serve_again(peer, &blobs).await;
+            self.shared.node.serve_again(&self.shared.store, peer, &blobs).await;
             self.shared.node.let_in(peer).await;
         }
         Ok(())

@@ -224,7 +224,7 @@ impl<'a> Contacts<'a> {
         let blobs = self.shared.store.forget_contact(peer).await?;
         #[cfg(feature = "files")]
         {
-            self.shared.node.stop_serving(peer, &blobs).await;
+            self.shared.node.stop_serving(&self.shared.store, peer, &blobs).await;
             crate::files::refresh_audiences(self.shared).await?;
         }
         Ok(contact)

@@ -109,13 +109,17 @@ impl<'a> Conversation<'a> {
     }
 
     /// Takes a message of ours back: what it said is erased here, and the recipient's device is asked to erase it too. One
-    /// that was not sent yet is [cancelled](Self::cancel).
+    /// that was not sent yet is [cancelled](Self::cancel). Files that it offered are not served to them any more.
     ///
     /// # Errors
     /// [`SendError::NoSuchMessage`] if it is no message of ours that the conversation shows.
     pub async fn delete(&self, id: MessageId) -> Result<(), SendError> {
         self.check_own_standing()?;
-        self.shared.store.delete_own(self.draft(Content::Delete { id }), id).await
+        #[cfg_attr(not(feature = "files"), expect(unused_variables, reason = "nobody serves them"))]
+        let blobs = self.shared.store.delete_own(self.draft(Content::Delete { id }), id).await?;
+        #[cfg(feature = "files")]
+        self.shared.node.stop_serving(&self.shared.store, self.peer, &blobs).await;
+        Ok(())
     }
 
     async fn send(&self, content: Content, reply_to: Option<MessageRef>) -> Result<MessageId, SendError> {
@@ -154,10 +158,12 @@ impl<'a> Conversation<'a> {
     /// # Errors
     /// [`SendError::TooLate`] if the broker may have it already: what was sent can't be unsent.
     pub async fn cancel(&self, id: MessageId) -> Result<(), SendError> {
-        match self.shared.store.cancel(self.shared.primary(), self.peer, id).await? {
-            true => Ok(()),
-            false => Err(SendError::TooLate(id)),
-        }
+        let cancelled = self.shared.store.cancel(self.shared.primary(), self.peer, id).await?;
+        #[cfg_attr(not(feature = "files"), expect(unused_variables, reason = "nobody serves them"))]
+        let blobs = cancelled.ok_or(SendError::TooLate(id))?;
+        #[cfg(feature = "files")]
+        self.shared.node.stop_serving(&self.shared.store, self.peer, &blobs).await;
+        Ok(())
     }
 
     /// Sends a message again that was sent and not confirmed. However often it arrives, it is shown once.

@@ -1,29 +1,26 @@
 //! Browsing: what others publish is looked at when the person asks for it, and only what is for us is seen of it.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use kez_core::{
     identity::PrimaryKey,
     manifest::{Details, EntryId, MAX_MANIFEST_BYTES, Manifest, ManifestError, Published},
-    payload::{Address, Addresses},
+    payload::{Address, Addresses, FileShare},
     sigchain::Chain,
 };
 use tokio::task::spawn_blocking;
 
 use super::{
-    FilesError, Thumbnail, TransferError,
-    node::{FetchStep, Node, Purpose},
+    FetchOptions, FilesError, Thumbnail, Transfer, TransferError,
+    downloads::{Wanted, download},
+    node::{Node, Purpose},
     slot::node,
     thumbnail,
-    transfer::Meter,
 };
 use crate::{
     contacts::{Glance, relays_of},
-    event::{Peer, SharedFile},
+    event::{DownloadOrigin, Peer, SharedFile},
     shared::Shared,
     store::{BrowsedRow, StoreError},
 };
@@ -73,7 +70,12 @@ pub(super) async fn browse(shared: &Arc<Shared>, glance: Glance) -> Result<Listi
     let relay = chain.state().iroh().and_then(|iroh| iroh.relay_url.clone());
     let mut addresses = Addresses::new(relay.map(Address::Relay));
     let bytes = match known {
-        Some(bytes) => bytes,
+        Some(bytes) => {
+            // It was reached somehow.
+            let before = shared.store.browsed(who.primary).await?;
+            addresses = before.map_or(addresses, |before| before.addresses);
+            bytes
+        }
         None => {
             let mut reached = reach(shared, who.primary, &addresses).await?;
             if reached.iter().next().is_none()
@@ -82,7 +84,7 @@ pub(super) async fn browse(shared: &Arc<Shared>, glance: Glance) -> Result<Listi
                 addresses = Addresses::new(relays_of(shared, handle).await.into_iter().map(Address::Relay));
                 reached = addresses.clone();
             }
-            let brought = node.bring(who.primary, &reached, published.manifest, MAX_MANIFEST_BYTES as u64).await;
+            let brought = node.bring_small(who.primary, &reached, published.manifest, MAX_MANIFEST_BYTES as u64).await;
             brought.map_err(|error| away(&who, error))?
         }
     };
@@ -90,33 +92,24 @@ pub(super) async fn browse(shared: &Arc<Shared>, glance: Glance) -> Result<Listi
     let opened = opened.map_err(|source| FilesError::BadManifest { peer: who.clone().into(), source })?;
     node.keep_for(published.manifest, Purpose::Browsed).await?;
     for over in shared.store.keep_browsed(BrowsedRow { published, addresses }).await? {
-        node.let_go(over, Purpose::Browsed).await?;
+        node.release_for(over, Purpose::Browsed).await?;
     }
     Ok(Listing { owner: who, version, entries: opened.into_iter().map(ListedEntry::new).collect() })
 }
 
 /// Fetches a file that was listed.
-pub(super) async fn fetch_entry(
+pub(super) fn fetch_entry(
     shared: &Arc<Shared>,
     peer: PrimaryKey,
     id: EntryId,
-    to_dir: &Path,
-    mut meter: Meter,
-) -> Result<Vec<PathBuf>, FilesError> {
-    let node = node(shared).await?;
-    let (details, addresses) = entry(shared, &node, peer, id).await?;
-    let file = details.file;
-    meter.name(file.path.as_str());
-    meter.expect(0, file.plain_len);
-    let report = |step| match step {
-        FetchStep::Over(path) => meter.reach(path),
-        FetchStep::Came(done_bytes) => meter.set(done_bytes),
-    };
-    let fetched = node.fetch(peer, &addresses, &file, to_dir, report).await;
-    match fetched {
-        Ok(path) => Ok(vec![path]),
-        Err(error) => Err(away(&named(shared, peer).await?, error)),
-    }
+    options: FetchOptions,
+) -> Transfer<Vec<PathBuf>> {
+    let listed = Arc::clone(shared);
+    download(shared, async move {
+        let (details, addresses) = entry(&listed, &*node(&listed).await?, peer, id).await?;
+        let share = FileShare { entries: vec![details.file], addresses };
+        Ok(Wanted { from: peer, origin: DownloadOrigin::Published(id), share, options })
+    })
 }
 
 /// Returns the small picture of an entry that was listed. It is fetched the first time; nothing, if there is none.
@@ -134,7 +127,8 @@ pub(super) async fn thumbnail(
         return thumbnail::drawn_before(jpeg).map(Some).map_err(bad);
     }
     let max_len = thumbnail::sealed_len(&promised).map_err(bad)?;
-    let sealed = node.bring(peer, &addresses, promised.blob_hash, max_len).await.map_err(|error| away(&who, error))?;
+    let sealed =
+        node.bring_small(peer, &addresses, promised.blob_hash, max_len).await.map_err(|error| away(&who, error))?;
     let drawn = thumbnail::redraw(&promised, sealed).await.map_err(bad)?;
     shared.store.keep_thumbnail(promised.blob_hash, drawn.jpeg.clone()).await?;
     Ok(Some(drawn))
@@ -174,7 +168,7 @@ async fn open<T: Send + 'static>(
 /// Returns where a peer's endpoint may be: what they said last comes before what they said when they offered something,
 /// and that before what others say.
 async fn reach(shared: &Shared, peer: PrimaryKey, others: &Addresses) -> Result<Addresses, FilesError> {
-    let fresh = shared.presences.addresses(&peer);
+    let fresh = shared.presences.sight(&peer).addresses;
     let offered = shared.store.last_offered_from(peer).await?;
     Ok(Addresses::new(fresh.iter().chain(offered.iter()).chain(others.iter())))
 }

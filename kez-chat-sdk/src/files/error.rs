@@ -1,6 +1,6 @@
 //! Why a file could not be shared, fetched or shown.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, path::PathBuf, sync::Arc};
 
 use kez_core::{
     manifest::{EntryId, ManifestError},
@@ -8,12 +8,12 @@ use kez_core::{
 };
 use thiserror::Error;
 
-use super::TransferError;
+use super::{OwnShareId, TransferError};
 use crate::{
     account::AccountError,
     contacts::ContactError,
     conversation::SendError,
-    event::{Peer, ShareId},
+    event::{DownloadId, Peer, ShareId},
     store::StoreError,
 };
 
@@ -30,8 +30,14 @@ pub enum FilesError {
     /// There is no such offer.
     #[error("there is no offer {0}; list the offers that there are")]
     NoSuchOffer(ShareId),
-    /// The sender can't be reached now.
-    #[error("{peer} is away and can't be reached now; fetch it when they are back online")]
+    /// The offer has no such file.
+    #[error("there is no file {0} in the offer; they are counted from 0")]
+    NoSuchFile(usize),
+    /// There is no such download.
+    #[error("there is no download {0}; list the downloads that there are")]
+    NoSuchDownload(DownloadId),
+    /// The sender can't be reached now. The download goes on by itself when they are back.
+    #[error("{peer} is away and can't be reached now; will download when they are back online")]
     Waiting {
         /// Who has the file.
         peer: Box<Peer>,
@@ -75,9 +81,60 @@ pub enum FilesError {
     /// Our own sigchain can't be written on.
     #[error(transparent)]
     Account(#[from] AccountError),
-    /// The file's name can't be shared.
+    /// The name of a file can't be shared.
+    #[error("{} can't be shared under its name: {source}; rename it", path.display())]
+    BadName {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: PayloadError,
+    },
+    /// There is nothing in the folder that can be shared.
+    #[error("there is no file in {}, so there is nothing to share", path.display())]
+    EmptyFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There are more files in the folder than a share can have.
+    #[error("there are more than {max} files in {}; share its parts", path.display())]
+    TooManyFiles {
+        /// The folder.
+        path: PathBuf,
+        /// How many there may be.
+        max: usize,
+    },
+    /// Nobody was named who may fetch it.
+    #[error("name at least one contact to share with")]
+    NoReaders,
+    /// We hold nothing ready under this number, or not for this reader.
+    #[error("you share nothing under number {0} with them; list what you share")]
+    NoSuchShare(OwnShareId),
+    /// Files would take more than they may on this device.
+    #[error(
+        "{needed_bytes} bytes more are needed, and {used_bytes} of the {quota_bytes} that files may take are in use; end shares, fetch or give up what was begun, or raise the limit"
+    )]
+    QuotaExceeded {
+        /// How many bytes are needed.
+        needed_bytes: u64,
+        /// How many are in use.
+        used_bytes: u64,
+        /// How many there may be.
+        quota_bytes: u64,
+    },
+    /// The download was cancelled, or its offer is gone, or its sender a contact no more.
+    #[error("the download was cancelled, or what was offered is gone; fetch it again if it is still offered")]
+    Cancelled,
+    /// What stands for a folder is no list of files.
+    #[error("the list of the files in {path:?} is not sound: {source}; ask for it again")]
+    BadFolderList {
+        /// The folder's path.
+        path: String,
+        /// What is wrong with it.
+        source: PayloadError,
+    },
+    /// Several wait for one download, and it ended so for all of them.
     #[error(transparent)]
-    BadName(#[from] PayloadError),
+    Joined(Arc<FilesError>),
     /// The announcement could not be sent.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -95,6 +152,8 @@ impl FilesError {
     pub fn code(&self) -> &str {
         match self {
             Self::NoSuchOffer(_) => "NoSuchOffer",
+            Self::NoSuchFile(_) => "NoSuchFile",
+            Self::NoSuchDownload(_) => "NoSuchDownload",
             Self::Waiting { .. } => "Waiting",
             Self::NoSuchEntry(_) => "NoSuchEntry",
             Self::NothingShared => "NothingShared",
@@ -104,7 +163,15 @@ impl FilesError {
             Self::Unpublishable(error) => error.code().as_str(),
             Self::Contact(error) => error.code(),
             Self::Account(error) => error.code(),
-            Self::BadName(error) => error.code().as_str(),
+            Self::BadName { source, .. } => source.code().as_str(),
+            Self::EmptyFolder { .. } => "EmptyFolder",
+            Self::TooManyFiles { .. } => "TooManyFiles",
+            Self::NoReaders => "NoReaders",
+            Self::NoSuchShare(_) => "NoSuchShare",
+            Self::QuotaExceeded { .. } => "QuotaExceeded",
+            Self::Cancelled => "Cancelled",
+            Self::BadFolderList { .. } => "BadFolderList",
+            Self::Joined(error) => error.code(),
             Self::Send(error) => error.code(),
             Self::Transfer(error) => error.code(),
             Self::Store(error) => error.code(),

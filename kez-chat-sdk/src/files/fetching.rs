@@ -1,15 +1,13 @@
 //! Fetching: what others offered is brought here when the person asks for it.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
+use std::{path::PathBuf, sync::Arc};
+
+use super::{
+    FilesError, Transfer,
+    downloads::{FetchOptions, Wanted, download},
 };
-
-use kez_core::payload::Addresses;
-
-use super::{FilesError, TransferError, node::FetchStep, slot::node, transfer::Meter};
 use crate::{
-    event::{Peer, ShareId, SharedFile},
+    event::{DownloadOrigin, Peer, ShareId, SharedFile},
     shared::Shared,
     store::OfferRow,
 };
@@ -25,7 +23,7 @@ pub struct Offer {
     pub sent_at_ms: u64,
     /// What.
     pub files: Vec<SharedFile>,
-    /// Whether we have fetched them.
+    /// Whether we have fetched all of them.
     pub fetched: bool,
 }
 
@@ -36,36 +34,11 @@ impl From<OfferRow> for Offer {
     }
 }
 
-pub(super) async fn fetch(
-    shared: &Arc<Shared>,
-    share_id: ShareId,
-    to_dir: &Path,
-    mut meter: Meter,
-) -> Result<Vec<PathBuf>, FilesError> {
-    let offer = shared.store.offer(share_id).await?.ok_or(FilesError::NoSuchOffer(share_id))?;
-    let entries = &offer.share.entries;
-    meter.expect(0, entries.iter().map(|entry| entry.plain_len).sum());
-    let node = node(shared).await?;
-    // Where their endpoint is now comes before where it was when they offered.
-    let fresh = shared.presences.addresses(&offer.from.primary);
-    let addresses = Addresses::new(fresh.iter().chain(offer.share.addresses.iter()));
-    let mut paths = Vec::with_capacity(entries.len());
-    let mut before = 0;
-    for entry in entries {
-        meter.name(entry.path.as_str());
-        let report = |step| match step {
-            FetchStep::Over(path) => meter.reach(path),
-            FetchStep::Came(done_bytes) => meter.set(before + done_bytes),
-        };
-        let fetched = node.fetch(offer.from.primary, &addresses, entry, to_dir, report).await;
-        paths.push(fetched.map_err(|error| match error {
-            source @ TransferError::Unreachable { .. } => {
-                FilesError::Waiting { peer: offer.from.clone().into(), source }
-            }
-            other => other.into(),
-        })?);
-        before += entry.plain_len;
-    }
-    shared.store.set_fetched(share_id).await?;
-    Ok(paths)
+/// Fetches what somebody has offered.
+pub(super) fn fetch(shared: &Arc<Shared>, share_id: ShareId, options: FetchOptions) -> Transfer<Vec<PathBuf>> {
+    let offers = Arc::clone(shared);
+    download(shared, async move {
+        let offer = offers.store.offer(share_id).await?.ok_or(FilesError::NoSuchOffer(share_id))?;
+        Ok(Wanted { from: offer.from.primary, origin: DownloadOrigin::Offer(share_id), share: offer.share, options })
+    })
 }

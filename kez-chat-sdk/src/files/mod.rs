@@ -1,14 +1,17 @@
 //! Files: shared by reference, sealed, and fetched only when somebody asks (`docs/PROTOCOL.md` §9).
 
 mod browse;
+pub(crate) mod downloads;
 mod error;
 mod fetching;
 mod manifest;
 mod node;
 mod published;
 mod relays;
+mod room;
 mod sharing;
 pub(crate) mod slot;
+mod source;
 mod thumbnail;
 mod transfer;
 
@@ -24,19 +27,26 @@ use kez_core::{
 
 pub use self::{
     browse::{ListedEntry, Listing},
+    downloads::{Download, DownloadState, FetchOptions, IfExists},
     error::FilesError,
     fetching::Offer,
     node::NodeError as TransferError,
     published::PublishedEntry,
     relays::Relays,
-    sharing::Share,
+    room::FileUsage,
+    sharing::{BadFile, OwnShare, OwnShareId, Repaired, Share},
+    source::{LeftOut, LeftOutKind},
     thumbnail::Thumbnail,
     transfer::{Transfer, TransferPath, TransferProgress},
 };
 pub(crate) use self::{
     manifest::keep_said, node::UploadLimit, published::refresh_audiences, slot::serve_in_background,
 };
-use crate::{contacts::Contacts, event::ShareId, shared::Shared};
+use crate::{
+    contacts::Contacts,
+    event::{DownloadId, ShareId},
+    shared::Shared,
+};
 
 /// A handle on an account's files.
 ///
@@ -61,8 +71,16 @@ use crate::{contacts::Contacts, event::ShareId, shared::Shared};
 ///         break share_id;
 ///     }
 /// };
-/// let paths = bob.files().fetch(share_id, "bob".as_ref()).await?;
+/// let paths = bob.files().fetch(share_id, "bob").await?;
 /// assert_eq!(std::fs::read_to_string(&paths[0])?, "all is well");
+///
+/// // What is held ready can be looked at, looked after, and ended.
+/// let held = alice.files().shares().await?;
+/// assert_eq!((held[0].readers[0].primary, held[0].total_bytes), (bob.primary(), 11));
+/// assert!(alice.files().verify().await?.is_empty(), "nothing is damaged");
+/// alice.files().unshare(held[0].id, None).await?;
+/// alice.files().clean_up().await?;
+/// assert_eq!(alice.files().usage().await?.shared_bytes, 0);
 /// # alice.shutdown().await;
 /// # bob.shutdown().await;
 /// # stage.strike().await;
@@ -79,15 +97,73 @@ impl<'a> Files<'a> {
         Self { shared }
     }
 
-    /// Seals a file into the local store and announces it to `readers`. It is served, to them only, while a client of
-    /// this account is open.
+    /// Seals a file, or a folder and the files in it, into the local store and announces it to `readers`. It is served, to
+    /// them only, while a client of this account is open.
+    ///
+    /// A file that was shared before and has not changed since is not sealed again: its blob gets more readers. In a folder
+    /// links are not followed; the result names what was left out. The path itself may be a link. Dropping the transfer
+    /// cancels; then nothing stays behind, unless it was done in that moment.
     ///
     /// # Errors
-    /// [`FilesError`]; nobody is told of a file that could not be sealed.
+    /// [`FilesError`]; nobody is told of files that could not be sealed, one and all.
     pub fn share(&self, path: &Path, readers: &[PrimaryKey]) -> Transfer<Share> {
         let (shared, path) = (Arc::clone(self.shared), path.to_owned());
         let readers = readers.iter().copied().collect();
         Transfer::begin(|meter| async move { sharing::share(&shared, &path, readers, meter).await })
+    }
+
+    /// Lists what we hold ready for others, oldest first.
+    ///
+    /// # Errors
+    /// [`FilesError::Store`].
+    pub async fn shares(&self) -> Result<Vec<OwnShare>, FilesError> {
+        sharing::list(self.shared).await
+    }
+
+    /// Ends a share for one reader, or for all of them with `None`: they may fetch nothing of it any more, and what they are
+    /// fetching breaks off. What they have fetched they have. An announcement that was not sent yet is taken back.
+    ///
+    /// Deleting the message that announced a share ends it for its reader, too.
+    ///
+    /// # Errors
+    /// [`FilesError::NoSuchShare`] if there is none with them.
+    pub async fn unshare(&self, share: OwnShareId, reader: Option<PrimaryKey>) -> Result<(), FilesError> {
+        sharing::unshare(self.shared, share, reader).await
+    }
+
+    /// Returns how much is held ready for others and kept of what is being fetched.
+    ///
+    /// # Errors
+    /// [`FilesError::Store`], or [`FilesError::Transfer`] if the store of sealed files can't be read.
+    pub async fn usage(&self) -> Result<FileUsage, FilesError> {
+        room::usage(self.shared, &*slot::node(self.shared).await?).await
+    }
+
+    /// Removes from the disk what is neither held ready for others nor being fetched. It happens by itself every few minutes.
+    ///
+    /// # Errors
+    /// As [`usage`](Self::usage).
+    pub async fn clean_up(&self) -> Result<(), FilesError> {
+        Ok(slot::node(self.shared).await?.collect().await?)
+    }
+
+    /// Reads everything that we hold ready from the disk, and returns what is not as it was.
+    ///
+    /// # Errors
+    /// As [`usage`](Self::usage).
+    pub fn verify(&self) -> Transfer<Vec<BadFile>> {
+        let shared = Arc::clone(self.shared);
+        Transfer::begin(|meter| async move { sharing::verify(&shared, meter).await })
+    }
+
+    /// Verifies everything that we hold ready, and seals again what is not as it was, from its file. Where that has changed
+    /// or is not there any more, the share is lost: who asks for it is told that it is gone.
+    ///
+    /// # Errors
+    /// As [`usage`](Self::usage). What was repaired before stays so.
+    pub fn repair(&self) -> Transfer<Repaired> {
+        let shared = Arc::clone(self.shared);
+        Transfer::begin(|meter| async move { sharing::repair(&shared, meter).await })
     }
 
     /// Lists what others hold ready for us, oldest first.
@@ -98,14 +174,46 @@ impl<'a> Files<'a> {
         Ok(self.shared.store.offers().await?.into_iter().map(Offer::from).collect())
     }
 
-    /// Fetches offered files from their sender into a folder, verifies and opens them, and returns where they are. A
-    /// transfer that broke off goes on where it was; nothing is overwritten.
+    /// Fetches offered files from their sender into a folder, verifies and opens them, and returns where they are: one path
+    /// for each file of the offer, that of the folder where it is a folder. What broke off goes on where it was; nothing is
+    /// overwritten.
+    ///
+    /// It is kept: when the process ends before it is done, the next one goes on by itself. If the sender is away, it says so
+    /// at once, and the download waits for them. Whatever goes on without anybody who awaits it ends with
+    /// [`Event::Downloaded`](crate::Event::Downloaded) or [`Event::DownloadFailed`](crate::Event::DownloadFailed).
+    ///
+    /// Fetching the same files into the same folder again joins the download that there is. Dropping the transfer before
+    /// its outcome forgets it, unless another one is for the same. While the client is
+    /// [suspended](crate::Client::suspend) nothing comes.
     ///
     /// # Errors
     /// [`FilesError`]; `Waiting` while the sender is away.
-    pub fn fetch(&self, share_id: ShareId, to_dir: &Path) -> Transfer<Vec<PathBuf>> {
-        let (shared, to_dir) = (Arc::clone(self.shared), to_dir.to_owned());
-        Transfer::begin(|meter| async move { fetching::fetch(&shared, share_id, &to_dir, meter).await })
+    pub fn fetch(&self, share_id: ShareId, to: impl Into<FetchOptions>) -> Transfer<Vec<PathBuf>> {
+        fetching::fetch(self.shared, share_id, to.into())
+    }
+
+    /// Lists downloads that are not over, and the last ones that are, oldest first.
+    ///
+    /// # Errors
+    /// [`FilesError::Store`].
+    pub async fn downloads(&self) -> Result<Vec<Download>, FilesError> {
+        downloads::list(self.shared).await
+    }
+
+    /// Goes on with a download that waits or has failed, now; or awaits one that is being worked on.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch); [`FilesError::NoSuchDownload`].
+    pub fn retry_download(&self, id: DownloadId) -> Transfer<Vec<PathBuf>> {
+        downloads::retry(self.shared, id)
+    }
+
+    /// Forgets a download, whether it is over or not. Files that are complete stay.
+    ///
+    /// # Errors
+    /// [`FilesError::NoSuchDownload`] or [`FilesError::Store`].
+    pub async fn cancel_download(&self, id: DownloadId) -> Result<(), FilesError> {
+        downloads::cancel(self.shared, id).await
     }
 
     /// Publishes a file: whoever it is for finds it when they [look](Self::browse) at what we publish, and nobody is told.
@@ -134,7 +242,7 @@ impl<'a> Files<'a> {
     /// let listing = bob.files().browse(alice.primary()).await?;
     /// let entry = &listing.entries[0];
     /// assert_eq!(entry.file.path, "report.txt");
-    /// let paths = bob.files().fetch_entry(alice.primary(), entry.id, "bob".as_ref()).await?;
+    /// let paths = bob.files().fetch_entry(alice.primary(), entry.id, "bob").await?;
     /// assert_eq!(std::fs::read_to_string(&paths[0])?, "all is well");
     /// # alice.shutdown().await;
     /// # bob.shutdown().await;
@@ -216,9 +324,8 @@ impl<'a> Files<'a> {
     ///
     /// # Errors
     /// [`FilesError`]; `NoSuchEntry` if it was not listed when last looked.
-    pub fn fetch_entry(&self, peer: PrimaryKey, id: EntryId, to_dir: &Path) -> Transfer<Vec<PathBuf>> {
-        let (shared, to_dir) = (Arc::clone(self.shared), to_dir.to_owned());
-        Transfer::begin(|meter| async move { browse::fetch_entry(&shared, peer, id, &to_dir, meter).await })
+    pub fn fetch_entry(&self, peer: PrimaryKey, id: EntryId, to: impl Into<FetchOptions>) -> Transfer<Vec<PathBuf>> {
+        browse::fetch_entry(self.shared, peer, id, to.into())
     }
 
     /// Returns the small picture of a file that was [listed](Self::browse), to be called when it is to be shown: it is

@@ -7,15 +7,16 @@ use std::{
 };
 
 use kez_core::{
-    filecrypt::{FileKey, Opener},
+    filecrypt::Opener,
     identity::PrimaryKey,
     manifest::{Access, Collection, Details, Draft, EntryId},
-    payload::{FOLDER_MEDIA_TYPE, FileEntry, FolderList, SharePath},
+    payload::{FOLDER_MEDIA_TYPE, FileEntry, FolderList},
 };
 
 use super::{
     FilesError, Share,
     node::{Node, Purpose},
+    sharing,
     slot::node,
     thumbnail,
     transfer::Meter,
@@ -56,25 +57,9 @@ pub(super) async fn publish(
 ) -> Result<PublishedEntry, FilesError> {
     check_standing(shared)?;
     let access = checked(access)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let share_path = SharePath::parse(&name)?;
-    meter.name(&name);
-    meter.expect(0, tokio::fs::metadata(path).await.map_or(0, |metadata| metadata.len()));
     let node = node(shared).await?;
-    let key = FileKey::generate(&mut rand::rng());
-    let imported = node.import(path, &key, |done_bytes| meter.set(done_bytes)).await?;
-    let file = FileEntry {
-        path: share_path,
-        media_type: String::new(),
-        blob_hash: imported.blob_hash,
-        key,
-        plain_hash: imported.plain_hash,
-        plain_len: imported.plain_len,
-    };
-    let kept = keep(shared, &node, vec![file], &access).await;
-    // It was never shared: what keeps it is that it is published.
-    node.release(imported.blob_hash).await?;
-    let entry = kept?.pop();
+    let sealed = sharing::seal(shared, &node, path, &mut meter).await?;
+    let entry = keep(shared, &node, sealed.files.clone(), &access).await?.pop();
     entry.ok_or_else(|| StoreError::damaged("what was published is nowhere").into())
 }
 
@@ -203,8 +188,9 @@ async fn serve(shared: &Shared, node: &Node, blobs: &[[u8; 32]]) -> Result<(), F
 /// Lets go what of some blobs is published no more.
 async fn let_go(shared: &Shared, node: &Node, blobs: Vec<[u8; 32]>) -> Result<(), FilesError> {
     for blob in shared.store.unpublished_of(blobs).await? {
-        node.let_go(blob, Purpose::Published).await?;
+        node.release_for(blob, Purpose::Published).await?;
     }
+    node.collect_soon();
     Ok(())
 }
 

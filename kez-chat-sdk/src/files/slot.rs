@@ -1,6 +1,6 @@
 //! The account's Iroh node: started when files are first touched, and found here while it runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use kez_core::{handle::Policy, identity::PrimaryKey, payload::Addresses};
 use tokio::sync::Mutex;
@@ -10,24 +10,40 @@ use super::{
     node::{Node, NodeSettings},
     published,
 };
-use crate::{shared::Shared, store::StoreError};
+use crate::{
+    shared::Shared,
+    store::{Store, StoreError},
+};
 
 /// The account's Iroh node, started when files are first touched: who only chats opens no further socket.
 #[derive(Default)]
-pub(crate) struct NodeSlot(pub(super) Mutex<Option<Arc<Node>>>);
+pub(crate) struct NodeSlot {
+    running: Mutex<Option<Arc<Node>>>,
+    /// Bytes that work under way may still write into the store.
+    pub(super) promised: Arc<AtomicU64>,
+}
 
 impl NodeSlot {
-    /// Takes back a reader's right to these blobs, if the node runs.
-    pub(crate) async fn stop_serving(&self, reader: PrimaryKey, blobs: &[[u8; 32]]) {
-        if let Some(node) = &*self.0.lock().await {
-            blobs.iter().for_each(|&blob| node.revoke(reader, blob));
+    /// Takes back a reader's right to these blobs at once, if the node runs, and has what nobody needs any more removed. What
+    /// the database allows them stays: it has been changed before.
+    pub(crate) async fn stop_serving(&self, store: &Store, reader: PrimaryKey, blobs: &[[u8; 32]]) {
+        let Some(node) = self.running.lock().await.clone().filter(|_| !blobs.is_empty()) else { return };
+        blobs.iter().for_each(|&blob| node.revoke(reader, blob));
+        self.serve_again(store, reader, blobs).await;
+        let _turn = node.ledger().await;
+        if let Err(error) = settle(store, &node).await {
+            tracing::warn!(error = error.code(), "blobs that nobody may fetch stay until the next start");
         }
+        node.collect_soon();
     }
 
-    /// Gives a reader's right to these blobs back, if the node runs.
-    pub(crate) async fn serve_again(&self, reader: PrimaryKey, blobs: &[[u8; 32]]) {
-        if let Some(node) = &*self.0.lock().await {
-            blobs.iter().for_each(|&blob| node.allow(reader, blob));
+    /// Gives a reader's right to those of these blobs back that the database allows them, if the node runs.
+    pub(crate) async fn serve_again(&self, store: &Store, reader: PrimaryKey, blobs: &[[u8; 32]]) {
+        let Some(node) = self.running.lock().await.clone() else { return };
+        let _turn = node.ledger().await;
+        match store.readable_by(reader).await {
+            Ok(rights) => blobs.iter().filter(|blob| rights.contains(*blob)).for_each(|&blob| node.allow(reader, blob)),
+            Err(error) => tracing::warn!(%error, "files are not served to a reader until the next start"),
         }
     }
 
@@ -45,20 +61,20 @@ impl NodeSlot {
         }
     }
 
-    /// Returns the node, if it runs.
-    pub(super) async fn running(&self) -> Option<Arc<Node>> {
-        self.0.lock().await.clone()
-    }
-
     /// Returns where our endpoint is now; nothing while no file is served.
     pub(crate) fn addresses(&self) -> Addresses {
         // A node that is just starting has none yet.
-        let node = self.0.try_lock().ok();
+        let node = self.running.try_lock().ok();
         node.and_then(|node| node.as_ref().map(|node| node.addresses())).unwrap_or_default()
     }
 
+    /// Returns the node, if it runs.
+    pub(super) async fn running(&self) -> Option<Arc<Node>> {
+        self.running.lock().await.clone()
+    }
+
     pub(crate) async fn shutdown(&self) {
-        if let Some(node) = self.0.lock().await.take() {
+        if let Some(node) = self.running.lock().await.take() {
             node.shutdown().await;
         }
     }
@@ -81,7 +97,7 @@ pub(super) async fn node(shared: &Arc<Shared>) -> Result<Arc<Node>, FilesError> 
 }
 
 async fn start(shared: &Arc<Shared>) -> Result<Arc<Node>, FilesError> {
-    let mut running = shared.node.0.lock().await;
+    let mut running = shared.node.running.lock().await;
     if let Some(node) = &*running {
         return Ok(Arc::clone(node));
     }
@@ -96,16 +112,16 @@ async fn start(shared: &Arc<Shared>) -> Result<Arc<Node>, FilesError> {
         uploads: shared.config.uploads.clone(),
         ..NodeSettings::default()
     };
-    let readers = shared.store.file_readers().await?;
+    let kept = shared.store.kept_downloads(shared.now_ms()).await?;
     let node = Arc::new(Node::start(&shared.blobs_dir(), &shared.key, settings).await?);
-    for blocked in shared.store.blocked().await? {
-        node.shut_out(blocked.who.primary);
+    if let Err(error) = serve(shared, &node).await {
+        node.shutdown().await;
+        return Err(error);
     }
-    for (reader, blob_hash) in readers {
-        node.allow(reader, blob_hash);
-    }
-    published::restore(shared, &node).await?;
     learn_relays(shared, &node).await;
+    if let Err(error) = node.let_go_of_others(&kept).await {
+        tracing::warn!(%error, "what came of downloads that nobody wants stays in the store");
+    }
     *running = Some(Arc::clone(&node));
     shared.presences.tell_news();
     // The address that others see, and the relay, come a moment later; and people walk about.
@@ -116,6 +132,29 @@ async fn start(shared: &Arc<Shared>) -> Result<Arc<Node>, FilesError> {
         }
     });
     Ok(node)
+}
+
+/// Has the node hold ready what the database says.
+async fn serve(shared: &Shared, node: &Node) -> Result<(), FilesError> {
+    // The last process may have ended between the two.
+    settle(&shared.store, node).await?;
+    for blocked in shared.store.blocked().await? {
+        node.shut_out(blocked.who.primary);
+    }
+    for (reader, blob_hash) in shared.store.file_readers().await? {
+        node.allow(reader, blob_hash);
+    }
+    published::restore(shared, node).await
+}
+
+/// Has the node keep the blobs that the database has, and no others. Whoever calls it has the node's ledger.
+pub(super) async fn settle(store: &Store, node: &Node) -> Result<(), FilesError> {
+    let (wanted, kept) = (store.own_blobs().await?, node.kept().await?);
+    for &blob in kept.difference(&wanted) {
+        node.release(blob).await?;
+    }
+    let missing: Vec<_> = wanted.difference(&kept).copied().collect();
+    if missing.is_empty() { Ok(()) } else { Ok(node.keep(&missing).await?) }
 }
 
 /// Uses the home's relays, if it can be asked. Until then only direct ways are taken; the next connection asks again.
@@ -135,7 +174,7 @@ async fn learn_relays(shared: &Shared, node: &Node) {
 pub(crate) fn serve_in_background(shared: &Arc<Shared>) {
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
-        let running = shared.node.0.lock().await.clone();
+        let running = shared.node.running.lock().await.clone();
         let shares = shared.store.shares_anything().await.unwrap_or(false);
         if let Some(node) = running {
             learn_relays(&shared, &node).await;
@@ -147,4 +186,43 @@ pub(crate) fn serve_in_background(shared: &Arc<Shared>) {
             shared.node.shutdown().await;
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use kez_core::{filecrypt::FileKey, identity::SecretKey, payload::SharePath};
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::{
+        files::node::{Imported, Plain},
+        store::{OwnFile, ShareFile},
+    };
+
+    /// As when a process is killed between tags and rows.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn blobs_are_kept_as_the_database_has_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = SecretKey::generate(&mut rand::rng());
+        let store = Store::open(&dir.path().join("kez.db"), &key).await.unwrap();
+        let node = Node::start(&dir.path().join("blobs"), &key, NodeSettings::default()).await.unwrap();
+        let seal = async |plain: &[u8]| {
+            let key = FileKey::generate(&mut rand::rng());
+            let Imported { blob_hash, plain_hash, plain_len, held, .. } =
+                node.import(Plain::Memory(Zeroizing::new(plain.to_vec())), &key, |_| {}).await.unwrap();
+            (OwnFile { blob_hash, key, plain_hash, plain_len, source: None, stamp: None }, held)
+        };
+        let (untold, tag) = seal(b"its row was not written").await;
+        node.keep(&[untold.blob_hash]).await.unwrap();
+        drop(tag);
+        let (told, _tag) = seal(b"its tag was not set").await;
+        let path = SharePath::parse("told").unwrap();
+        let file = ShareFile { file: told.clone(), path, media_type: String::new(), is_listed: false };
+        store.keep_share(vec![file], 1, Vec::new()).await.unwrap();
+        settle(&store, &node).await.unwrap();
+        assert_eq!(node.kept().await.unwrap(), [told.blob_hash].into());
+        node.collect().await.unwrap();
+        assert!(!node.has(untold.blob_hash).await.unwrap() && node.has(told.blob_hash).await.unwrap());
+        node.shutdown().await;
+    }
 }

@@ -11,7 +11,7 @@ use image::{
     metadata::Orientation,
 };
 use kez_core::{
-    filecrypt::{FileKey, Opener, Sealer, blob_len},
+    filecrypt::{FileKey, Opener, blob_len},
     manifest,
     payload::FileEntry,
 };
@@ -19,7 +19,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::{
     TransferError,
-    node::{Node, Purpose},
+    node::{Node, Plain, Purpose},
 };
 
 /// Which images get one.
@@ -80,21 +80,18 @@ pub(super) async fn make(node: &Node, file: &FileEntry) -> Result<Option<manifes
     }
     let Ok(_turn) = DRAWING.acquire().await else { return Ok(None) };
     let Some(sealed) = node.read(file.blob_hash, u64::MAX).await? else { return Ok(None) };
-    let (key, plain_len, thumbnail_key) = (file.key.clone(), file.plain_len, FileKey::generate(&mut rand::rng()));
-    let seal_with = thumbnail_key.clone();
+    let (key, plain_len) = (file.key.clone(), file.plain_len);
     let drawn = spawn_blocking(move || {
         let plain = open(&key, plain_len, &sealed)?;
         drop(sealed);
-        let drawn = draw(&plain, OWN_BOUNDS)?;
-        let (mut blob, mut sealer) = (Vec::new(), Sealer::new(&seal_with));
-        sealer.update(&drawn.jpeg, &mut blob)?;
-        let plain_len = sealer.finish(&mut blob)?.plain_len;
-        Ok::<_, Cause>((blob, plain_len))
+        draw(&plain, OWN_BOUNDS)
     });
     // A decoder that panics has met no image of a common kind.
-    let Ok(Ok((blob, plain_len))) = drawn.await else { return Ok(None) };
-    let blob_hash = node.add(blob.into(), Purpose::Published).await?;
-    Ok(Some(manifest::Thumbnail { blob_hash, plain_len, key: thumbnail_key }))
+    let Ok(Ok(drawn)) = drawn.await else { return Ok(None) };
+    let key = FileKey::generate(&mut rand::rng());
+    let imported = node.import(Plain::Memory(drawn.jpeg.into()), &key, |_| {}).await?;
+    node.keep_for(imported.blob_hash, Purpose::Published).await?;
+    Ok(Some(manifest::Thumbnail { blob_hash: imported.blob_hash, plain_len: imported.plain_len, key }))
 }
 
 /// Opens what a peer calls a thumbnail and draws it anew.

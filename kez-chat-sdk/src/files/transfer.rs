@@ -142,14 +142,28 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    fn new(progress: watch::Sender<TransferProgress>) -> Self {
+    pub(super) fn new(progress: watch::Sender<TransferProgress>) -> Self {
         Self { progress, mark: None }
+    }
+
+    /// Says what another meter says.
+    pub(super) fn follow(&self, other: TransferProgress) {
+        self.progress.send_if_modified(|progress| {
+            let is_news = *progress != other;
+            *progress = other;
+            is_news
+        });
     }
 
     /// Says what there is to do, and what of it is done already.
     pub(super) fn expect(&mut self, done_bytes: u64, total_bytes: u64) {
         self.mark = None;
         self.progress.send_modify(|progress| (progress.done_bytes, progress.total_bytes) = (done_bytes, total_bytes));
+    }
+
+    /// Returns how many bytes there are in all.
+    pub(super) fn total_bytes(&self) -> u64 {
+        self.progress.borrow().total_bytes
     }
 
     /// Names the file that is under way.

@@ -184,6 +184,31 @@ impl PresenceWatch {
     }
 }
 
+/// A contact, as far as files are concerned.
+#[cfg(feature = "files")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sight {
+    /// Whether they say that they are there. One who does not may be.
+    pub(crate) is_there: bool,
+    /// Where they said last that their endpoint is.
+    pub(crate) addresses: Addresses,
+}
+
+/// Hears when a contact says something.
+#[cfg(feature = "files")]
+#[derive(Debug)]
+pub(crate) struct Heard(watch::Receiver<Roster>);
+
+#[cfg(feature = "files")]
+impl Heard {
+    /// Waits until somebody has said something since this was made or returned last. It is cancel-safe.
+    pub(crate) async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
 async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
@@ -230,10 +255,18 @@ impl Presences {
         }
     }
 
-    /// Returns where a contact said last that their endpoint is.
+    /// Looks for a contact.
     #[cfg(feature = "files")]
-    pub(crate) fn addresses(&self, peer: &PrimaryKey) -> Addresses {
-        self.roster().addresses(peer)
+    pub(crate) fn sight(&self, peer: &PrimaryKey) -> Sight {
+        let roster = self.roster();
+        let is_there = roster.availability(peer, Instant::now()) != Availability::Offline;
+        Sight { is_there, addresses: roster.addresses(peer) }
+    }
+
+    /// Listens to what contacts say.
+    #[cfg(feature = "files")]
+    pub(crate) fn heard(&self) -> Heard {
+        Heard(self.roster.subscribe())
     }
 
     /// Keeps when the last presence was sent.

@@ -25,14 +25,17 @@ use crate::event::MessageState;
 /// Tables of which a backup holds nothing: what is so on one device only, and what can be made anew.
 ///
 /// `account`: an installation has its own. `sequences`, `stream_positions`: so are its numbers, and how far it saw its
-/// home's streams come. `moves`: so is a move to another home. `own_files`, `file_readers`: the files that it held ready are gone with it, and must not be served by
-/// a key that turns up. `published` and its like, `publication`, `manifests`: so is what it published. `browsed`, `thumbnails`: what others publish is
-/// looked at anew. `indexing`: the words of messages are found again. `backup`: says which one this is.
+/// home's streams come. `moves`: so is a move to another home. `downloads`, `download_files`: what was to come to its disk
+/// is asked for again on another. `own_files`, `shares`, `share_files`, `share_readers`: the files that it held ready are
+/// gone with it, and must not be served by a key that turns up. `published` and its like, `publication`, `manifests`: so is
+/// what it published. `browsed`, `thumbnails`: what others publish is looked at anew. `indexing`: the words of messages are found again.
+/// `backup`: says which one this is.
 const LEFT_OUT: &[&str] = &[
     "account",
     "backup",
     "browsed",
-    "file_readers",
+    "download_files",
+    "downloads",
     "indexing",
     "manifests",
     "moves",
@@ -42,6 +45,9 @@ const LEFT_OUT: &[&str] = &[
     "published_blobs",
     "published_readers",
     "sequences",
+    "share_files",
+    "share_readers",
+    "shares",
     "stream_positions",
     "thumbnails",
 ];

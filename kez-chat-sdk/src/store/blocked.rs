@@ -23,9 +23,13 @@ impl Store {
             // What waits for earlier messages came before: nobody will wait for those any more.
             give_out_held(db, who.as_bytes())?;
             db.execute("INSERT OR IGNORE INTO blocked (owner, since_ms) VALUES (?1, ?2)", (who.as_bytes(), now_ms))?;
+            // What is withdrawn now was an offer, too, until now.
+            let blobs = blobs(db, &who)?;
             withdraw_all(db, who.as_bytes())?;
+            #[cfg(feature = "files")]
+            super::downloads::end_for_peer(db, &who)?;
             strangers::forget(db, &who, now_ms)?;
-            blobs(db, &who)
+            Ok(blobs)
         })
         .await
     }

@@ -15,11 +15,15 @@ mod conformance;
 mod contacts;
 #[cfg(test)]
 mod damage;
+#[cfg(feature = "files")]
+mod downloads;
 mod events;
 mod heads;
 mod inbox;
 mod moves;
 mod outbox;
+#[cfg(feature = "files")]
+mod own_shares;
 mod presence;
 #[cfg(feature = "files")]
 mod published;
@@ -33,6 +37,7 @@ mod strangers;
 mod texts;
 mod thread;
 mod timeline;
+mod unshare;
 
 use std::{
     fs, io,
@@ -55,15 +60,19 @@ pub(crate) use backup::{BackupMark, prepare_restored, put_in_place, read_mark, w
 #[cfg(feature = "files")]
 pub(crate) use browsed::BrowsedRow;
 pub(crate) use contacts::{ContactRow, Finding, HomeSays, Kept, LookUp, NextLook, Said, WalkEnd, Word};
+#[cfg(feature = "files")]
+pub(crate) use downloads::{DownloadRow, FilePlace, NewDownload, Pause};
 pub(crate) use heads::HeardHead;
 pub(crate) use inbox::{Frame, Incoming, Stored};
 pub(crate) use moves::Move;
 pub(crate) use outbox::{Acknowledged, Draft, OutboxRow, ReceiptDue};
 #[cfg(feature = "files")]
+pub(crate) use own_shares::{OwnFile, OwnShareRow, ShareFile};
+#[cfg(feature = "files")]
 pub(crate) use published::{Audience, ManifestRow, NewEntry, Publication};
 pub(crate) use sequence::Gap;
 #[cfg(feature = "files")]
-pub(crate) use shares::{OfferRow, OwnFile};
+pub(crate) use shares::OfferRow;
 
 /// Says why the account's database can't be used. It is never wiped: recovery is the person's decision.
 ///

@@ -312,6 +312,78 @@ const MIGRATIONS: &[&str] = &[
      CREATE UNIQUE INDEX moves_under_way ON moves (switched) WHERE switched = 0;",
     // Which messages came while something was wrong with their sender.
     "ALTER TABLE messages ADD COLUMN in_doubt INTEGER NOT NULL DEFAULT 0;",
+    // What was shared with whom by which message, and of which file a blob was made.
+    "ALTER TABLE own_files ADD COLUMN source TEXT;       -- where the file lies; NULL: nowhere, or at no path of Unicode
+     ALTER TABLE own_files ADD COLUMN stamp BLOB;        -- what tells that it was not changed; NULL: nothing does
+     CREATE INDEX own_files_by_source ON own_files (source) WHERE source IS NOT NULL;
+
+     CREATE TABLE shares (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        shared_at_ms INTEGER NOT NULL       -- by the home's clock; 0: before this was written down
+     ) STRICT;
+     CREATE TABLE share_files (
+        share INTEGER NOT NULL REFERENCES shares (id) ON DELETE CASCADE,
+        place INTEGER NOT NULL,             -- in the message, then in the folder list
+        blob_hash BLOB NOT NULL REFERENCES own_files (blob_hash),
+        path TEXT NOT NULL,                 -- as readers see it; empty: from before this was written down
+        media_type TEXT NOT NULL,
+        is_listed INTEGER NOT NULL,         -- 1: it stands in the folder list, not in the message
+        PRIMARY KEY (share, place)
+     ) STRICT, WITHOUT ROWID;
+     CREATE INDEX share_files_by_blob ON share_files (blob_hash);
+     CREATE TABLE share_readers (
+        share INTEGER NOT NULL REFERENCES shares (id) ON DELETE CASCADE,
+        reader BLOB NOT NULL,
+        message_id BLOB,                    -- that announced it to them; NULL: it is not here
+        PRIMARY KEY (share, reader)
+     ) STRICT, WITHOUT ROWID;
+     CREATE INDEX share_readers_by_reader ON share_readers (reader);
+
+     -- Until now there was one file in a share.
+     DELETE FROM own_files WHERE NOT EXISTS (SELECT 1 FROM file_readers AS may WHERE may.blob_hash = own_files.blob_hash);
+     INSERT INTO shares (id, shared_at_ms) SELECT row_number() OVER (ORDER BY blob_hash), 0 FROM own_files;
+     INSERT INTO share_files (share, place, blob_hash, path, media_type, is_listed)
+        SELECT row_number() OVER (ORDER BY blob_hash), 0, blob_hash, '', '', 0 FROM own_files;
+     INSERT INTO share_readers (share, reader, message_id)
+        SELECT share, reader, (SELECT id FROM messages
+            WHERE peer = reader AND author <> peer AND kind = 2 AND instr(payload, blob_hash) > 0 LIMIT 1)
+        FROM share_files JOIN file_readers USING (blob_hash);
+     DROP TABLE file_readers;
+     CREATE VIEW file_readers AS
+        SELECT DISTINCT reader, blob_hash FROM share_readers JOIN share_files USING (share);",
+    // What is being brought here, or was.
+    "CREATE TABLE downloads (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        peer BLOB NOT NULL,                 -- who holds it ready
+        offer INTEGER REFERENCES offers (id) ON DELETE CASCADE, -- what told us of it: an offer of theirs,
+        entry BLOB,                         -- or an entry of what they publish
+        what BLOB NOT NULL,                 -- tells its files from others
+        share BLOB NOT NULL,                -- its files, and where their holder was, as in a file_share
+        is_whole INTEGER NOT NULL,          -- 1: these are all that the offer has
+        to_dir TEXT NOT NULL,
+        renames INTEGER NOT NULL,           -- 1: where a name is taken, another one is
+        mark TEXT NOT NULL,                 -- what its partial files are told by
+        state INTEGER NOT NULL,             -- 0 being worked on, 1 waits for its peer, 2 done, 3 failed
+        code TEXT,                          -- why it waits, or has failed
+        message TEXT,
+        tries INTEGER NOT NULL DEFAULT 0,   -- since something came
+        next_try_ms INTEGER NOT NULL DEFAULT 0, -- by our own clock
+        changed_at_ms INTEGER NOT NULL,
+        done_bytes INTEGER NOT NULL DEFAULT 0,
+        total_bytes INTEGER NOT NULL,
+        paths TEXT                          -- where the files of one are that is done, as JSON
+     ) STRICT;
+     CREATE INDEX downloads_by_offer ON downloads (offer);
+
+     -- The files of downloads that are not done: where each is, or was about to be.
+     CREATE TABLE download_files (
+        download INTEGER NOT NULL REFERENCES downloads (id) ON DELETE CASCADE,
+        entry INTEGER NOT NULL,
+        file INTEGER NOT NULL,              -- its place in the entry's folder list, from 1; 0: the entry itself
+        path TEXT NOT NULL,
+        delivered INTEGER NOT NULL,         -- 1: it is there
+        PRIMARY KEY (download, entry, file)
+     ) STRICT, WITHOUT ROWID;",
     // What is published and for whom, how far the sigchain says so, and what was seen of others'.
     "CREATE TABLE published (
         id BLOB PRIMARY KEY,                -- the entry's in the manifest

@@ -42,7 +42,10 @@ async fn nothing_is_downloaded_until_it_is_asked_for() {
     a.files().share(&source, &[b.primary()]).await.unwrap();
 
     let (share_id, files) = offered(&b).await;
-    assert_eq!(files, [SharedFile { path: "report.pdf".into(), media_type: String::new(), size_bytes: 3 << 20 }]);
+    assert_eq!(
+        files,
+        [SharedFile { path: "report.pdf".into(), media_type: "application/pdf".into(), size_bytes: 3 << 20 }]
+    );
     assert_eq!(b.files().offers().await.unwrap().len(), 1);
     assert!(folder_bytes(&bob.home().join("blobs")) < 1 << 20, "the offer brought no content");
 

@@ -32,6 +32,11 @@ const SERVER: &str = "KEZ_TEST_SERVER";
 /// The name of a backup in a device's folder, and what is in it.
 const BACKUP: &str = "backup.kez";
 const NOTE: &str = "remember the milk";
+/// The name of a folder that is shared, and before each number of bytes of it that is sealed.
+#[cfg(feature = "files")]
+const SHARED: &str = "shared";
+#[cfg(feature = "files")]
+const SEALED: &str = "sealed ";
 
 /// How a task is killed.
 struct Kills {
@@ -50,7 +55,15 @@ const AT_WRITES: Kills = Kills { counted: Counted::Writes, least: 8, random: 0, 
 const WHILE_PUBLISHING: Kills = Kills { counted: Counted::Writes, least: 2, random: 4, within_ms: 5_000 };
 
 /// An application's own key store: one file that is there or not.
-struct FileKey(PathBuf);
+pub(crate) struct FileKey(PathBuf);
+
+impl FileKey {
+    /// Writes a key where [`open`] looks for it.
+    #[cfg(feature = "files")]
+    pub(crate) fn write(folder: &Path, key: &SecretKey) {
+        fs::write(folder.join("seed"), key.expose_seed()).unwrap();
+    }
+}
 
 impl KeyStore for FileKey {
     fn load(&self) -> Result<Option<SecretKey>, KeyStoreError> {
@@ -101,7 +114,7 @@ impl Device {
     }
 }
 
-async fn open(folder: &Path) -> Client {
+pub(crate) async fn open(folder: &Path) -> Client {
     // Nobody writes here, so a move need not wait for what an earlier process was handed.
     let builder = Client::builder(folder.join("home"), Arc::new(FileKey(folder.join("seed"))));
     builder.gap_wait(Duration::ZERO).open().await.unwrap()
@@ -146,6 +159,18 @@ async fn task_of_its_own() {
                 Ok(_) | Err(AccountError::AlreadyRegistered { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
+        }
+        #[cfg(feature = "files")]
+        ("share", who) => {
+            let client = open(&folder).await;
+            let reader = client.contacts().add(who).await.unwrap().primary;
+            let mut sharing = client.files().share(&folder.join(SHARED), &[reader]);
+            while let Some(progress) = sharing.progress().await {
+                // What the test harness does not keep for itself.
+                writeln!(std::io::stdout(), "{}{}", SEALED, progress.done_bytes).unwrap();
+            }
+            sharing.await.unwrap();
+            std::future::pending().await
         }
         ("retire", _) => {
             let client = open(&folder).await;
@@ -410,4 +435,52 @@ async fn moved(old: &Testbed, new: &Testbed, name: &str, device: &Device) {
 fn lives_in(chain: &Chain, client: &Client) {
     let installs: Vec<_> = chain.state().iroh_endpoints().map(|iroh| iroh.install).collect();
     assert_eq!(installs, [client.account().install()]);
+}
+
+#[cfg(feature = "files")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_that_is_killed_anywhere_is_whole_or_leaves_nothing_that_lasts() {
+    use tokio::io::{AsyncBufReadExt, BufReader};
+
+    use crate::sharing::kept_in;
+
+    let testbed = Testbed::start().await.unwrap();
+    let (bob, alice) = (Device::new(), Device::new());
+    bob.finish(&testbed, "register bob").await;
+    alice.finish(&testbed, "register alice").await;
+    let folder = alice.folder.path().join(SHARED);
+    fs::create_dir(&folder).unwrap();
+    let total = 12_000_000 + 70 * 20_000;
+    fs::write(folder.join("film"), vec![7; 12_000_000]).unwrap();
+    (0..70).for_each(|i| fs::write(folder.join(i.to_string()), vec![i; 20_000]).unwrap());
+    for moment in [0, 1, total / 2, total - 1, total, total] {
+        let mut child = alice.start(&testbed, "share @bob");
+        let mut said = BufReader::new(child.take_stdout().unwrap()).lines();
+        let come = async {
+            while let Some(line) = said.next_line().await.unwrap() {
+                if line.strip_prefix(SEALED).is_some_and(|done| done.parse::<u64>().unwrap() >= moment) {
+                    return;
+                }
+            }
+            panic!("it ended by itself");
+        };
+        timeout(PATIENCE, come).await.expect("it does not share");
+        child.kill().await.unwrap();
+
+        let client = alice.open().await;
+        client.files().clean_up().await.unwrap();
+        let shares = client.files().shares().await.unwrap();
+        assert!(shares.len() <= 1 && (shares.is_empty() || moment == total), "{moment}");
+        assert!(client.files().verify().await.unwrap().is_empty(), "{moment}");
+        for share in shares {
+            assert_eq!(share.total_bytes, total);
+            client.files().unshare(share.id, None).await.unwrap();
+        }
+        client.files().clean_up().await.unwrap();
+        assert_eq!(client.files().usage().await.unwrap().shared_bytes, 0, "{moment}");
+        client.shutdown().await;
+        let left = kept_in(&alice.folder.path().join("home"));
+        assert!(left.is_empty(), "{moment}: {left:?}");
+    }
+    testbed.shutdown().await.unwrap();
 }

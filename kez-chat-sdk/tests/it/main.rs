@@ -19,6 +19,8 @@ mod dialling;
 mod encrypted;
 mod faults;
 #[cfg(feature = "files")]
+mod fetching;
+#[cfg(feature = "files")]
 mod files;
 mod frames;
 mod front;
@@ -31,9 +33,9 @@ mod keeping;
 #[cfg(all(target_os = "linux", feature = "keyring"))]
 mod keyring;
 mod kills;
-#[cfg(all(target_os = "linux", feature = "files"))]
-mod lan;
 mod liar;
+#[cfg(all(target_os = "linux", feature = "files"))]
+mod local_network;
 mod messages;
 mod mobile;
 mod moving;
@@ -58,6 +60,8 @@ mod relay;
 mod requests;
 mod retire;
 mod routes;
+#[cfg(feature = "files")]
+mod sharing;
 #[cfg(feature = "files")]
 mod transfers;
 mod trust;

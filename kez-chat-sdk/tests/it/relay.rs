@@ -114,6 +114,7 @@ async fn what_is_public_is_found_by_a_stranger_for_as_long_as_it_is() {
     let mut public_ids = [public.id, other.id];
     public_ids.sort_unstable();
     assert_eq!(ids, public_ids, "and not {}", secret.id);
+    assert_eq!(c.files().browse_handle("@alice").await.unwrap().entries, listing.entries, "it is here by now");
     let paths = c.files().fetch_entry(a.primary(), public.id, carol.folder.path()).await.unwrap();
     assert_eq!(std::fs::read_to_string(&paths[0]).unwrap(), "all is well");
     assert!(c.contacts().list().await.unwrap().is_empty());

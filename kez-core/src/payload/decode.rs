@@ -147,6 +147,19 @@ pub(super) fn check_text(text: &str) -> Result<(), PayloadError> {
     }
 }
 
+impl FileShare {
+    /// Reads the body of kind 2.
+    ///
+    /// # Errors
+    /// [`PayloadError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, PayloadError> {
+        let mut reader = Reader::new(bytes);
+        let share = read_file_share(&mut reader)?;
+        reader.finish()?;
+        Ok(share)
+    }
+}
+
 fn read_file_share(reader: &mut Reader<'_>) -> Result<FileShare, PayloadError> {
     let count = reader.count(MIN_ENTRY_BYTES)?;
     if !(1..=MAX_SHARED_FILES).contains(&count) {

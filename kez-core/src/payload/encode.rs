@@ -102,18 +102,35 @@ fn write_content(content: &Content) -> Result<Zeroizing<Vec<u8>>, PayloadError> 
 
 /// Returns at least as many bytes as the content takes: growing would leave copies of texts and keys behind.
 fn room_for(content: &Content) -> usize {
-    let addresses = |addresses: &Addresses| addresses.0.iter().map(|text| 2 + text.len()).sum::<usize>();
     let variable = match content {
         Content::Text(text) | Content::Edit { text, .. } => text.len(),
-        Content::FileShare(share) => {
-            share.entries.iter().map(FileEntry::room_bytes).sum::<usize>() + addresses(&share.addresses)
-        }
+        Content::FileShare(share) => room_for_share(share),
         Content::Receipt { ids, .. } => 16 * ids.len(),
         Content::Reaction { emoji, .. } => emoji.len(),
-        Content::Presence(presence) => addresses(&presence.addresses),
+        Content::Presence(presence) => room_for_addresses(&presence.addresses),
         Content::Delete { .. } | Content::Unsupported(_) => 0,
     };
     64 + variable
+}
+
+fn room_for_share(share: &FileShare) -> usize {
+    share.entries.iter().map(FileEntry::room_bytes).sum::<usize>() + room_for_addresses(&share.addresses)
+}
+
+fn room_for_addresses(addresses: &Addresses) -> usize {
+    addresses.0.iter().map(|text| 2 + text.len()).sum()
+}
+
+impl FileShare {
+    /// Writes the body of kind 2, as it is kept outside of a message.
+    ///
+    /// # Errors
+    /// [`PayloadError`] for what no reader would take.
+    pub fn encode(&self) -> Result<Zeroizing<Vec<u8>>, PayloadError> {
+        let mut out = Zeroizing::new(Vec::with_capacity(64 + room_for_share(self)));
+        write_file_share(&mut out, self)?;
+        Ok(out)
+    }
 }
 
 fn write_file_share(out: &mut Vec<u8>, share: &FileShare) -> Result<(), PayloadError> {

@@ -6,14 +6,15 @@ use kez_chat_sdk::{Client, ShareId};
 
 use crate::{context::Context, failure::Failure, view};
 
-/// Encrypts a file, offers it to a contact, and serves it until Ctrl-C.
+/// Encrypts a file or a folder, offers it to a contact, and serves it until Ctrl-C.
 pub(crate) async fn share(context: &Context, client: &Client, who: &str, file: &Path) -> Result<(), Failure> {
     let contact = client.contacts().find(who).await?;
     let share = context.output.follow(client.files().share(file, &[contact.primary])).await?;
     context.output.show(&view::Serving {
         to: contact.handle.as_ref(),
         primary: contact.primary,
-        file: &share.file,
+        files: &share.files,
+        left_out: &share.left_out,
         own: client.handle().home(),
     })?;
     // Until Ctrl-C, which drops this future; the client is closed in order then.

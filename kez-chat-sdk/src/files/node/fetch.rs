@@ -1,32 +1,16 @@
-//! Fetching: a blob is pulled from a peer, verified as it comes, and opened into the file it stands for.
+//! Fetching: a blob is pulled from a peer, and verified as it comes.
 
-use std::{
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use futures::StreamExt;
-use iroh_blobs::{
-    Hash, HashAndFormat,
-    api::blobs::{BlobStatus, EncodedItem},
-    protocol::ChunkRanges,
-};
 use kez_core::{
-    filecrypt::{FileError, Opener},
+    filecrypt::FileError,
     identity::PrimaryKey,
     payload::{Addresses, FileEntry},
 };
-use tempfile::NamedTempFile;
-use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio::sync::Mutex;
 
-use super::{Node, NodeError, dest::Target};
+use super::{Node, NodeError, upstream::Upstream};
 use crate::files::TransferPath;
-
-/// The tag of blobs that are being fetched: what came is kept until the file is delivered, across restarts too.
-const WANTED: &str = "fetch";
-/// How many verified pieces of 16 KiB may wait to be opened.
-const PIECES_AHEAD: usize = 32;
 
 /// What a fetch tells while it is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,111 +21,55 @@ pub(crate) enum FetchStep {
     Came(u64),
 }
 
-impl Node {
-    /// Fetches a file that a peer shares, into `to_dir`, and returns where it is.
-    ///
-    /// What is here of it already is not asked for again, and the peer is not needed at all if that is everything.
-    /// `progress` hears how far it is. Dropping the future cancels; a later call goes on from where it was. No file appears
-    /// unless it is the announced one, and none is replaced.
-    ///
-    /// # Errors
-    /// Most of [`NodeError`]: its variants say whose fault it was and what to do.
-    pub(crate) async fn fetch(
-        &self,
-        peer: PrimaryKey,
-        addresses: &Addresses,
-        entry: &FileEntry,
-        to_dir: &Path,
-        progress: impl FnMut(FetchStep) + Send,
-    ) -> Result<PathBuf, NodeError> {
-        let target = Target::new(to_dir, &entry.path);
-        target.check()?;
-        let hash = Hash::from_bytes(entry.blob_hash);
-        // The lasting tag is one for all fetches of this blob; the other keeps it if one of those ends first.
-        let _held = self.store.tags().temp_tag(HashAndFormat::raw(hash)).await.map_err(NodeError::store)?;
-        self.tag(WANTED, hash).await?;
-        let outcome = self.fetch_held(peer, addresses, entry, &target, progress).await;
-        if outcome.as_ref().err().is_none_or(|error| !error.can_be_resumed())
-            && let Err(error) = self.untag(WANTED, hash).await
-        {
-            tracing::warn!(%error, "a fetched blob stays in the store");
-        }
-        outcome
-    }
-
-    async fn fetch_held(
-        &self,
-        peer: PrimaryKey,
-        addresses: &Addresses,
-        entry: &FileEntry,
-        target: &Target,
-        mut progress: impl FnMut(FetchStep) + Send,
-    ) -> Result<PathBuf, NodeError> {
-        let hash = Hash::from_bytes(entry.blob_hash);
-        if !self.has(entry.blob_hash).await? {
-            let upstream = self.connect(peer, addresses).await?;
-            let pulled = self.pull(&upstream, entry, &mut progress).await?;
-            upstream.linger();
-            tracing::debug!(pulled, "a blob is complete");
-        }
-        let BlobStatus::Complete { size } = self.store.blobs().status(hash).await.map_err(NodeError::store)? else {
-            return Err(NodeError::store(io::Error::other("the blob is gone again")));
-        };
-        let opener = Opener::new(&entry.key, entry.plain_len, size).map_err(|error| bad_content(entry, error))?;
-        let part = self.open(entry, opener, target).await?;
-        let path = target.deliver(part)?;
-        progress(FetchStep::Came(entry.plain_len));
-        Ok(path)
-    }
-
-    /// Opens a complete blob into a partial file. The store verifies the blob once more on the way: what is on its
-    /// disk may have changed since.
-    async fn open(&self, entry: &FileEntry, opener: Opener, target: &Target) -> Result<NamedTempFile, NodeError> {
-        let (pieces, waiting) = mpsc::channel(PIECES_AHEAD);
-        let writer = spawn_blocking({
-            let (entry, target) = (entry.clone(), target.clone());
-            move || write_part(&entry, opener, &target, waiting)
-        });
-        let mut items = Box::pin(self.store.export_bao(entry.blob_hash, ChunkRanges::all()).stream());
-        let mut damage = None;
-        while let Some(item) = items.next().await {
-            match item {
-                EncodedItem::Error(error) => damage = Some(error),
-                EncodedItem::Leaf(leaf) => {
-                    let taken = pieces.send(leaf.data).await;
-                    if taken.is_err() {
-                        // The writer failed, and says why.
-                        break;
-                    }
-                }
-                _ => {}
-            }
-        }
-        drop(pieces);
-        let written = writer.await.map_err(NodeError::store)?;
-        match damage {
-            Some(error) => Err(NodeError::Damaged { path: entry.path.to_string(), source: error.into() }),
-            None => written,
-        }
-    }
+/// The way to a peer for all that is fetched from them: they are called when something is missing first, and anew when the
+/// connection broke. Lines to one peer share it.
+#[derive(Debug)]
+pub(crate) struct Line {
+    peer: PrimaryKey,
+    addresses: Addresses,
+    /// How long they may take to answer before they count as away.
+    within: Duration,
+    upstream: Mutex<Option<Arc<Upstream>>>,
 }
 
-fn write_part(
-    entry: &FileEntry,
-    mut opener: Opener,
-    target: &Target,
-    mut sealed: mpsc::Receiver<Bytes>,
-) -> Result<NamedTempFile, NodeError> {
-    let mut part = target.create()?;
-    let mut plain = Vec::new();
-    while let Some(piece) = sealed.blocking_recv() {
-        opener.update(&piece, &mut plain).map_err(|error| bad_content(entry, error))?;
-        part.write_all(&plain).map_err(|source| NodeError::write(part.path(), source))?;
-        plain.clear();
+impl Node {
+    /// Returns the way to a peer, who is called when something is missing first. They may take as long as `at_most` to
+    /// answer, or what the settings say, before they count as away.
+    pub(crate) fn line(&self, peer: PrimaryKey, addresses: Addresses, at_most: Duration) -> Line {
+        let within = at_most.min(self.settings.connect_timeout);
+        Line { peer, addresses, within, upstream: Mutex::default() }
     }
-    opener.finish(&entry.plain_hash).map_err(|error| bad_content(entry, error))?;
-    part.as_file().sync_all().map_err(|source| NodeError::write(part.path(), source))?;
-    Ok(part)
+
+    /// Brings what is missing of a blob here, if anything is. `progress` hears how far it is. Dropping the future cancels; a
+    /// later call goes on from where it was, as long as a [`Tag`](super::Tag) keeps the blob.
+    ///
+    /// # Errors
+    /// Those of [`NodeError`] that are about the peer, `BadContent`, and those of the store.
+    pub(super) async fn bring(
+        &self,
+        line: &Line,
+        entry: &FileEntry,
+        progress: &mut (impl FnMut(FetchStep) + Send),
+    ) -> Result<(), NodeError> {
+        if !self.has(entry.blob_hash).await? {
+            let upstream = self.connection(line).await?;
+            let pulled = self.pull(&upstream, entry, progress).await?;
+            tracing::debug!(pulled, "a blob is complete");
+        }
+        Ok(())
+    }
+
+    /// Hangs up, if anybody was called.
+    pub(crate) async fn hang_up(&self, line: &Line) {
+        line.upstream.lock().await.take();
+    }
+
+    pub(super) async fn connection(&self, line: &Line) -> Result<Arc<Upstream>, NodeError> {
+        let mut kept = line.upstream.lock().await;
+        // This one, or what others have made since it broke.
+        let upstream = self.upstream(line.peer, &line.addresses, line.within).await?;
+        Ok(Arc::clone(kept.insert(upstream)))
+    }
 }
 
 pub(super) fn bad_content(entry: &FileEntry, source: FileError) -> NodeError {

@@ -1,31 +1,41 @@
-//! Sharing: a file becomes a sealed blob in the store while it is read, without a copy in between.
+//! Sealing: a file becomes a blob in the store while it is read, without a copy in between.
 
 use std::{
-    fs::{self, File, Metadata, OpenOptions},
-    io::{self, Read},
+    collections::HashSet,
+    convert::Infallible,
+    fs::{self, OpenOptions},
+    io,
     path::{Path, PathBuf},
-    time::SystemTime,
+    pin::pin,
+    sync::Arc,
 };
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use iroh_blobs::{Hash, api::blobs::AddProgressItem, store::fs::options::PathOptions};
-use kez_core::filecrypt::{FileKey, SEGMENT_BYTES, Sealed, Sealer};
+use iroh_blobs::{
+    Hash, HashAndFormat,
+    api::{Store, TempTag, blobs::AddProgressItem},
+    store::fs::options::PathOptions,
+};
+use kez_core::filecrypt::FileKey;
 use tokio::{
-    sync::{OwnedMutexGuard, mpsc},
-    task::spawn_blocking,
+    sync::{Mutex, OwnedMutexGuard, mpsc, watch},
+    task::{JoinHandle, spawn_blocking},
 };
 
-use super::{Node, NodeError, dest::sync_folder, plain_bytes};
+use super::{
+    Node, NodeError, SHARED,
+    dest::sync_folder,
+    garbage::Collector,
+    plain::{Plain, Stamp},
+    plain_bytes, tag_name,
+};
 
-/// The tag of blobs that we share.
-const SHARED: &str = "share";
-/// How much is read at a time, and how many such pieces may wait for the store.
-const PIECE_BYTES: usize = 4 * SEGMENT_BYTES;
+/// How many pieces of a file may wait for the store.
 const PIECES_AHEAD: usize = 4;
 
-/// A file that is in the store now, sealed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A file that is in the store now, sealed. It stays for as long as this is held, and from [`Node::keep`] on.
+#[derive(Debug)]
 pub(crate) struct Imported {
     /// BLAKE3 of the blob.
     pub(crate) blob_hash: [u8; 32],
@@ -33,62 +43,77 @@ pub(crate) struct Imported {
     pub(crate) plain_hash: [u8; 32],
     /// The file's length in bytes.
     pub(crate) plain_len: u64,
+    /// What tells that the file was not changed since, if anything does.
+    pub(crate) stamp: Option<Stamp>,
+    /// What holds it.
+    pub(crate) held: TempTag,
 }
 
 impl Node {
-    /// Seals a file into the store under a key that no other file has, and keeps it there until [`Node::release`].
+    /// Seals a file into the store under a key that no other file has.
     ///
-    /// It is on disk when this returns. `progress` hears how many bytes of the file are sealed. Dropping the future
-    /// cancels: nothing stays behind.
+    /// `progress` hears how many bytes of the file are sealed. Dropping the future cancels: nothing stays behind.
     ///
     /// # Errors
     /// [`NodeError::Read`], [`NodeError::NotAFile`], [`NodeError::FileChanged`], [`NodeError::Unsealable`] or
     /// [`NodeError::Store`].
     pub(crate) async fn import(
         &self,
-        path: &Path,
+        plain: Plain,
         key: &FileKey,
         mut progress: impl FnMut(u64) + Send,
     ) -> Result<Imported, NodeError> {
-        let _scratch = Scratch { dir: self.paths.temp_path.clone(), _turn: self.imports.clone().lock_owned().await };
-        let (pieces, mut waiting) = mpsc::channel(PIECES_AHEAD);
-        let mut reader = spawn_blocking({
-            let (path, key, pieces) = (path.to_owned(), key.clone(), pieces.clone());
-            move || seal_file(&path, &key, &pieces)
-        });
-        // As long as this end of the channel is held the store takes the blob for incomplete. A file that can't be
-        // read must not end it with an error: `add_stream` panics when one meets a step that nobody took yet.
-        let mut incomplete = Some(pieces);
-        let sealed_pieces = stream::poll_fn(move |context| waiting.poll_recv(context));
-        let mut steps = self.store.blobs().add_stream(sealed_pieces).await.stream().await;
-        let (mut sealed, mut added) = (None, None);
-        while added.is_none() {
-            tokio::select! {
-                read = &mut reader, if sealed.is_none() => {
-                    sealed = Some(read.map_err(NodeError::store)??);
-                    incomplete = None;
-                }
-                step = steps.next() => match step {
-                    Some(AddProgressItem::CopyProgress(sealed_bytes)) => progress(plain_bytes(sealed_bytes)),
-                    Some(AddProgressItem::Done(tag)) => added = Some(tag),
-                    Some(AddProgressItem::Error(error)) => return Err(NodeError::store(error)),
-                    Some(_) => {}
-                    None => break,
-                },
-            }
-        }
-        drop(incomplete);
-        let (Some(sealed), Some(tag)) = (sealed, added) else {
-            return Err(NodeError::store(io::Error::other("the store ended an import early")));
+        let (told, mut heard) = watch::channel(0);
+        let import = Import {
+            store: self.store.clone(),
+            paths: self.paths.clone(),
+            turn: Arc::clone(&self.imports),
+            collector: self.collector.clone(),
+            told,
         };
-        let hash = tag.hash();
-        self.write_through(hash).await?;
-        self.tag(SHARED, hash).await?;
-        self.store.sync_db().await.map_err(NodeError::store)?;
-        Ok(Imported { blob_hash: *hash.as_bytes(), plain_hash: sealed.plain_hash, plain_len: sealed.plain_len })
+        // In a task of its own, which hears when nobody waits any more, and then clears away what it made.
+        let mut task = tokio::spawn(import.run(plain, key.clone()));
+        let imported = loop {
+            tokio::select! {
+                Ok(()) = heard.changed() => progress(*heard.borrow_and_update()),
+                imported = &mut task => break imported.map_err(NodeError::store)??,
+            }
+        };
+        progress(imported.plain_len);
+        Ok(imported)
     }
 
-    /// Stops to keep a blob that [`Node::import`] made; it is removed some minutes later.
+    /// Keeps a blob that is here in full from being collected. Tells nothing of one that is not.
+    ///
+    /// # Errors
+    /// [`NodeError::Store`].
+    pub(crate) async fn hold(&self, blob_hash: [u8; 32]) -> Result<Option<TempTag>, NodeError> {
+        let held = self.store.tags().temp_tag(HashAndFormat::raw(blob_hash.into())).await.map_err(NodeError::store)?;
+        Ok(self.has(blob_hash).await?.then_some(held))
+    }
+
+    /// Keeps blobs that [`Node::import`] made until [`Node::release`]: on disk when this returns, across restarts too.
+    ///
+    /// # Errors
+    /// [`NodeError::Store`].
+    pub(crate) async fn keep(&self, blobs: &[[u8; 32]]) -> Result<(), NodeError> {
+        for &blob in blobs {
+            self.tag(SHARED, blob.into()).await?;
+        }
+        let folder = self.paths.data_path.clone();
+        spawn_blocking(move || sync_folder(&folder)).await.map_err(NodeError::store)?.map_err(NodeError::store)?;
+        self.store.sync_db().await.map_err(NodeError::store)
+    }
+
+    /// Lists what is kept.
+    ///
+    /// # Errors
+    /// [`NodeError::Store`].
+    pub(crate) async fn kept(&self) -> Result<HashSet<[u8; 32]>, NodeError> {
+        self.tagged(SHARED).await
+    }
+
+    /// Stops to keep a blob; it is removed with the next collection.
     ///
     /// # Errors
     /// [`NodeError::Store`].
@@ -96,39 +121,123 @@ impl Node {
         self.untag(SHARED, Hash::from_bytes(blob_hash)).await
     }
 
-    /// Brings a blob's files to disk: the store leaves that to the system, and a share that was announced must
-    /// outlive a power cut.
-    pub(super) async fn write_through(&self, hash: Hash) -> Result<(), NodeError> {
-        let (files, folder) = (blob_files(&self.paths, hash), self.paths.data_path.clone());
-        let sync = move || {
-            for file in files {
-                match OpenOptions::new().write(true).open(file) {
-                    Ok(file) => file.sync_all()?,
-                    // Small blobs are in the database instead.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            sync_folder(&folder)
-        };
-        spawn_blocking(sync).await.map_err(NodeError::store)?.map_err(NodeError::store)
+    /// Lists the blobs that are tagged for a purpose.
+    pub(super) async fn tagged(&self, purpose: &str) -> Result<HashSet<[u8; 32]>, NodeError> {
+        let prefix = tag_name(purpose, "");
+        let mut tags = pin!(self.store.tags().list_prefix(prefix).await.map_err(NodeError::store)?);
+        let mut blobs = HashSet::new();
+        while let Some(tag) = tags.next().await {
+            blobs.insert(*tag.map_err(NodeError::store)?.hash.as_bytes());
+        }
+        Ok(blobs)
     }
+}
+
+/// One import. Whoever has the turn owns the store's folder of temporary files.
+struct Import {
+    store: Store,
+    paths: PathOptions,
+    turn: Arc<Mutex<()>>,
+    collector: Collector,
+    /// Hears how far it has come, until nobody waits for it any more.
+    told: watch::Sender<u64>,
+}
+
+impl Import {
+    async fn run(self, plain: Plain, key: FileKey) -> Result<Imported, NodeError> {
+        let _turn: OwnedMutexGuard<()> = Arc::clone(&self.turn).lock_owned().await;
+        let (held, (sealed, stamp)) = self.add(plain, key).await?;
+        write_through(&self.paths, held.hash()).await?;
+        if self.told.is_closed() {
+            drop(held);
+            self.collector.collect_soon();
+            return Err(cancelled());
+        }
+        let (plain_hash, plain_len) = (sealed.plain_hash, sealed.plain_len);
+        Ok(Imported { blob_hash: *held.hash().as_bytes(), plain_hash, plain_len, stamp, held })
+    }
+
+    /// Has the store take a file as it is sealed; when that fails, waits until the store writes nothing more of it, and clears
+    /// away what it wrote.
+    async fn add(&self, plain: Plain, key: FileKey) -> Result<(TempTag, Read), NodeError> {
+        let (alive, mut gone) = mpsc::channel(1);
+        let (pieces, waiting) = mpsc::channel(PIECES_AHEAD);
+        let mut reader = spawn_blocking({
+            let pieces = pieces.clone();
+            move || plain.seal(&key, |sealed| send(&pieces, Piece { sealed, _alive: alive.clone() }))
+        });
+        let added = self.take(pieces, waiting, &mut reader).await;
+        if added.is_err() {
+            while gone.recv().await.is_some() {}
+            clear(&self.paths.temp_path);
+        }
+        added
+    }
+
+    async fn take(
+        &self,
+        pieces: mpsc::Sender<io::Result<Bytes>>,
+        mut waiting: mpsc::Receiver<io::Result<Bytes>>,
+        reader: &mut JoinHandle<Result<Read, NodeError>>,
+    ) -> Result<(TempTag, Read), NodeError> {
+        // As long as this end of the channel is held the store takes the blob for incomplete. A file that can't be
+        // read must not end it with an error: `add_stream` panics when one meets a step that nobody took yet.
+        let mut incomplete = Some(pieces);
+        let sealed_pieces = stream::poll_fn(move |context| waiting.poll_recv(context));
+        let mut steps = pin!(self.store.blobs().add_stream(sealed_pieces).await.stream().await);
+        let mut read = None;
+        loop {
+            tokio::select! {
+                // What the store has in full it goes on with, whatever happens here: that is waited for.
+                () = self.told.closed(), if read.is_none() => return Err(cancelled()),
+                ended = &mut *reader, if read.is_none() => {
+                    read = Some(ended.map_err(NodeError::store)??);
+                    incomplete = None;
+                }
+                step = steps.next() => match (step, read) {
+                    (Some(AddProgressItem::CopyProgress(sealed_bytes)), _) => {
+                        self.told.send_replace(plain_bytes(sealed_bytes));
+                    }
+                    (Some(AddProgressItem::Done(held)), Some(read)) => return Ok((held, read)),
+                    (Some(AddProgressItem::Error(error)), _) => return Err(NodeError::store(error)),
+                    (Some(AddProgressItem::Done(_)) | None, _) => break,
+                    (Some(_), _) => {}
+                },
+            }
+        }
+        drop(incomplete);
+        Err(NodeError::store(io::Error::other("the store ended an import early")))
+    }
+}
+
+/// What reading and sealing a file gives.
+type Read = (kez_core::filecrypt::Sealed, Option<Stamp>);
+
+/// Brings a blob's files to disk: the store leaves that to the system, and a share that was announced must
+/// outlive a power cut.
+pub(super) async fn write_through(paths: &PathOptions, hash: Hash) -> Result<(), NodeError> {
+    let files = blob_files(paths, hash);
+    let sync = move || {
+        for file in files {
+            match OpenOptions::new().write(true).open(file) {
+                Ok(file) => file.sync_all()?,
+                // Small blobs are in the database instead.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    };
+    spawn_blocking(sync).await.map_err(NodeError::store)?.map_err(NodeError::store)
+}
+
+/// What is answered to nobody.
+fn cancelled() -> NodeError {
+    NodeError::store(io::Error::other("nobody waits for it any more"))
 }
 
 fn blob_files(paths: &PathOptions, hash: Hash) -> [PathBuf; 2] {
     [paths.data_path(&hash), paths.outboard_path(&hash)]
-}
-
-/// The store's temporary files, which it leaves behind when an import is cut short.
-struct Scratch {
-    dir: PathBuf,
-    _turn: OwnedMutexGuard<()>,
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        clear(&self.dir);
-    }
 }
 
 /// Removes the temporary files of imports that are over.
@@ -140,45 +249,19 @@ pub(super) fn clear(dir: &Path) {
     }
 }
 
-/// Reads and seals a file, piece by piece.
-fn seal_file(path: &Path, key: &FileKey, pieces: &mpsc::Sender<io::Result<Bytes>>) -> Result<Sealed, NodeError> {
-    let unreadable = |source| NodeError::Read { path: path.to_owned(), source };
-    let unsealable = |source| NodeError::Unsealable { path: path.to_owned(), source };
-    // Looked at before it is opened too: opening a pipe would wait for its writer.
-    if !fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(NodeError::NotAFile { path: path.to_owned() });
-    }
-    let file = File::open(path).map_err(unreadable)?;
-    let before = file.metadata().map_err(unreadable)?;
-    let mut sealer = Sealer::new(key);
-    let mut plain = vec![0; PIECE_BYTES];
-    // One byte more than expected tells a file that grows.
-    let mut rest = (&file).take(before.len().saturating_add(1));
-    loop {
-        let read = rest.read(&mut plain).map_err(unreadable)?;
-        let mut piece = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 1024);
-        if read > 0 {
-            sealer.update(&plain[..read], &mut piece).map_err(unsealable)?;
-            send(pieces, piece)?;
-            continue;
-        }
-        let sealed = sealer.finish(&mut piece).map_err(unsealable)?;
-        let after = file.metadata().map_err(unreadable)?;
-        if sealed.plain_len != before.len() || stamp(&before) != stamp(&after) {
-            return Err(NodeError::FileChanged { path: path.to_owned() });
-        }
-        send(pieces, piece)?;
-        return Ok(sealed);
+/// A sealed piece of a file, which tells when the store is done with it.
+struct Piece {
+    sealed: Vec<u8>,
+    _alive: mpsc::Sender<Infallible>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.sealed
     }
 }
 
-fn stamp(metadata: &Metadata) -> (u64, Option<SystemTime>) {
-    (metadata.len(), metadata.modified().ok())
-}
-
-fn send(pieces: &mpsc::Sender<io::Result<Bytes>>, piece: Vec<u8>) -> Result<(), NodeError> {
-    if piece.is_empty() {
-        return Ok(());
-    }
-    pieces.blocking_send(Ok(piece.into())).map_err(|_| NodeError::store(io::Error::other("the store stopped taking")))
+fn send(pieces: &mpsc::Sender<io::Result<Bytes>>, piece: Piece) -> Result<(), NodeError> {
+    let piece = Ok(Bytes::from_owner(piece));
+    pieces.blocking_send(piece).map_err(|_| NodeError::store(io::Error::other("the store stopped taking")))
 }

@@ -2,20 +2,25 @@
 //!
 //! The endpoint's id is the account's primary key. What the store holds is sealed already: plaintext is read from
 //! the file that is shared and written to the file that is fetched, and is nowhere in between. [`provider`] answers
-//! [`readers`] from an allow-list, at the rate of [`uploads`], [`import`] seals a file into the store, [`fetch`] brings one from a peer: [`upstream`]
-//! connects to them, [`pull`] asks for what is missing, [`dest`] decides where it goes; [`small`] keeps and brings what is held
-//! in memory. [`network`] opens the endpoint, and
+//! [`readers`] from an allow-list, at the rate of [`uploads`], [`import`] seals what [`plain`] reads into the store,
+//! [`garbage`] and [`check`] look after what is there. [`fetch`] brings a blob from a peer: [`upstream`] connects to them,
+//! [`pull`] asks for what is missing, [`open`] opens it, [`dest`] decides where it goes. [`small`] keeps and
+//! brings what is held in memory. [`network`] opens the endpoint, and
 //! [`addresses`] decides which addresses are dialled and told.
 //!
 //! Only relays that the settings name are used, and no discovery unless they ask for that of the local network: a peer is
 //! found through the addresses in its messages.
 
 mod addresses;
+mod check;
 mod dest;
 mod error;
 mod fetch;
+mod garbage;
 mod import;
 mod network;
+mod open;
+mod plain;
 mod provider;
 mod pull;
 mod readers;
@@ -37,12 +42,9 @@ use iroh::{Endpoint, RelayUrl, protocol::Router};
 use iroh_blobs::{
     ALPN, Hash, HashAndFormat,
     api::Store,
-    store::{
-        GcConfig,
-        fs::{
-            FsStore,
-            options::{Options, PathOptions},
-        },
+    store::fs::{
+        FsStore,
+        options::{Options, PathOptions},
     },
 };
 use kez_core::{
@@ -50,21 +52,29 @@ use kez_core::{
     identity::{PrimaryKey, SecretKey},
     payload::Addresses,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub use error::NodeError;
-pub(crate) use fetch::FetchStep;
-pub(crate) use small::Purpose;
-pub(crate) use uploads::UploadLimit;
 
+pub(crate) use self::{
+    dest::{Target, clear_parts, deliver, exists},
+    fetch::{FetchStep, Line},
+    import::Imported,
+    open::Tag,
+    plain::{Plain, Stamp},
+    small::Purpose,
+    uploads::UploadLimit,
+};
 use super::Relays;
 use crate::{net::Roots, store::Audience};
+use garbage::Collector;
+pub(crate) use iroh_blobs::api::TempTag;
 use provider::Provider;
 use readers::Readers;
 use upstream::Upstreams;
 
-/// How often blobs that no tag names are removed.
-const GC_INTERVAL: Duration = Duration::from_secs(5 * 60);
+/// The tag of blobs that we share.
+const SHARED: &str = "share";
 
 /// What a node may do on the network.
 #[derive(Clone, Debug)]
@@ -108,10 +118,13 @@ pub(crate) struct Node {
     readers: Arc<Readers>,
     upstreams: Upstreams,
     settings: NodeSettings,
+    collector: Collector,
     /// The relays that are used.
     relays: RwLock<Vec<RelayUrl>>,
     /// One import at a time: whoever holds this owns the store's folder of temporary files.
     imports: Arc<Mutex<()>>,
+    /// Whoever changes what is kept for others holds this until tags, readers and the account's database agree again.
+    ledger: Arc<Mutex<()>>,
 }
 
 impl Node {
@@ -126,13 +139,17 @@ impl Node {
         let unavailable = |source| NodeError::StoreUnavailable { dir: dir.to_owned(), source };
         fs::create_dir_all(dir).map_err(|error| unavailable(error.into()))?;
         let mut options = Options::new(dir);
-        options.gc = Some(GcConfig { interval: GC_INTERVAL, add_protected: None });
+        let (collector, garbage) = Collector::new();
+        options.gc = Some(garbage);
         let paths = options.path.clone();
         let store =
             FsStore::load_with_opts(dir.join("blobs.db"), options).await.map_err(|error| unavailable(error.into()))?;
         // The store is open, so it is ours alone: what lies here is left from imports that were cut short.
         import::clear(&paths.temp_path);
         let store = Store::from(store);
+        if let Err(error) = garbage::remove_strays(&store, &paths.data_path).await {
+            tracing::warn!(%error, "what a killed process left in the file store stays");
+        }
 
         let relays = RwLock::new(relay_mode.relay_map().urls());
         let endpoint = match network::bind(key, relay_mode, &settings).await {
@@ -149,8 +166,8 @@ impl Node {
             .incoming_filter(Arc::new(move |incoming| known.admit(&incoming.remote_addr())))
             .accept(ALPN, provider)
             .spawn();
-        let upstreams = Upstreams::default();
-        Ok(Self { router, store, paths, readers, upstreams, settings, relays, imports: Arc::default() })
+        let (upstreams, imports, ledger) = (Upstreams::default(), Arc::default(), Arc::default());
+        Ok(Self { router, store, paths, readers, upstreams, settings, collector, relays, imports, ledger })
     }
 
     /// Returns where this endpoint can be reached now.
@@ -214,6 +231,11 @@ impl Node {
         self.store.blobs().has(Hash::from_bytes(blob_hash)).await.map_err(NodeError::store)
     }
 
+    /// Waits until nobody else changes what is kept for others, and keeps them from it.
+    pub(crate) async fn ledger(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.ledger).lock_owned().await
+    }
+
     /// Ends the transfers, closes the endpoint and writes the store to disk.
     pub(crate) async fn shutdown(&self) {
         if let Err(error) = self.router.shutdown().await {
@@ -227,17 +249,21 @@ impl Node {
 
     /// Names a blob so that it is kept, across restarts too.
     async fn tag(&self, purpose: &str, hash: Hash) -> Result<(), NodeError> {
-        self.store.tags().set(tag_name(purpose, hash), HashAndFormat::raw(hash)).await.map_err(NodeError::store)
+        self.store
+            .tags()
+            .set(tag_name(purpose, &hash.to_hex()), HashAndFormat::raw(hash))
+            .await
+            .map_err(NodeError::store)
     }
 
     /// Takes a name back; a blob without any is removed some minutes later.
     async fn untag(&self, purpose: &str, hash: Hash) -> Result<(), NodeError> {
-        self.store.tags().delete(tag_name(purpose, hash)).await.map(drop).map_err(NodeError::store)
+        self.store.tags().delete(tag_name(purpose, &hash.to_hex())).await.map(drop).map_err(NodeError::store)
     }
 }
 
-fn tag_name(purpose: &str, hash: Hash) -> String {
-    format!("{purpose}/{}", hash.to_hex())
+fn tag_name(purpose: &str, hash: &str) -> String {
+    format!("{purpose}/{hash}")
 }
 
 /// Returns how many bytes of the file so many bytes of its blob stand for.

@@ -3,12 +3,11 @@
 use std::{collections::HashSet, io};
 
 use bytes::Bytes;
-use futures::StreamExt;
 use iroh_blobs::{Hash, HashAndFormat, api::blobs::BlobStatus};
 use kez_core::{identity::PrimaryKey, payload::Addresses};
 use tokio::sync::watch;
 
-use super::{Node, NodeError, upstream::Upstream};
+use super::{Node, NodeError, import::write_through, upstream::Upstream};
 
 /// Why a blob is kept: one that is not kept for anything goes after some minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +38,7 @@ impl Node {
     pub(crate) async fn add(&self, blob: Bytes, purpose: Purpose) -> Result<[u8; 32], NodeError> {
         let added = self.store.blobs().add_bytes(blob).temp_tag().await.map_err(NodeError::store)?;
         let hash = added.hash();
-        self.write_through(hash).await?;
+        write_through(&self.paths, hash).await?;
         self.keep_for(*hash.as_bytes(), purpose).await?;
         Ok(*hash.as_bytes())
     }
@@ -57,7 +56,7 @@ impl Node {
     ///
     /// # Errors
     /// [`NodeError::Store`].
-    pub(crate) async fn let_go(&self, blob_hash: [u8; 32], purpose: Purpose) -> Result<(), NodeError> {
+    pub(crate) async fn release_for(&self, blob_hash: [u8; 32], purpose: Purpose) -> Result<(), NodeError> {
         self.untag(purpose.tag(), Hash::from_bytes(blob_hash)).await
     }
 
@@ -66,12 +65,8 @@ impl Node {
     /// # Errors
     /// [`NodeError::Store`].
     pub(crate) async fn keep_only(&self, purpose: Purpose, blobs: &HashSet<[u8; 32]>) -> Result<(), NodeError> {
-        let mut tags = self.store.tags().list_prefix(format!("{}/", purpose.tag())).await.map_err(NodeError::store)?;
-        while let Some(tag) = tags.next().await {
-            let tag = tag.map_err(NodeError::store)?;
-            if !blobs.contains(tag.hash.as_bytes()) {
-                self.untag(purpose.tag(), tag.hash).await?;
-            }
+        for blob in self.tagged(purpose.tag()).await?.difference(blobs) {
+            self.untag(purpose.tag(), Hash::from_bytes(*blob)).await?;
         }
         Ok(())
     }
@@ -96,7 +91,7 @@ impl Node {
     ///
     /// # Errors
     /// [`NodeError`]; [`NodeError::TooLong`] for what is longer.
-    pub(crate) async fn bring(
+    pub(crate) async fn bring_small(
         &self,
         peer: PrimaryKey,
         addresses: &Addresses,
@@ -107,7 +102,7 @@ impl Node {
         let raw = HashAndFormat::raw(hash);
         let _held = self.store.tags().temp_tag(raw).await.map_err(NodeError::store)?;
         if !self.has(blob_hash).await? {
-            let upstream = self.connect(peer, addresses).await?;
+            let upstream = self.upstream(peer, addresses, self.settings.connect_timeout).await?;
             tokio::select! {
                 brought = self.pull_up_to(&upstream, hash, max_len) => brought?,
                 stalled = upstream.silence(self.settings.stall_timeout) => {
@@ -115,7 +110,6 @@ impl Node {
                     return Err(stalled);
                 }
             }
-            upstream.linger();
         }
         let read = self.read(blob_hash, max_len).await?;
         read.ok_or_else(|| NodeError::store(io::Error::other("the blob is gone again, or is not what it was")))

@@ -19,7 +19,7 @@ use iroh_blobs::{
 use kez_core::{identity::PrimaryKey, payload::Addresses};
 use tokio::{
     sync::{Mutex as AsyncMutex, Semaphore, SemaphorePermit},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{Node, NodeError, addresses, provider::ERR_GONE};
@@ -28,8 +28,8 @@ use crate::files::TransferPath;
 /// How many requests are under way to a peer at a time, whatever is fetched from them. More would fill a longer pipe, and
 /// hold more memory; a provider takes twice as many.
 pub(super) const REQUESTS_AT_ONCE: usize = 8;
-/// How long a connection stays open for the next file.
-const LINGER: Duration = Duration::from_secs(5);
+/// After how much silence a connection is not joined any more: the peer may be somewhere else by now.
+const STUCK: Duration = Duration::from_secs(5);
 const NOBODY: &str = "nobody answers at their addresses";
 
 /// The connections that are open. One lock for each peer, so that two fetches do not both connect.
@@ -61,18 +61,23 @@ pub(super) struct Upstream {
 }
 
 impl Node {
-    /// Connects to a peer, unless we are.
-    pub(super) async fn connect(&self, peer: PrimaryKey, addresses: &Addresses) -> Result<Arc<Upstream>, NodeError> {
+    /// Connects to a peer, unless we are. They have so long to answer.
+    pub(super) async fn upstream(
+        &self,
+        peer: PrimaryKey,
+        addresses: &Addresses,
+        within: Duration,
+    ) -> Result<Arc<Upstream>, NodeError> {
         let (asked, known) = (Instant::now(), self.upstreams.of(peer));
         let mut known = known.lock().await;
-        if let Some(open) = known.open.upgrade().filter(|open| open.connection.close_reason().is_none()) {
+        if let Some(open) = known.open.upgrade().filter(|open| !open.is_of_no_use()) {
             return Ok(open);
         }
         if known.missed.is_some_and(|missed| missed >= asked) {
             // They are away for all who waited for the same answer, not for one after the other.
             return Err(NodeError::Unreachable { peer: Box::new(peer), source: NOBODY.into() });
         }
-        match self.dial(peer, addresses).await {
+        match self.dial(peer, addresses, within).await {
             Ok(connection) => {
                 let (turns, heard) = (Semaphore::new(REQUESTS_AT_ONCE), Mutex::new(Instant::now()));
                 let upstream = Arc::new(Upstream { peer, connection, turns, heard });
@@ -86,7 +91,7 @@ impl Node {
         }
     }
 
-    async fn dial(&self, peer: PrimaryKey, addresses: &Addresses) -> Result<Connection, NodeError> {
+    async fn dial(&self, peer: PrimaryKey, addresses: &Addresses, within: Duration) -> Result<Connection, NodeError> {
         let unreachable =
             |source: Box<dyn Error + Send + Sync>| NodeError::Unreachable { peer: Box::new(peer), source };
         let id = EndpointId::from_bytes(peer.as_bytes()).map_err(|error| unreachable(error.into()))?;
@@ -94,7 +99,7 @@ impl Node {
         if dialled.is_empty() && !self.settings.lan_discovery {
             return Err(unreachable("no address of theirs is known that may be dialled".into()));
         }
-        match timeout(self.settings.connect_timeout, self.endpoint().connect(dialled, ALPN)).await {
+        match timeout(within, self.endpoint().connect(dialled, ALPN)).await {
             Ok(connected) => connected.map_err(|error| unreachable(error.into())),
             Err(_) => Err(unreachable(NOBODY.into())),
         }
@@ -102,6 +107,16 @@ impl Node {
 }
 
 impl Upstream {
+    /// Tells whether another connection is better made.
+    fn is_of_no_use(&self) -> bool {
+        let is_asked = self.turns.available_permits() < REQUESTS_AT_ONCE;
+        self.connection.close_reason().is_some() || is_asked && self.heard().elapsed() > STUCK
+    }
+
+    fn heard(&self) -> Instant {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until a request may be made of the peer; it may as long as the result is held.
     pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         // The semaphore is never closed.
@@ -119,23 +134,13 @@ impl Upstream {
     /// is not stalled.
     pub(super) async fn silence(&self, bound: Duration) -> NodeError {
         loop {
-            let until = *self.heard.lock().unwrap_or_else(PoisonError::into_inner) + bound;
+            let until = self.heard() + bound;
             if until <= Instant::now() {
                 let source = format!("nothing came for {} seconds", bound.as_secs()).into();
                 return NodeError::Interrupted { peer: Box::new(self.peer), source };
             }
             sleep_until(until).await;
         }
-    }
-
-    /// Keeps the connection for a moment.
-    pub(super) fn linger(self: Arc<Self>) {
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = self.connection.closed() => {}
-                () = sleep(LINGER) => {}
-            }
-        });
     }
 
     /// Closes a connection over which nothing comes any more, so that the next fetch makes another one.

@@ -121,8 +121,11 @@ async fn what_is_in_a_backup_is_there_again_and_what_belongs_to_the_device_is_no
         &store,
         "INSERT INTO pins (handle, owner) VALUES ('bob@kez.lat', x'02');
          INSERT INTO settings VALUES ('read_receipts', 'off');
-         INSERT INTO own_files VALUES (zeroblob(32), randomblob(32), zeroblob(32), 4);
-         INSERT INTO file_readers VALUES (zeroblob(32), x'02');
+         INSERT INTO own_files (blob_hash, file_key, plain_hash, plain_len)
+            VALUES (zeroblob(32), randomblob(32), zeroblob(32), 4);
+         INSERT INTO shares VALUES (1, 0);
+         INSERT INTO share_files VALUES (1, 0, zeroblob(32), 'report.pdf', '', 0);
+         INSERT INTO share_readers VALUES (1, x'02', NULL);
          INSERT INTO stream_positions VALUES ('KEZ_INBOX', 9);
          INSERT INTO chain_events VALUES (x'01', 1, 'published', 1), (x'01', 2, 'seen by nobody', 0);
          INSERT INTO outbox (recipient, message_id, nats_msg_id, payload, awaits_receipt) VALUES (x'02', x'09', x'', x'', 0);
@@ -148,7 +151,9 @@ async fn what_is_in_a_backup_is_there_again_and_what_belongs_to_the_device_is_no
     assert_eq!((account.handle, account.backed_up), (None, true));
     assert_eq!(restored.restored_from().await.unwrap(), Some(mark()));
     assert_eq!(store.restored_from().await.unwrap(), None);
-    for gone in ["own_files", "file_readers", "stream_positions", "sequences", "message_texts"] {
+    let gone =
+        ["own_files", "shares", "share_files", "share_readers", "stream_positions", "sequences", "message_texts"];
+    for gone in gone {
         let query = format!("SELECT count(*) FROM {gone}");
         let rows = restored.read(move |db| Ok(db.query_row(&query, [], |row| row.get::<_, u32>(0))?)).await;
         assert_eq!(rows.unwrap(), 0, "{gone}");

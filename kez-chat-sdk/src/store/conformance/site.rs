@@ -316,5 +316,8 @@ pub(super) async fn inheritance_is_whole(site: &mut Site) {
         assert_eq!(offers.len(), 1);
         assert_eq!(Content::FileShare(offers[0].share.clone()), offer());
         assert_eq!(site.store().await.file_readers().await.unwrap(), [(person(4), [7; 32])]);
+        let shares = site.store().await.own_shares().await.unwrap();
+        let [share] = &shares[..] else { panic!("{} shares", shares.len()) };
+        assert_eq!((share.readers[0].primary, share.file_count, share.total_bytes), (person(4), 1, 4));
     }
 }

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use self::queue::{number, say_nothing_instead};
 pub(crate) use self::receipts::ReceiptDue;
 pub(super) use self::{queue::queue, resend::resend_all};
-use super::{Store, StoreError, contacts, events, heads};
+use super::{Store, StoreError, contacts, events, heads, unshare::end_message};
 use crate::{
     conversation::{OutboxEntry, SendError},
     event::{Event, MessageState},
@@ -167,9 +167,19 @@ impl Store {
         .await
     }
 
-    /// Takes back a message that the broker certainly has not got. Tells whether it was one.
-    pub(crate) async fn cancel(&self, own: PrimaryKey, peer: PrimaryKey, id: MessageId) -> Result<bool, StoreError> {
-        self.transact(move |db| cancel(db, &own, &peer, &id)).await
+    /// Takes back a message that the broker certainly has not got. If it was one, returns the blobs that nobody will fetch
+    /// by it.
+    pub(crate) async fn cancel(
+        &self,
+        own: PrimaryKey,
+        peer: PrimaryKey,
+        id: MessageId,
+    ) -> Result<Option<Vec<[u8; 32]>>, StoreError> {
+        self.transact(move |db| {
+            let cancelled = cancel(db, &own, &peer, &id)?;
+            cancelled.then(|| end_message(db, peer.as_bytes(), &id.0)).transpose()
+        })
+        .await
     }
 
     /// Counts the messages and receipts that wait for the broker. Receipts that are owed and not written yet count as
@@ -258,6 +268,9 @@ pub(super) fn withdraw_all(db: &Connection, recipient: &[u8; 32]) -> Result<(), 
     let unsent = unsent.query_map([recipient], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, bool>(1)?)))?;
     for (id, handed_over) in unsent.collect::<Result<Vec<_>, _>>()? {
         let state = if handed_over { MessageState::Unconfirmed } else { MessageState::Withdrawn };
+        if !handed_over {
+            end_message(db, recipient, &id)?;
+        }
         db.execute(
             "UPDATE messages SET state = ?3 WHERE peer = ?1 AND place IS NOT NULL AND id = ?2 AND author <> ?1",
             (recipient, id, state.to_stored()),

@@ -19,6 +19,7 @@ use crate::{
         announce::decode,
         contacts::is_in_doubt,
         outbox::{cancel, queue},
+        unshare::end_message,
     },
 };
 
@@ -171,15 +172,17 @@ pub(in crate::store) fn last_change_ms(
 
 impl Store {
     /// Takes back a message of ours: it is cancelled if it was not sent yet, else the recipient is told. What it said is
-    /// gone from here.
-    pub(crate) async fn delete_own(&self, draft: Draft, id: MessageId) -> Result<(), SendError> {
+    /// gone from here, and what it offered is offered no more. Returns the blobs that they may not fetch any more.
+    pub(crate) async fn delete_own(&self, draft: Draft, id: MessageId) -> Result<Vec<[u8; 32]>, SendError> {
         self.transact(move |db| {
             check_target(db, &draft)?;
             let name = (*draft.own.as_bytes(), id.0);
+            let blobs = end_message(db, draft.recipient.as_bytes(), &id.0)?;
             if !cancel(db, &draft.own, &draft.recipient, &id)? {
                 queue(db, draft)?;
             }
-            Ok(erase(db, name)?)
+            erase(db, name)?;
+            Ok(blobs)
         })
         .await
     }

@@ -80,6 +80,8 @@ pub(super) fn erase(db: &Connection, (author, id): Name) -> Result<(), StoreErro
         .optional()?;
     db.prepare_cached("UPDATE messages SET payload = x'', erased = 1 WHERE about_author = ?1 AND about_id = ?2")?
         .execute((author, id))?;
+    #[cfg(feature = "files")]
+    crate::store::downloads::end_for_offer(db, (author, id))?;
     db.prepare_cached("DELETE FROM offers WHERE author = ?1 AND message_id = ?2")?.execute((author, id))?;
     if let Some((peer, Some(place))) = shown
         && peer == author

@@ -27,7 +27,7 @@ async fn damage_on_the_own_disk_is_not_delivered() {
     let (alice, mut bob) = (Person::new().await, Person::new().await);
     let entry = alice.share(&content(5 * MIB), &bob).await;
     let upstream = bob.node.connect(alice.key.primary(), &alice.node.addresses()).await.unwrap();
-    bob.node.tag("fetch", entry.blob_hash.into()).await.unwrap();
+    bob.node.want(Tag { download: 1, file: (0, 0) }, &entry).await.unwrap();
     bob.node.pull(&upstream, &entry, &mut |_| {}).await.unwrap();
     drop(upstream);
     bob.restart(|store| damage(store, &entry, 3 * MIB)).await;
@@ -39,10 +39,14 @@ async fn damage_on_the_own_disk_is_not_delivered() {
     bob.shutdown().await;
 }
 
+/// Returns where the store has a blob that is not small.
+pub(super) fn data_file(store: &Path, entry: &FileEntry) -> PathBuf {
+    store.join(format!("data/{}.data", iroh_blobs::Hash::from_bytes(entry.blob_hash).to_hex()))
+}
+
 /// Flips a bit of a blob in a store that is closed.
-fn damage(store: &Path, entry: &FileEntry, place: usize) {
-    let name = format!("data/{}.data", iroh_blobs::Hash::from_bytes(entry.blob_hash).to_hex());
-    let path = store.join(name);
+pub(super) fn damage(store: &Path, entry: &FileEntry, place: usize) {
+    let path = data_file(store, entry);
     let mut bytes = fs::read(&path).unwrap();
     bytes[place] ^= 1;
     fs::write(path, bytes).unwrap();

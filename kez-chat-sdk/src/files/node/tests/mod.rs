@@ -2,6 +2,7 @@
 
 mod hostile;
 mod import;
+mod keeping;
 mod limits;
 mod ranges;
 mod refusals;
@@ -11,17 +12,18 @@ mod transfer;
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use kez_core::{
     filecrypt::FileKey,
-    identity::SecretKey,
-    payload::{FileEntry, SharePath},
+    identity::{PrimaryKey, SecretKey},
+    payload::{Addresses, FileEntry, SharePath},
 };
 use tempfile::TempDir;
 
-use super::{FetchStep, Node, NodeError, NodeSettings};
+use super::{FetchStep, Node, NodeError, NodeSettings, Plain, Stamp, Tag, Target, deliver, exists, upstream::Upstream};
 use crate::files::TransferPath;
 
 const MIB: usize = 1 << 20;
@@ -68,7 +70,8 @@ impl Person {
         let path = self.dir.path().join("shared");
         fs::write(&path, plain).unwrap();
         let key = FileKey::generate(&mut rand::rng());
-        let imported = self.node.import(&path, &key, |_| {}).await.unwrap();
+        let imported = self.node.import(file(&path), &key, |_| {}).await.unwrap();
+        self.node.keep(&[imported.blob_hash]).await.unwrap();
         assert_eq!(imported.plain_hash, *blake3::hash(plain).as_bytes());
         FileEntry {
             path: SharePath::parse("report.pdf").unwrap(),
@@ -96,11 +99,46 @@ impl Person {
     }
 }
 
+impl Node {
+    /// Connects to a peer, as long as the settings say.
+    async fn connect(&self, peer: PrimaryKey, addresses: &Addresses) -> Result<Arc<Upstream>, NodeError> {
+        self.connection(&self.line(peer, addresses.clone(), Duration::MAX)).await
+    }
+
+    /// Fetches one file over a connection of its own, under its own name or not at all.
+    async fn fetch(
+        &self,
+        peer: PrimaryKey,
+        addresses: &Addresses,
+        entry: &FileEntry,
+        to_dir: &Path,
+        progress: impl FnMut(FetchStep) + Send,
+    ) -> Result<PathBuf, NodeError> {
+        let target = Target::new(to_dir, &entry.path, "test".to_owned());
+        target.check_folders()?;
+        let path = target.path(0);
+        if exists(&path)? {
+            return Err(NodeError::AlreadyExists { path });
+        }
+        let line = self.line(peer, addresses.clone(), Duration::MAX);
+        let tag = Tag { download: 1, file: (0, 0) };
+        let part = self.fetch_part(&line, entry, &target, tag, progress).await?;
+        assert!(deliver(part, &path)?.is_none());
+        self.hang_up(&line).await;
+        self.let_go(tag).await?;
+        Ok(path)
+    }
+}
+
 /// Bytes that do not repeat within a segment, nor from one to the next.
 fn content(len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     blake3::Hasher::new().finalize_xof().fill(&mut bytes);
     bytes
+}
+
+fn file(path: &Path) -> Plain {
+    Plain::File { path: path.to_owned(), found: None }
 }
 
 /// Every file below a folder.

@@ -14,7 +14,7 @@ use crate::{
 /// Alice comes back at another port and keeps it to herself. Bob finds her only if both look around.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_looks_around_finds_a_peer_whose_address_nobody_told() {
-    if !namespace::enter("lan::who_looks_around_finds_a_peer_whose_address_nobody_told").await {
+    if !namespace::enter("local_network::who_looks_around_finds_a_peer_whose_address_nobody_told").await {
         return;
     }
     namespace::join_lan();

@@ -1,0 +1,185 @@
+//! Looking after what is shared: whether it is as it was on the disk, and making it so again.
+
+use std::{
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use kez_core::payload::FolderList;
+use tokio::task::spawn_blocking;
+use zeroize::Zeroizing;
+
+use super::OwnShareId;
+use crate::{
+    event::SharedFile,
+    files::{
+        FilesError, TransferError,
+        node::{Node, Plain},
+        slot::node,
+        transfer::Meter,
+    },
+    shared::Shared,
+    store::{OwnFile, StoreError},
+};
+
+/// A file of a share that can't be delivered as it is. The same damage may be of several shares.
+///
+/// ```
+/// use kez_chat_sdk::{BadFile, OwnShareId, SharedFile};
+///
+/// let file = SharedFile { path: "report.pdf".into(), media_type: String::new(), size_bytes: 12 };
+/// let bad = BadFile { share: OwnShareId::new(3), file };
+/// assert_eq!(format!("{bad:?}"), "BadFile { share: OwnShareId(3), file: SharedFile(redacted, 12 bytes) }");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadFile {
+    /// The share that it belongs to.
+    pub share: OwnShareId,
+    /// The file.
+    pub file: SharedFile,
+}
+
+/// What a repair came to.
+///
+/// ```
+/// use kez_chat_sdk::Repaired;
+///
+/// let all_is_well = Repaired::default();
+/// assert!(all_is_well.repaired.is_empty() && all_is_well.lost.is_empty());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repaired {
+    /// What is as it was.
+    pub repaired: Vec<BadFile>,
+    /// What is gone: its file has changed, or is not where it was. Who asks for it is told so. Share it again.
+    pub lost: Vec<BadFile>,
+}
+
+/// Looks for shared files whose blobs are not what they were.
+pub(in crate::files) async fn verify(shared: &Arc<Shared>, mut meter: Meter) -> Result<Vec<BadFile>, FilesError> {
+    let node = node(shared).await?;
+    let mut bad = Vec::new();
+    for file in find_bad(shared, &node, &mut meter).await? {
+        bad.extend(uses(shared, &file).await?);
+    }
+    bad.sort_unstable_by_key(|bad| bad.share);
+    Ok(bad)
+}
+
+/// Seals again what is not what it was, from files that are.
+pub(in crate::files) async fn repair(shared: &Arc<Shared>, mut meter: Meter) -> Result<Repaired, FilesError> {
+    let node = node(shared).await?;
+    let bad = find_bad(shared, &node, &mut meter).await?;
+    meter.expect(0, bad.iter().map(|file| file.plain_len).sum());
+    let (mut outcome, mut before) = (Repaired::default(), 0);
+    for file in bad {
+        let uses = uses(shared, &file).await?;
+        if let Some(used) = uses.first() {
+            meter.name(&used.file.path);
+        }
+        let mended = mend(shared, &node, &file, |done_bytes| meter.set(before + done_bytes)).await?;
+        if mended {
+            outcome.repaired.extend(uses);
+        } else {
+            give_up(&node, &file).await?;
+            outcome.lost.extend(uses);
+        }
+        before += file.plain_len;
+        meter.set(before);
+    }
+    node.collect().await?;
+    outcome.repaired.sort_unstable_by_key(|bad| bad.share);
+    outcome.lost.sort_unstable_by_key(|bad| bad.share);
+    Ok(outcome)
+}
+
+async fn find_bad(shared: &Shared, node: &Node, meter: &mut Meter) -> Result<Vec<OwnFile>, FilesError> {
+    let files = shared.store.own_files().await?;
+    meter.expect(0, files.iter().map(|file| file.plain_len).sum());
+    let (mut bad, mut before) = (Vec::new(), 0);
+    for file in files {
+        let sound = node.is_sound(file.blob_hash, file.plain_len, |read| meter.set(before + read)).await?;
+        before += file.plain_len;
+        meter.set(before);
+        if !sound {
+            bad.push(file);
+        }
+    }
+    Ok(bad)
+}
+
+async fn uses(shared: &Shared, file: &OwnFile) -> Result<Vec<BadFile>, FilesError> {
+    let uses = shared.store.uses(file.blob_hash).await?;
+    Ok(uses.into_iter().map(|used| BadFile { share: used.share, file: used.file }).collect())
+}
+
+/// Seals a file again. Under the same key the same file becomes the same blob; another file must not get that key, so the
+/// file is looked through first.
+async fn mend(
+    shared: &Shared,
+    node: &Node,
+    file: &OwnFile,
+    progress: impl FnMut(u64) + Send,
+) -> Result<bool, FilesError> {
+    let Some(plain) = find_plain(shared, file).await? else { return Ok(false) };
+    match node.import(plain, &file.key, progress).await {
+        Ok(imported) if imported.blob_hash == file.blob_hash => {
+            let _turn = node.ledger().await;
+            // It may have been unshared meanwhile.
+            if shared.store.own_blobs().await?.contains(&file.blob_hash) {
+                node.keep(&[file.blob_hash]).await?;
+            }
+            Ok(true)
+        }
+        Ok(_)
+        | Err(TransferError::Read { .. } | TransferError::NotAFile { .. } | TransferError::FileChanged { .. }) => {
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Finds what a blob was made of, if it is as it was.
+async fn find_plain(shared: &Shared, file: &OwnFile) -> Result<Option<Plain>, FilesError> {
+    let (plain_hash, plain_len) = (file.plain_hash, file.plain_len);
+    if let Some(source) = &file.source {
+        let path = PathBuf::from(source);
+        let is_same = spawn_blocking({
+            let path = path.clone();
+            move || is_file(&path, plain_hash, plain_len).unwrap_or(false)
+        });
+        let is_same = is_same.await.map_err(|_| StoreError::Closed)?;
+        return Ok(is_same.then_some(Plain::File { path, found: None }));
+    }
+    let listed = shared.store.listed_in(file.blob_hash).await?;
+    if listed.is_empty() {
+        return Ok(None);
+    }
+    let list = FolderList::new(listed).and_then(|list| list.encode()).map_err(StoreError::damaged)?;
+    let is_same = blake3::hash(&list) == plain_hash;
+    Ok(is_same.then_some(Plain::Memory(list)))
+}
+
+/// Tells whether a file is the one with this hash. It blocks.
+fn is_file(path: &Path, plain_hash: [u8; 32], plain_len: u64) -> io::Result<bool> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() || metadata.len() != plain_len {
+        return Ok(false);
+    }
+    let mut hasher = Zeroizing::new(blake3::Hasher::new());
+    hasher.update_reader(fs::File::open(path)?.take(plain_len.saturating_add(1)))?;
+    Ok(hasher.finalize() == plain_hash)
+}
+
+/// Removes a blob that is not sound: who asks for it is told that it is gone.
+async fn give_up(node: &Node, file: &OwnFile) -> Result<(), FilesError> {
+    let _turn = node.ledger().await;
+    // Looked at again, for what a moment's trouble is not worth.
+    if !node.is_sound(file.blob_hash, file.plain_len, |_| {}).await? {
+        node.release(file.blob_hash).await?;
+        node.collect().await?;
+    }
+    Ok(())
+}
