@@ -3,19 +3,21 @@
 use std::{
     collections::HashMap,
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::{self, Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
     time::Duration,
 };
 
 use socket2::SockRef;
 use tokio::{
     net::UdpSocket,
-    sync::mpsc,
-    task::{JoinHandle, JoinSet},
+    runtime::Builder,
+    sync::{mpsc, oneshot},
+    task::JoinSet,
     time::{Instant, sleep_until},
 };
 
@@ -32,22 +34,34 @@ const BUFFER_BYTES: usize = 4 << 20;
 pub struct SlowUdp {
     address: SocketAddr,
     carried: Arc<AtomicU64>,
-    task: JoinHandle<()>,
+    /// Ends the thread when it is dropped.
+    _alive: oneshot::Sender<()>,
 }
 
 impl SlowUdp {
     /// Begins to carry what comes, to `target` and back. Each datagram takes `one_way`: half of the round trip.
-    pub async fn start(target: SocketAddr, one_way: Duration) -> io::Result<Self> {
-        Self::start_at(Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST, target, one_way).await
+    pub fn start(target: SocketAddr, one_way: Duration) -> io::Result<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST, target, one_way)
     }
 
     /// Begins so between two addresses of this machine's: where it is entered, and from where it goes on to `target`. They
     /// may be in two networks that have nothing else in common.
-    pub async fn start_at(near: Ipv4Addr, far: Ipv4Addr, target: SocketAddr, one_way: Duration) -> io::Result<Self> {
-        let socket = Arc::new(open(near).await?);
+    pub fn start_at(near: Ipv4Addr, far: Ipv4Addr, target: SocketAddr, one_way: Duration) -> io::Result<Self> {
+        // Beside those who work hard at the ends of the way it would be late, and they would take that for a full one.
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let socket = open(near)?;
         let (address, carried) = (socket.local_addr()?, Arc::new(AtomicU64::new(0)));
-        let task = tokio::spawn(carry(socket, far, target, one_way, Arc::clone(&carried)));
-        Ok(Self { address, carried, task })
+        let (alive, ended) = oneshot::channel::<()>();
+        let carrying = carry(socket, far, target, one_way, Arc::clone(&carried));
+        thread::Builder::new().name("slow-udp".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = ended => {}
+                    _ = carrying => {}
+                }
+            });
+        })?;
+        Ok(Self { address, carried, _alive: alive })
     }
 
     /// Where it is entered.
@@ -61,22 +75,17 @@ impl SlowUdp {
     }
 }
 
-impl Drop for SlowUdp {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 /// What is under way in one direction, with when it arrives.
 type Line = mpsc::Sender<(Instant, Vec<u8>)>;
 
 async fn carry(
-    near: Arc<UdpSocket>,
+    near: net::UdpSocket,
     from_far: Ipv4Addr,
     target: SocketAddr,
     one_way: Duration,
     carried: Arc<AtomicU64>,
-) {
+) -> io::Result<()> {
+    let near = Arc::new(UdpSocket::from_std(near)?);
     // Dropped with this task, and all of them with it.
     let mut lines = JoinSet::new();
     let mut ways: HashMap<SocketAddr, Line> = HashMap::new();
@@ -89,12 +98,8 @@ async fn carry(
         carried.fetch_add(len as u64, Ordering::Relaxed);
         if !ways.contains_key(&from) {
             // Each client has a socket of its own, so that answers find back.
-            let Ok(far) = open(from_far).await else {
-                continue;
-            };
-            if far.connect(target).await.is_err() {
-                continue;
-            }
+            let far = UdpSocket::from_std(open(from_far)?)?;
+            far.connect(target).await?;
             let far = Arc::new(far);
             let (there, going) = mpsc::channel(ON_THE_WAY);
             let (back, coming) = mpsc::channel(ON_THE_WAY);
@@ -132,8 +137,9 @@ async fn deliver(mut line: mpsc::Receiver<(Instant, Vec<u8>)>, socket: Arc<UdpSo
     }
 }
 
-async fn open(address: Ipv4Addr) -> io::Result<UdpSocket> {
-    let socket = UdpSocket::bind((address, 0)).await?;
+fn open(address: Ipv4Addr) -> io::Result<net::UdpSocket> {
+    let socket = net::UdpSocket::bind((address, 0))?;
+    socket.set_nonblocking(true)?;
     // What comes in a burst waits there. The system gives as much of it as it may.
     let _ = SockRef::from(&socket).set_recv_buffer_size(BUFFER_BYTES);
     Ok(socket)
@@ -146,7 +152,7 @@ mod tests {
     #[tokio::test]
     async fn a_datagram_takes_its_time_both_ways() {
         let target = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let slow = SlowUdp::start(target.local_addr().unwrap(), Duration::from_millis(20)).await.unwrap();
+        let slow = SlowUdp::start(target.local_addr().unwrap(), Duration::from_millis(20)).unwrap();
         let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let begun = Instant::now();
         client.send_to(b"there", slow.address()).await.unwrap();

@@ -450,7 +450,7 @@ fn option_text<S: Serializer>(handle: &Option<&Handle>, serializer: S) -> Result
 
 #[cfg(test)]
 mod tests {
-    use kez_chat_sdk::{handle::Policy, identity::SecretKey};
+    use kez_chat_sdk::{DownloadId, DownloadOrigin, handle::Policy, identity::SecretKey};
 
     use super::*;
 
@@ -508,6 +508,18 @@ mod tests {
         let several = shown(&files(&["a", "b/c"]));
         assert!(several.starts_with("      2 earlier messages have not arrived\n"), "{several}");
         assert!(several.ends_with(" @bob shared 2 files (1.2 MB; a, b/c): kez-chat fetch 3"), "{several}");
+    }
+
+    #[test]
+    fn downloads_are_told_of_in_a_line_each() {
+        let (id, origin, from) =
+            (DownloadId::new(1), DownloadOrigin::Offer(ShareId::new(3)), peer(Some("bob@kez.lat")));
+        let paths = vec!["to/a\n\u{202e}b".into(), "to/c".into()];
+        let done = shown(&Event::Downloaded { id, origin, from: from.clone(), paths });
+        assert_eq!(done, "      fetched from @bob: to/a␊\u{fffd}b, to/c");
+        let (code, message) = ("Gone".to_owned(), "they no longer have \"a\nb\"".to_owned());
+        let failed = shown(&Event::DownloadFailed { id, origin, from, code, message });
+        assert_eq!(failed, "      what was fetched from @bob does not come: they no longer have \"a␊b\"");
     }
 
     #[test]

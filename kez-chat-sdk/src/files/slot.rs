@@ -123,7 +123,7 @@ async fn start(shared: &Arc<Shared>) -> Result<Arc<Node>, FilesError> {
         tracing::warn!(%error, "what came of downloads that nobody wants stays in the store");
     }
     *running = Some(Arc::clone(&node));
-    shared.presences.tell_news();
+    shared.presences.tell_addresses();
     // The address that others see, and the relay, come a moment later; and people walk about.
     let told_of = Arc::downgrade(shared);
     node.when_moved(move || {

@@ -5,10 +5,10 @@ mod roster;
 mod talk;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -221,14 +221,15 @@ async fn sleep_until(at: Option<Instant>) {
 pub(crate) struct Presences {
     roster: watch::Sender<Roster>,
     visibility: watch::Sender<Visibility>,
-    /// Who was told that we are there, and not yet that we are no more, also on a connection before this one; and whether
-    /// they were told where files are served.
-    told: Mutex<HashMap<PrimaryKey, bool>>,
+    /// Who was told that we are there, and not yet that we are no more; also on a connection before this one.
+    told: Mutex<HashSet<PrimaryKey>>,
     hearing: Mutex<Hearing>,
     /// When the last presence was sent, by its own word.
     last_sent_ms: AtomicU64,
     /// Woken when there is something to be told before the next round.
     news: Notify,
+    /// Whether that is something for all contacts.
+    is_news_for_all: AtomicBool,
 }
 
 impl Presences {
@@ -244,6 +245,7 @@ impl Presences {
             hearing: Mutex::default(),
             last_sent_ms: AtomicU64::new(last_sent_ms),
             news: Notify::new(),
+            is_news_for_all: AtomicBool::new(false),
         })
     }
 
@@ -274,9 +276,16 @@ impl Presences {
         store.set_setting(LAST_SENT, self.last_sent_ms.load(Ordering::Relaxed).to_string()).await
     }
 
-    /// Has contacts told who have heard nothing yet, or nothing of our endpoint, and those who are there: somebody is new, or
-    /// our endpoint is somewhere else.
+    /// Has contacts told who have heard nothing yet, and those who are there: somebody is new, or our endpoint has moved.
     pub(crate) fn tell_news(&self) {
+        self.news.notify_one();
+    }
+
+    /// Has all contacts told where our endpoint is that has just begun. Whoever was there before we ended without a word thinks that they
+    /// know, and does not answer: we can't tell that they are there.
+    #[cfg(feature = "files")]
+    pub(crate) fn tell_addresses(&self) {
+        self.is_news_for_all.store(true, Ordering::Relaxed);
         self.news.notify_one();
     }
 
@@ -304,7 +313,7 @@ impl Presences {
         self.hearing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn told(&self) -> MutexGuard<'_, HashMap<PrimaryKey, bool>> {
+    fn told(&self) -> MutexGuard<'_, HashSet<PrimaryKey>> {
         // As above.
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }

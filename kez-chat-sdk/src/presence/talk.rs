@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    sync::atomic::Ordering,
     time::Duration,
 };
 
@@ -74,7 +75,12 @@ pub(crate) async fn run(
             }
             _ = visibility.changed() => {}
             _ = wishes.changed() => {}
-            () = presences.news.notified() => rounds.next_round = Instant::now(),
+            () = presences.news.notified() => {
+                rounds.next_round = Instant::now();
+                if presences.is_news_for_all.swap(false, Ordering::Relaxed) {
+                    rounds.begin_anew(Instant::now());
+                }
+            }
             () = sleep_until(rounds.next_at()) => {
                 // It may be long since the round began.
                 if let Some(to) = rounds.pop(Instant::now())
@@ -107,7 +113,7 @@ pub(crate) async fn goodbye(shared: &Shared, session: &Session) -> Result<(), St
 }
 
 /// Lists who is to hear of us in a round: whoever was told otherwise, when we say nothing; else all, or those who are there
-/// and those who have heard nothing yet, or nothing of our endpoint. Nobody who is no contact any more, whatever they were told.
+/// and those who have heard nothing yet. Nobody who is no contact any more, whatever they were told.
 async fn recipients(
     shared: &Shared,
     said: Option<PresenceState>,
@@ -115,14 +121,10 @@ async fn recipients(
 ) -> Result<Vec<PrimaryKey>, StoreError> {
     let contacts: HashSet<PrimaryKey> = shared.store.presence_recipients().await?.into_iter().collect();
     let (roster, mut told, now) = (shared.presences.roster(), shared.presences.told(), Instant::now());
-    told.retain(|who, _| contacts.contains(who));
-    let is_served = own_addresses(shared).iter().next().is_some();
+    told.retain(|who| contacts.contains(who));
     let is_concerned = |who: &PrimaryKey| match said {
-        None => told.contains_key(who),
-        Some(_) => {
-            let heard_all = told.get(who).is_some_and(|heard_where| *heard_where || !is_served);
-            is_for_all || !heard_all || roster.availability(who, now) != Availability::Offline
-        }
+        None => told.contains(who),
+        Some(_) => is_for_all || !told.contains(who) || roster.availability(who, now) != Availability::Offline,
     };
     Ok(contacts.into_iter().filter(is_concerned).collect())
 }
@@ -183,7 +185,7 @@ async fn tell(shared: &Shared, session: &Session, to: &PrimaryKey, state: Presen
         let Some(subject) = session.presence_subject(shared, to) else { return };
         match state {
             PresenceState::Off => shared.presences.told().remove(to),
-            _ => shared.presences.told().insert(*to, !addresses.is_empty()),
+            _ => shared.presences.told().insert(*to),
         };
         // It fails only when the connection is over, which ends the session.
         let _ = session.nats.publish(subject, wire.into()).await;

@@ -14,7 +14,7 @@ async fn a_home_with_an_authority_of_its_own_is_used_by_who_trusts_it_and_by_nob
     if !namespace::enter(name).await {
         return;
     }
-    let network = OpenNetwork::start(Vec::new()).await;
+    let network = OpenNetwork::start(None).await;
     let roots = || network.authority.roots();
     let stranger = Person::new();
     assert_eq!(register(&stranger, "mallory", Roots::system()).await.unwrap_err(), "Unreachable");

@@ -68,7 +68,7 @@ pub(crate) fn join_lan() {
 
 /// Has names that are not among those looked up at this address, by everything inside.
 #[cfg(feature = "files")]
-pub(crate) fn set_resolver(address: Ipv4Addr) {
+pub(crate) fn set_resolver(address: std::net::IpAddr) {
     replace("/etc/resolv.conf", &format!("nameserver {address}\n"));
 }
 

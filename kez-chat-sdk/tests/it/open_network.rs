@@ -2,7 +2,6 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
     sync::Arc,
 };
 
@@ -12,8 +11,7 @@ use kez_chat_sdk::{
     resolve_handle,
 };
 use kez_chat_server::Server;
-use kez_testbed::Testbed;
-use tempfile::TempDir;
+use kez_testbed::{Testbed, guard::GuardedFolder};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -33,8 +31,6 @@ pub(crate) const BROKER_URL: &str = "tls://nats.kez.test:443";
 const HOME: (&str, Ipv4Addr) = ("kez.test", Ipv4Addr::new(203, 0, 113, 1));
 const SIGCHAINS: (&str, Ipv4Addr) = ("sig.kez.test", Ipv4Addr::new(203, 0, 113, 2));
 const BROKER: (&str, Ipv4Addr) = ("nats.kez.test", Ipv4Addr::new(203, 0, 113, 3));
-/// Where a relay can be, if a test starts one.
-pub(crate) const RELAY: (&str, Ipv4Addr) = ("relay.kez.test", Ipv4Addr::new(203, 0, 113, 4));
 const PORT: u16 = 443;
 
 /// A home that goes by the rules of production. Its certificates are of an authority of its own.
@@ -44,14 +40,16 @@ pub(crate) struct OpenNetwork {
     home: Server,
     _doors: [JoinHandle<()>; 2],
     _broker: Wire,
-    _certificate: TempDir,
+    _certificate: GuardedFolder,
 }
 
 impl OpenNetwork {
-    /// Starts it in a namespace that the test has entered. The home offers these relays.
-    pub(crate) async fn start(relay_urls: Vec<String>) -> Self {
-        namespace::set_names(&[HOME, SIGCHAINS, BROKER, RELAY]);
-        let (authority, certificate) = (Authority::new(), tempfile::tempdir().unwrap());
+    /// Starts it in a namespace that the test has entered. The home offers a relay of this name and address, if there is to
+    /// be one.
+    pub(crate) async fn start(relay: Option<(&str, Ipv4Addr)>) -> Self {
+        let names: Vec<_> = [HOME, SIGCHAINS, BROKER].into_iter().chain(relay).collect();
+        namespace::set_names(&names);
+        let (authority, certificate) = (Authority::new(), GuardedFolder::create("kez-open-network").await.unwrap());
         let conf = authority.certify(BROKER.0).nats_conf(certificate.path());
         let testbed = Testbed::builder().extra_nats_conf(format!("{conf}\nallow_non_tls: true")).start().await;
         let mut testbed = testbed.unwrap();
@@ -65,7 +63,7 @@ impl OpenNetwork {
             settings.db_path = registry;
             settings.nats_public_urls = vec![BROKER_URL.to_owned()];
             settings.sig_public_url = Some(format!("https://{}", SIGCHAINS.0));
-            settings.relay_urls = relay_urls;
+            settings.relay_urls = relay.iter().map(|(name, _)| format!("https://{name}")).collect();
         })
         .await;
         let sigchains = testbed.sig_url().rsplit('/').next().unwrap().parse().unwrap();
@@ -78,7 +76,7 @@ impl OpenNetwork {
 
     /// Returns a folder that goes when this network does, however that ends.
     #[cfg(feature = "files")]
-    pub(crate) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &std::path::Path {
         self.testbed.folder()
     }
 

@@ -85,6 +85,7 @@ async fn fetch(shared: &Arc<Shared>, row: &DownloadRow, tally: &Tally, tried: &m
             outcome = call.fetch() => outcome,
             () = moved(shared, row, tried, tally) => {
                 tracing::debug!(id = row.id.0, "a peer is somewhere else now");
+                node.give_up(&line).await;
                 continue;
             }
         };

@@ -64,6 +64,13 @@ impl Node {
         line.upstream.lock().await.take();
     }
 
+    /// Hangs up for all who fetch from the same peer: nothing comes from where they were called any more.
+    pub(crate) async fn give_up(&self, line: &Line) {
+        if let Some(upstream) = line.upstream.lock().await.take() {
+            upstream.give_up();
+        }
+    }
+
     pub(super) async fn connection(&self, line: &Line) -> Result<Arc<Upstream>, NodeError> {
         let mut kept = line.upstream.lock().await;
         // This one, or what others have made since it broke.

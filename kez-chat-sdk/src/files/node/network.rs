@@ -7,6 +7,7 @@ use futures::{StreamExt, stream::BoxStream};
 use iroh::{
     Endpoint, EndpointId, RelayMode, TransportAddr,
     address_lookup::{AddrFilter, AddressLookup, EndpointData, EndpointInfo, Error as LookupError, Item},
+    dns::DnsResolver,
     endpoint::{QuicTransportConfig, presets},
     tls::CaTlsConfig,
 };
@@ -33,6 +34,8 @@ pub(super) async fn bind(
     let endpoint = Endpoint::builder(presets::Minimal)
         .secret_key(iroh::SecretKey::from_bytes(key.expose_seed()))
         .relay_mode(relay_mode)
+        // Iroh's own would ask public resolvers for the relays' names where the system's don't answer.
+        .dns_resolver(DnsResolver::builder().with_system_defaults().disable_fallback().build())
         .transport_config(transport)
         .ca_tls_config(CaTlsConfig::custom_server_cert_verifier(Arc::new(
             move |provider| Ok(roots.verifier(&provider)),

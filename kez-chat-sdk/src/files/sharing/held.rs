@@ -18,7 +18,7 @@ pub struct OwnShare {
     pub id: OwnShareId,
     /// When it was shared, by the home's clock, in milliseconds since 1970; 0 if that was not written down.
     pub shared_at_ms: u64,
-    /// Who may fetch it.
+    /// Who may fetch it, unless they are blocked.
     pub readers: Vec<Peer>,
     /// The files, as they were announced. A large folder is one of them.
     pub files: Vec<SharedFile>,

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::SocketAddr,
+    net::{SocketAddr, UdpSocket},
     path::Path,
     sync::{
         Arc,
@@ -46,6 +46,8 @@ struct Mallory {
     store: MemStore,
     calls: Arc<AtomicUsize>,
     messages: u64,
+    /// Where she says that she is.
+    told: SocketAddr,
 }
 
 #[derive(Clone, Debug)]
@@ -75,13 +77,8 @@ impl Mallory {
         let (store, calls) = (MemStore::new(), Arc::default());
         let counted = Counted(BlobsProtocol::new(&store, None), Arc::clone(&calls));
         let router = Router::builder(endpoint).accept(ALPN, counted).spawn();
-        Self { key, router, store, calls, messages: 0 }
-    }
-
-    fn socket(&self) -> SocketAddr {
-        let sockets = self.router.endpoint().bound_sockets();
-        let socket = sockets.into_iter().find(SocketAddr::is_ipv4).unwrap();
-        SocketAddr::from(([127, 0, 0, 1], socket.port()))
+        let told = router.endpoint().bound_sockets().into_iter().find(SocketAddr::is_ipv4).unwrap();
+        Self { key, router, store, calls, messages: 0, told }
     }
 
     /// Seals a file, and serves it.
@@ -93,7 +90,7 @@ impl Mallory {
 
     /// Sends a message that offers these, and returns what its reader fetches them by.
     async fn offer(&mut self, testbed: &Testbed, reader: &Client, entries: Vec<FileEntry>) -> ShareId {
-        let addresses = Addresses::new([Address::Ip(self.socket())]);
+        let addresses = Addresses::new([Address::Ip(self.told)]);
         self.messages += 1;
         let payload = Payload {
             id: MessageId(rand::random()),
@@ -270,18 +267,20 @@ async fn names_are_made_safe_in_listed_folders_too() {
     testbed.shutdown().await.unwrap();
 }
 
-/// Nobody sees her come: her endpoint is where it was, and she says nothing.
+/// Nobody sees her come: she is where she said, and does not say that she is there.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_is_tried_from_time_to_time() {
     let testbed = Testbed::start().await.unwrap();
     let (mut mallory, bob, b) = friends(&testbed).await;
     let (entry, blob) = seal("report.txt", "", b"all is well");
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    mallory.told = silent.local_addr().unwrap();
     let share_id = mallory.offer(&testbed, &b, vec![entry]).await;
-    let (key, socket) = (mallory.key.clone(), mallory.socket());
     mallory.router.shutdown().await.unwrap();
     let to = bob.folder.path().join("to");
     assert_eq!(b.files().fetch(share_id, &to).await.unwrap_err().code(), "Waiting");
-    let mallory = Mallory::new(key, socket).await;
+    drop(silent);
+    let mallory = Mallory::new(mallory.key, mallory.told).await;
     mallory.store.blobs().add_bytes(blob).await.unwrap();
     b.shutdown().await;
     let b = bob.open().await;

@@ -4,6 +4,7 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
 use kez_chat_sdk::{DownloadState, Event};
@@ -11,7 +12,7 @@ use kez_testbed::{Testbed, guard::Guarded};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::ChildStdout,
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::{names, offer, offered, states};
@@ -26,6 +27,8 @@ const FOLDER: &str = "KEZ_TEST_FOLDER";
 /// How often each side is killed; `cargo xtask soak files` does so more often.
 const KILLS: &str = "KEZ_TEST_KILLS";
 const BYTES: usize = 64 << 20;
+/// How soon a provider that is back serves again, on a busy machine. Presence is told once a minute.
+const SOON: Duration = Duration::from_secs(30);
 /// What a process says when it has nothing more to do.
 const END: &str = "the end";
 
@@ -182,7 +185,7 @@ async fn a_provider_who_is_killed_anywhere_serves_one_whole_file() {
         let (mut fetch, enough) = (b.files().fetch(share_id, &to), somewhere());
         while fetch.latest().done_bytes < enough && fetch.progress().await.is_some() {}
         provider.guarded.kill().await.unwrap();
-        let again = Process::start(&folder, "serve");
+        let (again, begun) = (Process::start(&folder, "serve"), Instant::now());
         match timeout(PATIENCE, fetch).await.expect("it comes to nothing") {
             Ok(_) => {}
             // It was away for long enough to be waited for.
@@ -191,6 +194,8 @@ async fn a_provider_who_is_killed_anywhere_serves_one_whole_file() {
                 while !matches!(next(&b).await, Event::Downloaded { .. }) {}
             }
         }
+        // Nobody waited for the peer's next round of presence.
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
         is_whole(&to, &film);
         again.guarded.kill().await.unwrap();
         a = alice.open().await;

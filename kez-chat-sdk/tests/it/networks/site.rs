@@ -17,9 +17,6 @@ pub(super) enum Router {
     Firewall,
 }
 
-/// The router in each home. It is every device's resolver, and knows no name.
-pub(super) const HOME_ROUTER: Ipv4Addr = Ipv4Addr::new(192, 168, 7, 1);
-
 /// A device's network and its way to the open network, which is the test's own.
 pub(super) struct Site {
     pub(super) device: Network,
@@ -42,11 +39,8 @@ impl Site {
             outer.lay_cable("lan", &inner, "wan");
             // A provider's network, or a home's: all homes have the same.
             let is_home = index + 1 == routers.len();
-            let (gateway, inside) = if is_home {
-                (HOME_ROUTER, Ipv4Addr::new(192, 168, 7, 2))
-            } else {
-                (Ipv4Addr::new(100, 64, 0, 1), Ipv4Addr::new(100, 64, 0, 2))
-            };
+            let [gateway, inside] = [1, 2]
+                .map(|host| if is_home { Ipv4Addr::new(192, 168, 7, host) } else { Ipv4Addr::new(100, 64, 0, host) });
             outer.run("ip", &["address", "add", &format!("{gateway}/24"), "dev", "lan"]);
             outer.run("sh", &["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]);
             let_through(filter, &outer, *router);

@@ -3,7 +3,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
@@ -38,6 +38,8 @@ struct Counts {
     requests: AtomicUsize,
     under_way: AtomicUsize,
     most_under_way: AtomicUsize,
+    /// What the last connection's ways were like at its last request.
+    ways: Mutex<Vec<String>>,
 }
 
 impl Counts {
@@ -49,9 +51,15 @@ impl Counts {
 impl ProtocolHandler for Counting {
     async fn accept(&self, connection: Connection) -> Result<(), AcceptError> {
         self.counts.connections.fetch_add(1, Ordering::SeqCst);
+        let describe = |path: iroh::endpoint::Path<'_>| {
+            let stats = path.stats();
+            let lost = (stats.lost_packets, stats.congestion_events, stats.spurious_congestion_events);
+            format!("{:?} rtt {:?} cwnd {} lost {lost:?}", path.remote_addr(), stats.rtt, stats.cwnd)
+        };
         while let Ok(streams) = StreamPair::accept(&connection, EventSender::DEFAULT).await {
             let Self { store, counts } = self.clone();
             counts.requests.fetch_add(1, Ordering::SeqCst);
+            *counts.ways.lock().unwrap() = connection.paths().iter().map(describe).collect();
             let now = counts.under_way.fetch_add(1, Ordering::SeqCst) + 1;
             counts.most_under_way.fetch_max(now, Ordering::SeqCst);
             tokio::spawn(async move {
@@ -86,7 +94,7 @@ async fn a_long_pipe_is_filled_by_eight_ranges_at_a_time() {
     let plain = content(50 * MIB);
     let (large, small) = (alice.import(&plain).await, alice.import(&plain[..MIB]).await);
     let (provider, key, counts, address) = serve(alice.node.store.clone(), Ipv4Addr::LOCALHOST).await;
-    let slow = SlowUdp::start(address, Duration::from_millis(25)).await.unwrap();
+    let slow = SlowUdp::start(address, Duration::from_millis(25)).unwrap();
     let addresses = Addresses::new([Address::Ip(slow.address())]);
     let mut heard = Vec::new();
     let hear = |step| {
@@ -149,7 +157,7 @@ async fn how_fast_it_is() {
     let (provider, key, counts, address) = serve(alice.node.store.clone(), Ipv4Addr::new(127, 0, 0, 2)).await;
     let slow = match number("ONE_WAY_MS").map(Duration::from_millis) {
         Some(one_way) => {
-            Some(SlowUdp::start_at(Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 3), address, one_way).await.unwrap())
+            Some(SlowUdp::start_at(Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 3), address, one_way).unwrap())
         }
         None => None,
     };
@@ -173,8 +181,9 @@ async fn how_fast_it_is() {
     bob.node.fetch(key.primary(), &addresses, &entry, &bob.inbox(), hear).await.unwrap();
     let (pulled, took) = (pulled.unwrap(), begun.elapsed());
     let rate = |took: Duration| mib as f64 * 1.048_576 / took.as_secs_f64();
+    let ways = counts.ways.lock().unwrap().clone();
     println!(
-        "pulled {:.0} MB/s, fetched {:.0} MB/s, {:?} MB over the slow way, {:?}; resident {before:.0} MB, {most:.0} at most",
+        "pulled {:.0} MB/s, fetched {:.0} MB/s, {:?} MB over the slow way, {:?}; resident {before:.0} MB, {most:.0} at most; {ways:?}",
         rate(pulled),
         rate(took),
         slow.as_ref().map(|slow| slow.carried_bytes() / 1_000_000),
