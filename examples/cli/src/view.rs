@@ -290,6 +290,10 @@ impl View for Happened<'_> {
             Event::OwnChain { notice: OwnChainNotice::Overtaken { seq } } => {
                 format!("      another installation of yours took place {seq} of your sigchain first")
             }
+            Event::OwnChain { notice: OwnChainNotice::PublishedFilesLost { .. } } => {
+                "      what another device of yours had published is not here, and is shown to nobody any more: publish it again"
+                    .to_owned()
+            }
             Event::OwnChain { notice: OwnChainNotice::HeadDisagreement { said_by, seq, .. } } => format!(
                 "      {0} sees another event at place {seq} of your sigchain than you do: compare heads with {0} on another way",
                 who(said_by)

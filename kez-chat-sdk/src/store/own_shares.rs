@@ -125,7 +125,14 @@ impl Store {
 
     /// Tells whether anybody may fetch anything.
     pub(crate) async fn shares_anything(&self) -> Result<bool, StoreError> {
-        self.read(|db| Ok(db.query_row("SELECT EXISTS (SELECT 1 FROM share_readers)", [], |row| row.get(0))?)).await
+        self.read(|db| {
+            Ok(db.query_row(
+                "SELECT EXISTS (SELECT 1 FROM share_readers) OR EXISTS (SELECT 1 FROM published)",
+                [],
+                |row| row.get(0),
+            )?)
+        })
+        .await
     }
 
     /// Lists who may fetch which blob. Who is blocked may again when they no longer are.

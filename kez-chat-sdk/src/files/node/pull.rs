@@ -75,10 +75,21 @@ impl Node {
         if found != expected {
             return Err(bad_content(entry, FileError::BadLength { expected, found }));
         }
+        self.pull_missing(upstream, hash, found, here).await
+    }
+
+    /// Brings what is missing of a blob of a known length.
+    pub(super) async fn pull_missing(
+        &self,
+        upstream: &Upstream,
+        hash: Hash,
+        blob_bytes: u64,
+        here: &watch::Sender<u64>,
+    ) -> Result<u64, NodeError> {
         let local = self.store.remote().local(HashAndFormat::raw(hash)).await.map_err(NodeError::store)?;
         here.send_replace(local.local_bytes());
-        let mut pieces = stream::iter(missing_pieces(&local, expected))
-            .map(|ranges| self.pull_piece(upstream, GetRequest::blob_ranges(hash, ranges), expected, here))
+        let mut pieces = stream::iter(missing_pieces(&local, blob_bytes))
+            .map(|ranges| self.pull_piece(upstream, GetRequest::blob_ranges(hash, ranges), blob_bytes, here))
             .buffer_unordered(REQUESTS_AT_ONCE);
         let mut pulled = 0;
         while let Some(piece) = pieces.next().await {
@@ -138,7 +149,7 @@ impl Node {
 
 impl Upstream {
     /// Asks how long a blob is. The answer is verified against the hash.
-    async fn size_of(&self, hash: Hash) -> Result<u64, NodeError> {
+    pub(super) async fn size_of(&self, hash: Hash) -> Result<u64, NodeError> {
         let _turn = self.turn().await;
         let (size, _) = get_verified_size(&self.connection, &hash).await.map_err(|error| self.failure(error))?;
         self.hear();
