@@ -201,6 +201,11 @@ impl NodeError {
         }
     }
 
+    /// Tells whether the disk is what keeps the store from working.
+    pub(super) fn is_of_the_disk(&self) -> bool {
+        matches!(self, Self::StoreFull { .. } | Self::StoreDenied { .. })
+    }
+
     /// Tells whether what was fetched so far is of use to a later try.
     pub(super) fn can_be_resumed(&self) -> bool {
         !matches!(self, Self::NotPermitted { .. } | Self::Gone { .. } | Self::BadContent { .. } | Self::Damaged { .. })
