@@ -1,14 +1,18 @@
 //! The connection to the home's broker: one session after another, until the client closes (`docs/PROTOCOL.md` §5).
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+#[cfg(not(feature = "files"))]
+use std::convert::Infallible;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
 };
 
+#[cfg(not(feature = "files"))]
+use self::{nothing_to_do as keep_downloading, nothing_to_do as keep_published_said};
 #[cfg(feature = "files")]
-use crate::files::downloads::keeper::run as keep_downloading;
+use crate::files::{downloads::keeper::run as keep_downloading, keep_said as keep_published_said};
 use crate::{
     account::{moving, own_chain},
     backoff::Backoff,
@@ -47,7 +51,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 }
 
 #[cfg(not(feature = "files"))]
-async fn keep_downloading(_: &Arc<Shared>) -> std::convert::Infallible {
+async fn nothing_to_do(_: &Arc<Shared>) -> Infallible {
     std::future::pending().await
 }
 
@@ -143,14 +147,6 @@ async fn hold(
         let _ = timeout(LAST_WORDS, async { while ended.recv().await.is_some() {} }).await;
     }
     end
-}
-
-/// Keeps the sigchain saying what is published.
-async fn keep_published_said(shared: &Arc<Shared>) -> Infallible {
-    #[cfg(feature = "files")]
-    return crate::files::keep_said(shared).await;
-    #[cfg(not(feature = "files"))]
-    std::future::pending().await
 }
 
 /// Waits until the client closes, or wants something else than the connection that `wish` asked for.

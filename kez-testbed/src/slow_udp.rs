@@ -1,7 +1,7 @@
 //! A way for datagrams that takes its time, as one across an ocean does. It needs no privilege and no help of the kernel.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     io,
     net::{self, Ipv4Addr, SocketAddr},
     sync::{
@@ -96,7 +96,7 @@ async fn carry(
             continue;
         };
         carried.fetch_add(len as u64, Ordering::Relaxed);
-        if !ways.contains_key(&from) {
+        if let Entry::Vacant(way) = ways.entry(from) {
             // Each client has a socket of its own, so that answers find back.
             let far = UdpSocket::from_std(open(from_far)?)?;
             far.connect(target).await?;
@@ -106,7 +106,7 @@ async fn carry(
             lines.spawn(deliver(going, Arc::clone(&far), None));
             lines.spawn(deliver(coming, Arc::clone(&near), Some(from)));
             lines.spawn(carry_back(far, back, one_way, Arc::clone(&carried)));
-            ways.insert(from, there);
+            way.insert(there);
         }
         if let Some(there) = ways.get(&from) {
             let _ = there.try_send((Instant::now() + one_way, buffer[..len].to_vec()));

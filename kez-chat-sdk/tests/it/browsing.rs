@@ -148,7 +148,7 @@ async fn whom_it_is_for_sees_it_and_fetches_it_until_it_is_taken_back() {
     a.files().unpublish(for_bob.id).await.unwrap();
     a.files().set_access(for_both.id, readers(&[&b])).await.unwrap();
     for (client, person, id) in [(&b, &bob, for_bob.id), (&c, &carol, for_both.id)] {
-        let refused = client.files().fetch_entry(a.primary(), id, &person.folder.path().join("late")).await;
+        let refused = client.files().fetch_entry(a.primary(), id, person.folder.path().join("late")).await;
         assert!(matches!(refused, Err(FilesError::Transfer(TransferError::NotPermitted { .. }))), "{refused:?}");
     }
     assert_eq!(a.files().unpublish(for_bob.id).await.unwrap_err().code(), "NoSuchEntry");
@@ -174,7 +174,7 @@ async fn whom_it_is_for_sees_it_and_fetches_it_until_it_is_taken_back() {
     let a = later.open(&alice).await;
     assert_eq!(names(&browse(&c, a.primary()).await), ["for both.txt"]);
     a.contacts().remove(c.primary()).await.unwrap();
-    let refused = c.files().fetch_entry(a.primary(), for_both.id, &carol.folder.path().join("late")).await;
+    let refused = c.files().fetch_entry(a.primary(), for_both.id, carol.folder.path().join("late")).await;
     assert!(matches!(refused, Err(FilesError::Transfer(TransferError::NotPermitted { .. }))), "{refused:?}");
     let a = later.pass(&alice, a).await;
     assert_eq!(said(&a).await, 4);

@@ -123,7 +123,7 @@ async fn what_is_public_is_found_by_a_stranger_for_as_long_as_it_is() {
 
     // Whoever is blocked gets nothing of it either.
     a.contacts().block(c.primary()).await.unwrap();
-    let shut_out = c.files().fetch_entry(a.primary(), other.id, &carol.folder.path().join("late")).await.unwrap_err();
+    let shut_out = c.files().fetch_entry(a.primary(), other.id, carol.folder.path().join("late")).await.unwrap_err();
     // By now Carol has found a way without the relay, on which strangers are answered.
     assert!(matches!(shut_out.code(), "Waiting" | "NotPermitted"), "{shut_out:?}");
 

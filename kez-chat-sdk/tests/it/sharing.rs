@@ -79,7 +79,7 @@ async fn a_folder_arrives_with_its_paths_and_without_what_links_lead_to() {
     assert_eq!((share.files.as_slice(), share.left_out), (files.as_slice(), left_out));
     let (offer, seen) = offered(&b).await;
     assert_eq!(seen, files);
-    b.files().fetch(offer, &bob.folder.path().join("in")).await.unwrap();
+    b.files().fetch(offer, bob.folder.path().join("in")).await.unwrap();
     assert!(fs::read(bob.folder.path().join("in/trip/photos/2026/beach.jpeg")).unwrap() == content(100_000));
     assert_eq!(fs::read(bob.folder.path().join("in/trip/notes.txt")).unwrap(), b"packed");
 
@@ -202,12 +202,12 @@ async fn an_unchanged_file_is_sealed_once_and_readable_until_its_last_share_ends
 
     let offers = [offered(&b).await.0, offered(&b).await.0, offered(&b).await.0];
     a.files().unshare(first.id, Some(b.primary())).await.unwrap();
-    let paths = b.files().fetch(offers[0], &bob.folder.path().join("1")).await.unwrap();
+    let paths = b.files().fetch(offers[0], bob.folder.path().join("1")).await.unwrap();
     assert!(fs::read(&paths[0]).unwrap() == content(MIB), "the second share has it too");
     a.files().unshare(second.id, None).await.unwrap();
     b.files().clean_up().await.unwrap();
     refused(&b, offers[1], &bob.folder.path().join("2")).await;
-    let paths = b.files().fetch(offers[2], &bob.folder.path().join("3")).await.unwrap();
+    let paths = b.files().fetch(offers[2], bob.folder.path().join("3")).await.unwrap();
     assert!(fs::read(&paths[0]).unwrap() == [7; MIB]);
     assert_eq!(used().await, one);
     a.files().unshare(third.id, None).await.unwrap();
@@ -228,7 +228,7 @@ async fn a_share_ends_with_its_message_or_its_reader_and_takes_its_blob_along() 
     // The message is taken back.
     let deleted = a.files().share(&source, &[b.primary()]).await.unwrap();
     let (offer, _) = offered(&b).await;
-    b.files().fetch(offer, &bob.folder.path().join("before")).await.unwrap();
+    b.files().fetch(offer, bob.folder.path().join("before")).await.unwrap();
     b.files().clean_up().await.unwrap();
     a.conversation(b.primary()).delete(deleted.messages[0]).await.unwrap();
     gone_of(&a, &alice).await;
@@ -402,7 +402,7 @@ async fn damage_is_found_mended_from_the_file_or_told_to_be_gone() {
     // Shared again, it is not that copy.
     let again = a.files().share(&film, &readers).await.unwrap();
     let (sound, _) = offered(&b).await;
-    b.files().fetch(sound, &bob.folder.path().join("sound")).await.unwrap();
+    b.files().fetch(sound, bob.folder.path().join("sound")).await.unwrap();
     a.files().unshare(again.id, None).await.unwrap();
     let repaired = a.files().repair().await.unwrap();
     assert_eq!((repaired.repaired, repaired.lost), (bad, Vec::new()));
@@ -417,7 +417,7 @@ async fn damage_is_found_mended_from_the_file_or_told_to_be_gone() {
     assert_eq!((outcome.repaired.len(), outcome.lost.len()), (0, 1));
     assert!(kept(&alice).is_empty());
     b.files().clean_up().await.unwrap();
-    let gone = b.files().fetch(offer, &bob.folder.path().join("again")).await.unwrap_err();
+    let gone = b.files().fetch(offer, bob.folder.path().join("again")).await.unwrap_err();
     assert_eq!(gone.code(), "Gone");
     a.files().unshare(share.id, None).await.unwrap();
 
@@ -434,7 +434,7 @@ async fn damage_is_found_mended_from_the_file_or_told_to_be_gone() {
         [(share.id, &share.files[0])]
     );
     let (offer, _) = offered(&b).await;
-    let paths = b.files().fetch(offer, &bob.folder.path().join("list")).await.unwrap();
+    let paths = b.files().fetch(offer, bob.folder.path().join("list")).await.unwrap();
     assert_eq!(fs::read_dir(&paths[0]).unwrap().count(), 200);
     a.shutdown().await;
     b.shutdown().await;

@@ -222,7 +222,7 @@ async fn fetch(client: &Client, share_id: ShareId, folder: &Path, answers: &mut 
         Ok(paths) => Answer::Fetched(paths),
         Err(error) => {
             // For who reads what a failed test has printed.
-            println!("{error}");
+            tracing::warn!(%error, "not fetched");
             Answer::Failed(error.code().to_owned())
         }
     };

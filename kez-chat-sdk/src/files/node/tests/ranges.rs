@@ -6,7 +6,6 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
 };
 
 use iroh::{
@@ -17,7 +16,6 @@ use iroh::{
 use iroh_blobs::{
     ALPN,
     api::Store,
-    protocol::GetRequest,
     provider::{StreamPair, events::EventSender, handle_stream},
 };
 use kez_core::payload::{Address, Addresses};
@@ -132,63 +130,6 @@ async fn many_fetches_from_one_peer_share_a_connection_and_its_turns() {
         path.unwrap();
     }
     assert_eq!(counts.take(), [1, 6 + 6 * 3, 8]);
-    provider.shutdown().await.unwrap();
-    bob.shutdown().await;
-    alice.shutdown().await;
-}
-
-/// Where nothing reaches 127.0.0.2 but what comes from 127.0.0.3, `ONE_WAY_MS` are between the two as well:
-///
-/// ```sh
-/// unshare --map-root-user --net sh -c 'ip link set lo up
-///     ip rule add pref 1 from 127.0.0.3 to 127.0.0.2 lookup local
-///     ip rule add pref 2 to 127.0.0.2 blackhole
-///     ip rule add pref 3 lookup local
-///     ip rule del pref 0
-///     MIB=512 ONE_WAY_MS=25 …'
-/// ```
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-async fn how_fast_it_is() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
-    let mib = number("MIB").unwrap_or(256) as usize;
-    let (alice, bob) = (Person::new().await, Person::new().await);
-    let entry = alice.import(&content(mib * MIB)).await;
-    let (provider, key, counts, address) = serve(alice.node.store.clone(), Ipv4Addr::new(127, 0, 0, 2)).await;
-    let slow = match number("ONE_WAY_MS").map(Duration::from_millis) {
-        Some(one_way) => {
-            Some(SlowUdp::start_at(Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 3), address, one_way).unwrap())
-        }
-        None => None,
-    };
-    let addresses = Addresses::new([Address::Ip(slow.as_ref().map_or(address, SlowUdp::address))]);
-    let resident = || kez_testbed::measure::resident_mb(std::process::id()).unwrap();
-    if number("SINGLE").is_some() {
-        let (begun, upstream) = (Instant::now(), bob.node.connect(key.primary(), &addresses).await.unwrap());
-        let whole = GetRequest::blob(iroh_blobs::Hash::from_bytes(entry.blob_hash));
-        bob.node.store.remote().execute_get(upstream.connection.clone(), whole).await.unwrap();
-        println!("one stream pulled {:.0} MB/s", mib as f64 * 1.048_576 / begun.elapsed().as_secs_f64());
-        return;
-    }
-    let (before, begun, mut most) = (resident(), Instant::now(), 0.0_f64);
-    let mut pulled = None;
-    let hear = |step| {
-        most = most.max(resident());
-        if step == FetchStep::Came(entry.plain_len) {
-            pulled.get_or_insert_with(|| begun.elapsed());
-        }
-    };
-    bob.node.fetch(key.primary(), &addresses, &entry, &bob.inbox(), hear).await.unwrap();
-    let (pulled, took) = (pulled.unwrap(), begun.elapsed());
-    let rate = |took: Duration| mib as f64 * 1.048_576 / took.as_secs_f64();
-    let ways = counts.ways.lock().unwrap().clone();
-    println!(
-        "pulled {:.0} MB/s, fetched {:.0} MB/s, {:?} MB over the slow way, {:?}; resident {before:.0} MB, {most:.0} at most; {ways:?}",
-        rate(pulled),
-        rate(took),
-        slow.as_ref().map(|slow| slow.carried_bytes() / 1_000_000),
-        counts.take(),
-    );
     provider.shutdown().await.unwrap();
     bob.shutdown().await;
     alice.shutdown().await;
