@@ -10,12 +10,16 @@ use std::{
 
 use kez_testbed::{Testbed, measure::median};
 use rand::Rng as _;
+use tokio::time::timeout;
 
 use crate::{
     Options,
     agent::{Agent, Kind, Order},
     croc, sendme,
 };
+
+/// How long anybody may take for a small file.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long it took to hold a file ready, and then to have it elsewhere.
 #[derive(Clone, Copy)]
@@ -47,28 +51,39 @@ pub(crate) async fn measure(options: &Options) {
     sides.extend(options.sendme.clone().map(|program| ("sendme", Who::Sendme(program))));
     sides.extend(options.croc.clone().map(|program| ("croc", Who::Croc(program))));
     let side = |(name, who)| Side { name, who, turns: Vec::new(), most_mb: [0.0; 2] };
-    let mut sides: Vec<_> = sides.into_iter().map(side).collect();
+    let sides = sides.into_iter().map(side);
     let file = testbed.folder().join("film.bin");
     let to = testbed.folder().join("fetched");
-    // Whoever has something to do only once does it now.
-    for side in &mut sides {
+    // Whoever has something to do only once does it now, and who can't do it on this machine is left out.
+    let (mut missing, mut able) = (options.missing.clone(), Vec::new());
+    for mut side in sides {
         write(&file, 1 << 20);
-        side.turn(&testbed, &file, &to).await;
+        match timeout(PATIENCE, side.turn(&testbed, &file, &to)).await {
+            Ok(Ok(())) => {
+                side.turns.clear();
+                able.push(side);
+            }
+            Ok(Err(why)) => missing.push(format!("{}: {why}", side.name)),
+            Err(_) => missing.push(format!("{}: it comes to nothing within {PATIENCE:?}", side.name)),
+        }
+        let _ = fs::remove_dir_all(&to);
     }
-    for side in &mut sides {
-        side.turns.clear();
-    }
+    let mut sides = able;
+    assert!(
+        sides.first().is_some_and(|side| matches!(side.who, Who::Kez(_))),
+        "ours is measured or nobody: {missing:?}"
+    );
     write(&file, options.mib << 20);
     for round in 0..options.rounds as usize {
         for turn in 0..sides.len() {
             let at = (round + turn) % sides.len();
             let Some(side) = sides.get_mut(at) else { break };
             eprintln!("round {} of {}: {}", round + 1, options.rounds, side.name);
-            side.turn(&testbed, &file, &to).await;
+            side.turn(&testbed, &file, &to).await.unwrap_or_else(|why| panic!("{}: {why}", side.name));
         }
     }
     report(&sides, options.mib);
-    for missing in &options.missing {
+    for missing in missing {
         println!("figure not measured: {missing}");
     }
     for side in sides {
@@ -105,7 +120,7 @@ fn write(path: &Path, len: u64) {
 }
 
 impl Side {
-    async fn turn(&mut self, testbed: &Testbed, file: &Path, to: &Path) {
+    async fn turn(&mut self, testbed: &Testbed, file: &Path, to: &Path) -> Result<(), String> {
         fs::create_dir(to).unwrap();
         // Not the same file twice: ours would not be sealed again. And nobody writes what somebody before has left to write.
         let mut changed = File::options().write(true).open(file).unwrap();
@@ -131,12 +146,15 @@ impl Side {
                 }
                 turn
             }
-            Who::Sendme(program) => sendme::turn(program, file, to).await,
-            Who::Croc(program) => croc::turn(program, file, to).await,
+            Who::Sendme(program) => sendme::turn(program, file, to).await?,
+            Who::Croc(program) => croc::turn(program, file, to).await?,
         };
-        assert!(is_there(file, to), "{} brought another file", self.name);
+        if !is_there(file, to) {
+            return Err("it brought another file".to_owned());
+        }
         fs::remove_dir_all(to).unwrap();
         self.turns.push(turn);
+        Ok(())
     }
 
     /// Returns the middle of the turns, of what is looked at.

@@ -21,9 +21,9 @@ const PORTS: usize = 5;
 const LISTENS: &str = "starting TCP server on";
 const CODE: &str = "1234-bench-bench-bench";
 
-pub(crate) async fn turn(program: &Path, file: &Path, to: &Path) -> Turn {
+pub(crate) async fn turn(program: &Path, file: &Path, to: &Path) -> Result<Turn, String> {
     let home = GuardedFolder::create("kez-croc").await.unwrap();
-    let (relay, port) = start_relay(program, home.path()).await;
+    let (relay, port) = start_relay(program, home.path()).await?;
     let address = format!("127.0.0.1:{port}");
     let common = |command: &mut Command| {
         command.args(["--yes", "--ignore-stdin", "--disable-clipboard", "--relay", &address]);
@@ -36,22 +36,22 @@ pub(crate) async fn turn(program: &Path, file: &Path, to: &Path) -> Turn {
         command.args(["send", "--no-local"]).arg(file);
     })
     .unwrap();
-    hear(sender.take_stderr().unwrap(), |line| line.contains("Code is").then_some(())).await;
+    hear(sender.take_stderr().unwrap(), |line| line.contains("Code is").then_some(())).await?;
     let share = begun.elapsed();
     let begun = Instant::now();
     let receiver = Guarded::spawn(program, |command| {
         common(command);
         command.arg("--overwrite");
     });
-    end_well(receiver.unwrap()).await;
+    end_well(receiver.unwrap()).await?;
     let fetch = begun.elapsed();
     sender.kill().await.unwrap();
     relay.kill().await.unwrap();
     home.remove().await.unwrap();
-    Turn { share, fetch }
+    Ok(Turn { share, fetch })
 }
 
-async fn start_relay(program: &Path, home: &Path) -> (Guarded, u16) {
+async fn start_relay(program: &Path, home: &Path) -> Result<(Guarded, u16), String> {
     // Held until all are chosen, so that none is chosen twice.
     let held: Vec<_> = (0..PORTS).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
     let ports: Vec<_> = held.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
@@ -62,7 +62,8 @@ async fn start_relay(program: &Path, home: &Path) -> (Guarded, u16) {
         command.stdout(Stdio::null()).stderr(Stdio::piped());
     })
     .unwrap();
-    let first = format!("127.0.0.1:{}", ports[0]);
-    hear(relay.take_stderr().unwrap(), |line| (line.contains(LISTENS) && line.contains(&first)).then_some(())).await;
-    (relay, ports[0])
+    // It names another address than the one that it is given.
+    let last = format!(":{}", ports[PORTS - 1]);
+    hear(relay.take_stderr().unwrap(), |line| (line.contains(LISTENS) && line.ends_with(&last)).then_some(())).await?;
+    Ok((relay, ports[0]))
 }

@@ -9,7 +9,7 @@ use crate::{
     programs::{end_well, hear},
 };
 
-pub(crate) async fn turn(program: &Path, file: &Path, to: &Path) -> Turn {
+pub(crate) async fn turn(program: &Path, file: &Path, to: &Path) -> Result<Turn, String> {
     // It keeps its store where it is started.
     let here = GuardedFolder::create("kez-sendme").await.unwrap();
     let begun = Instant::now();
@@ -19,16 +19,16 @@ pub(crate) async fn turn(program: &Path, file: &Path, to: &Path) -> Turn {
     })
     .unwrap();
     let said = sender.take_stdout().unwrap();
-    let ticket = hear(said, |line| line.strip_prefix("sendme receive ").map(str::to_owned)).await;
+    let ticket = hear(said, |line| line.strip_prefix("sendme receive ").map(str::to_owned)).await?;
     let share = begun.elapsed();
     let begun = Instant::now();
     let receiver = Guarded::spawn(program, |command| {
         command.args(["receive", "--no-progress", "--relay", "disabled", &ticket]).current_dir(to);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     });
-    end_well(receiver.unwrap()).await;
+    end_well(receiver.unwrap()).await?;
     let fetch = begun.elapsed();
     sender.kill().await.unwrap();
     here.remove().await.unwrap();
-    Turn { share, fetch }
+    Ok(Turn { share, fetch })
 }
