@@ -99,7 +99,8 @@ pub use export::{Export, ExportError, ExportProgress};
 #[cfg(feature = "files")]
 pub use files::{
     BadFile, Download, DownloadState, FetchOptions, FileUsage, Files, FilesError, IfExists, LeftOut, LeftOutKind,
-    Offer, OwnShare, OwnShareId, Relays, Repaired, Share, Transfer, TransferError, TransferPath, TransferProgress,
+    ListedEntry, Listing, Offer, OwnShare, OwnShareId, PublishedEntry, Relays, Repaired, Share, Thumbnail, Transfer,
+    TransferError, TransferPath, TransferProgress,
 };
 pub use home_dir::HomeDirError;
 #[cfg(feature = "keyring")]

@@ -1,6 +1,6 @@
 //! The connection to the home's broker: one session after another, until the client closes (`docs/PROTOCOL.md` §5).
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::{
     sync::mpsc,
@@ -123,6 +123,7 @@ async fn hold(
         () = gossip::watch(shared) => Some(SessionError::Lost),
         () = contacts::keep_fresh(shared) => Some(SessionError::Lost),
         () = requests::watch(shared) => Some(SessionError::Lost),
+        never = keep_published_said(shared) => match never {},
         Some(error) = ended.recv() => Some(error),
         () = called_off(shared, wish) => None,
     };
@@ -142,6 +143,14 @@ async fn hold(
         let _ = timeout(LAST_WORDS, async { while ended.recv().await.is_some() {} }).await;
     }
     end
+}
+
+/// Keeps the sigchain saying what is published.
+async fn keep_published_said(shared: &Arc<Shared>) -> Infallible {
+    #[cfg(feature = "files")]
+    return crate::files::keep_said(shared).await;
+    #[cfg(not(feature = "files"))]
+    std::future::pending().await
 }
 
 /// Waits until the client closes, or wants something else than the connection that `wish` asked for.

@@ -60,14 +60,17 @@ pub struct TestbedBuilder {
     nats_server: Option<PathBuf>,
     extra_nats_conf: String,
     chat_settings: ChatSettings,
+    sig_settings: SigSettings,
 }
 
 /// Changes the home server's settings before each of its starts.
 type ChatSettings = fn(&mut kez_chat_server::Settings);
+/// Changes the sigchain server's settings before each of its starts.
+type SigSettings = fn(&mut kez_sig_server::Settings);
 
 impl Default for TestbedBuilder {
     fn default() -> Self {
-        Self { nats_server: None, extra_nats_conf: String::new(), chat_settings: |_| {} }
+        Self { nats_server: None, extra_nats_conf: String::new(), chat_settings: |_| {}, sig_settings: |_| {} }
     }
 }
 
@@ -93,6 +96,13 @@ impl TestbedBuilder {
         self
     }
 
+    /// Has the sigchain server's settings changed before each of its starts.
+    #[must_use]
+    pub fn sig_settings(mut self, change: fn(&mut kez_sig_server::Settings)) -> Self {
+        self.sig_settings = change;
+        self
+    }
+
     /// Starts the stack.
     ///
     /// # Errors
@@ -108,7 +118,7 @@ impl TestbedBuilder {
         let secret = ServerSecret::generate(&mut rand::rng());
         let keys = secret.public_keys();
         let broker = Broker::start(program, folder.path().join("nats"), keys, self.extra_nats_conf).await?;
-        let sig = bind_sig(loopback(0), folder.path()).await?;
+        let sig = bind_sig(loopback(0), folder.path(), self.sig_settings).await?;
         let urls = Urls { nats: nats_url(&broker), sig: sig_url(sig.local_addr()) };
         let chat = bind_chat(loopback(0), urls, &secret, folder.path(), self.chat_settings).await?;
         Ok(Testbed {
@@ -121,6 +131,7 @@ impl TestbedBuilder {
             folder,
             secret,
             chat_settings: self.chat_settings,
+            sig_settings: self.sig_settings,
         })
     }
 }
@@ -140,6 +151,7 @@ pub struct Testbed {
     sig_address: SocketAddr,
     chat_address: SocketAddr,
     chat_settings: ChatSettings,
+    sig_settings: SigSettings,
 }
 
 impl Testbed {
@@ -225,7 +237,7 @@ impl Testbed {
     /// When it can't.
     pub async fn start_sig_server(&mut self) -> Result<(), TestbedError> {
         if self.sig.is_none() {
-            self.sig = Some(bind_sig(self.sig_address, self.folder()).await?);
+            self.sig = Some(bind_sig(self.sig_address, self.folder(), self.sig_settings).await?);
         }
         Ok(())
     }
@@ -281,12 +293,17 @@ fn sig_url(address: SocketAddr) -> String {
     format!("http://{address}")
 }
 
-async fn bind_sig(address: SocketAddr, folder: &Path) -> Result<kez_sig_server::Server, TestbedError> {
+async fn bind_sig(
+    address: SocketAddr,
+    folder: &Path,
+    change: SigSettings,
+) -> Result<kez_sig_server::Server, TestbedError> {
     let mut settings = kez_sig_server::Settings::new(address, folder.join("sigchains.db"));
     settings.policy = Policy::Development;
     // Everybody in a test has one address.
     settings.append_rate = Rate::OFF;
     settings.read_rate = Rate::OFF;
+    change(&mut settings);
     kez_sig_server::Server::bind(settings).await.map_err(TestbedError::SigServer)
 }
 

@@ -290,6 +290,10 @@ impl View for Happened<'_> {
             Event::OwnChain { notice: OwnChainNotice::Overtaken { seq } } => {
                 format!("      another installation of yours took place {seq} of your sigchain first")
             }
+            Event::OwnChain { notice: OwnChainNotice::PublishedFilesLost { .. } } => {
+                "      what another device of yours had published is not here, and is shown to nobody any more: publish it again"
+                    .to_owned()
+            }
             Event::OwnChain { notice: OwnChainNotice::HeadDisagreement { said_by, seq, .. } } => format!(
                 "      {0} sees another event at place {seq} of your sigchain than you do: compare heads with {0} on another way",
                 who(said_by)
@@ -387,7 +391,10 @@ pub(crate) struct Fetched<'a> {
 
 impl View for Fetched<'_> {
     fn text(&self) -> String {
-        format!("fetched {}", safe::line(&self.path.to_string_lossy()))
+        // As the person named the folder, where they are above it.
+        let here = std::env::current_dir().ok();
+        let path = here.and_then(|here| self.path.strip_prefix(here).ok()).unwrap_or(self.path);
+        format!("fetched {}", safe::line(&path.to_string_lossy()))
     }
 }
 

@@ -38,6 +38,12 @@ pub enum OwnChainNotice {
         /// The place on the chain, from 1.
         seq: u64,
     },
+    /// Files that a lost device had published are not here. The sigchain names them no more: whoever looks sees what this
+    /// installation publishes, if anything. Publish them again.
+    PublishedFilesLost {
+        /// The version of the manifest that took the place of the lost one.
+        version: u64,
+    },
     /// A contact was shown another event of our sigchain than we have, or says so. Either they say what is not so, or the
     /// server shows them another history than us. It proves neither; compare heads with them on another way.
     HeadDisagreement {

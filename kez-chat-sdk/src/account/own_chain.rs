@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "files")]
+use kez_core::sigchain::SharedFiles;
 use kez_core::sigchain::{ChainError, Install, Op, State};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::{AccountError, chain::OwnChain, moving};
 use crate::{
@@ -148,25 +150,9 @@ where
     }
 }
 
-/// Walks on from where the chain was left, notes whether the account still lives here, and publishes what the server lacks
-/// and what has changed.
+/// Looks at the chain as [`writable`] does, and publishes what has changed.
 pub(crate) async fn check(shared: &Shared, brokers: &[String]) -> Result<(), AccountError> {
-    let _turn = shared.own.turn.lock().await;
-    if shared.own.now() != Standing::Here {
-        return Ok(());
-    }
-    let mut chain = fetch(shared, own_server(shared)?).await?;
-    let standing = Standing::of(chain.state(), shared.install, false);
-    shared.own.set(standing);
-    if standing != Standing::Here {
-        tracing::warn!(?standing, "the account does not live in this installation any more");
-        return Ok(());
-    }
-    // Whoever goes on with one of two histories makes it worse. Leaving for good is still possible.
-    if let Some(seq) = shared.store.own_fork().await? {
-        return Err(ChainError::Fork { seq }.into());
-    }
-    chain.upload_kept().await?;
+    let Some(WritableChain { mut chain, _turn }) = writable(shared).await? else { return Ok(()) };
     let Some(first) = brokers.first() else { return Ok(()) };
     let home = shared.handle.home();
     let published = chain.state().nats().filter(|nats| nats.home == *home && brokers.contains(&nats.url));
@@ -176,6 +162,48 @@ pub(crate) async fn check(shared: &Shared, brokers: &[String]) -> Result<(), Acc
     let url = published.map_or(first, |nats| &nats.url).clone();
     check_broker_url(&url, shared.policy).await?;
     chain.ensure_broker(home, &url).await
+}
+
+/// One's own chain as its server has it, with the turn to write on it.
+pub(crate) struct WritableChain<'a> {
+    chain: OwnChain<'a>,
+    _turn: MutexGuard<'a, ()>,
+}
+
+#[cfg(feature = "files")]
+impl WritableChain<'_> {
+    /// Returns which manifest the chain names.
+    pub(crate) fn shared_files(&self) -> Option<&SharedFiles> {
+        self.chain.state().shared_files()
+    }
+
+    /// Publishes which manifest is ours, by a version that is higher than any before.
+    pub(crate) async fn set_shared_files(&mut self, files: SharedFiles) -> Result<(), AccountError> {
+        let op = Op::SetSharedFiles { manifest: files.manifest, version: files.version };
+        self.chain.ensure(op, |state| state.shared_files() == Some(&files)).await
+    }
+}
+
+/// Walks on from where the chain was left, notes whether the account still lives here, and publishes what the server lacks.
+/// Nothing comes of it where the account does not live here, or is moving.
+pub(crate) async fn writable(shared: &Shared) -> Result<Option<WritableChain<'_>>, AccountError> {
+    let turn = shared.own.turn.lock().await;
+    if shared.own.now() != Standing::Here {
+        return Ok(None);
+    }
+    let mut chain = fetch(shared, own_server(shared)?).await?;
+    let standing = Standing::of(chain.state(), shared.install, false);
+    shared.own.set(standing);
+    if standing != Standing::Here {
+        tracing::warn!(?standing, "the account does not live in this installation any more");
+        return Ok(None);
+    }
+    // Whoever goes on with one of two histories makes it worse. Leaving for good is still possible.
+    if let Some(seq) = shared.store.own_fork().await? {
+        return Err(ChainError::Fork { seq }.into());
+    }
+    chain.upload_kept().await?;
+    Ok(Some(WritableChain { chain, _turn: turn }))
 }
 
 /// Tells the home and whoever reads the chain that the person has left for good.

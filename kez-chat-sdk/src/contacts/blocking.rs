@@ -32,7 +32,10 @@ impl Contacts<'_> {
         #[cfg_attr(not(feature = "files"), expect(unused_variables, reason = "nobody serves them"))]
         let blobs = shared.store.block(peer, shared.home_now_ms()).await?;
         #[cfg(feature = "files")]
-        shared.node.stop_serving(&shared.store, peer, &blobs).await;
+        {
+            shared.node.stop_serving(&shared.store, peer, &blobs).await;
+            shared.node.shut_out(peer).await;
+        }
         Ok(())
     }
 
@@ -45,7 +48,10 @@ impl Contacts<'_> {
         #[cfg_attr(not(feature = "files"), expect(unused_variables, reason = "nobody serves them"))]
         let blobs = self.shared.store.unblock(peer).await?;
         #[cfg(feature = "files")]
-        self.shared.node.serve_again(&self.shared.store, peer, &blobs).await;
+        {
+            self.shared.node.serve_again(&self.shared.store, peer, &blobs).await;
+            self.shared.node.let_in(peer).await;
+        }
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 mod add;
 mod blocking;
 mod error;
+#[cfg(feature = "files")]
+mod glance;
 mod look;
 mod notice;
 mod refresh;
@@ -17,6 +19,8 @@ use kez_core::{
 };
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "files")]
+pub(crate) use self::glance::{Glance, relays_of};
 use self::look::Look;
 pub(crate) use self::refresh::keep_fresh;
 pub use self::{
@@ -219,7 +223,10 @@ impl<'a> Contacts<'a> {
         #[cfg_attr(not(feature = "files"), expect(unused_variables, reason = "nobody serves them"))]
         let blobs = self.shared.store.forget_contact(peer).await?;
         #[cfg(feature = "files")]
-        self.shared.node.stop_serving(&self.shared.store, peer, &blobs).await;
+        {
+            self.shared.node.stop_serving(&self.shared.store, peer, &blobs).await;
+            crate::files::refresh_audiences(self.shared).await?;
+        }
         Ok(contact)
     }
 

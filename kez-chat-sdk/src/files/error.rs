@@ -1,12 +1,17 @@
 //! Why a file could not be shared, fetched or shown.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{error::Error as StdError, path::PathBuf, sync::Arc};
 
-use kez_core::payload::PayloadError;
+use kez_core::{
+    manifest::{EntryId, ManifestError},
+    payload::PayloadError,
+};
 use thiserror::Error;
 
 use super::{OwnShareId, TransferError};
 use crate::{
+    account::AccountError,
+    contacts::ContactError,
     conversation::SendError,
     event::{DownloadId, Peer, ShareId},
     store::StoreError,
@@ -39,6 +44,43 @@ pub enum FilesError {
         /// What happened.
         source: TransferError,
     },
+    /// Nothing of that name is published.
+    #[error("there is no published entry {0} for you; list what there is")]
+    NoSuchEntry(EntryId),
+    /// What was shared can't be published: nobody was offered it, or the offer was deleted.
+    #[error("there is no such share any more; publish the file itself")]
+    NothingShared,
+    /// What somebody publishes was not looked at yet.
+    #[error("what {peer} publishes is not known here; look at it first")]
+    NotBrowsed {
+        /// Whose it is.
+        peer: Box<Peer>,
+    },
+    /// What somebody publishes is malformed, or not what their sigchain says.
+    #[error("what {peer} publishes can't be shown: {source}; ask them to publish it again")]
+    BadManifest {
+        /// Whose it is.
+        peer: Box<Peer>,
+        /// What is wrong.
+        source: ManifestError,
+    },
+    /// What somebody publishes as a thumbnail is none.
+    #[error("the thumbnail that {peer} publishes can't be shown: {source}; the file itself may be sound")]
+    BadThumbnail {
+        /// Whose it is.
+        peer: Box<Peer>,
+        /// What is wrong.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// It can't be published.
+    #[error("that can't be published: {0}; publish less, or for fewer people")]
+    Unpublishable(#[from] ManifestError),
+    /// The person can't be looked at.
+    #[error(transparent)]
+    Contact(#[from] ContactError),
+    /// Our own sigchain can't be written on.
+    #[error(transparent)]
+    Account(#[from] AccountError),
     /// The name of a file can't be shared.
     #[error("{} can't be shared under its name: {source}; rename it", path.display())]
     BadName {
@@ -107,12 +149,20 @@ pub enum FilesError {
 impl FilesError {
     /// Returns the error's stable name.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> &str {
         match self {
             Self::NoSuchOffer(_) => "NoSuchOffer",
             Self::NoSuchFile(_) => "NoSuchFile",
             Self::NoSuchDownload(_) => "NoSuchDownload",
             Self::Waiting { .. } => "Waiting",
+            Self::NoSuchEntry(_) => "NoSuchEntry",
+            Self::NothingShared => "NothingShared",
+            Self::NotBrowsed { .. } => "NotBrowsed",
+            Self::BadManifest { source, .. } => source.code().as_str(),
+            Self::BadThumbnail { .. } => "BadThumbnail",
+            Self::Unpublishable(error) => error.code().as_str(),
+            Self::Contact(error) => error.code(),
+            Self::Account(error) => error.code(),
             Self::BadName { source, .. } => source.code().as_str(),
             Self::EmptyFolder { .. } => "EmptyFolder",
             Self::TooManyFiles { .. } => "TooManyFiles",

@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use super::{
     FilesError, Relays,
     node::{Node, NodeSettings},
+    published,
 };
 use crate::{
     shared::Shared,
@@ -43,6 +44,20 @@ impl NodeSlot {
         match store.readable_by(reader).await {
             Ok(rights) => blobs.iter().filter(|blob| rights.contains(*blob)).for_each(|&blob| node.allow(reader, blob)),
             Err(error) => tracing::warn!(%error, "files are not served to a reader until the next start"),
+        }
+    }
+
+    /// Serves somebody nothing at all any more, if the node runs.
+    pub(crate) async fn shut_out(&self, reader: PrimaryKey) {
+        if let Some(node) = self.running().await {
+            node.shut_out(reader);
+        }
+    }
+
+    /// Ends what [`NodeSlot::shut_out`] began.
+    pub(crate) async fn let_in(&self, reader: PrimaryKey) {
+        if let Some(node) = self.running().await {
+            node.let_in(reader);
         }
     }
 
@@ -99,7 +114,7 @@ async fn start(shared: &Arc<Shared>) -> Result<Arc<Node>, FilesError> {
     };
     let kept = shared.store.kept_downloads(shared.now_ms()).await?;
     let node = Arc::new(Node::start(&shared.blobs_dir(), &shared.key, settings).await?);
-    if let Err(error) = serve(&shared.store, &node).await {
+    if let Err(error) = serve(shared, &node).await {
         node.shutdown().await;
         return Err(error);
     }
@@ -120,13 +135,16 @@ async fn start(shared: &Arc<Shared>) -> Result<Arc<Node>, FilesError> {
 }
 
 /// Has the node hold ready what the database says.
-async fn serve(store: &Store, node: &Node) -> Result<(), FilesError> {
+async fn serve(shared: &Shared, node: &Node) -> Result<(), FilesError> {
     // The last process may have ended between the two.
-    settle(store, node).await?;
-    for (reader, blob_hash) in store.file_readers().await? {
+    settle(&shared.store, node).await?;
+    for blocked in shared.store.blocked().await? {
+        node.shut_out(blocked.who.primary);
+    }
+    for (reader, blob_hash) in shared.store.file_readers().await? {
         node.allow(reader, blob_hash);
     }
-    Ok(())
+    published::restore(shared, node).await
 }
 
 /// Has the node keep the blobs that the database has, and no others. Whoever calls it has the node's ledger.

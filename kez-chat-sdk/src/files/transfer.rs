@@ -1,6 +1,7 @@
 //! Work on files that is under way: what is awaited, watched and cancelled.
 
 use std::{
+    fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -39,7 +40,7 @@ pub enum TransferPath {
 /// let progress = TransferProgress { path: "report.pdf".into(), done_bytes: 30, total_bytes: 120, ..Default::default() };
 /// assert_eq!(100 * progress.done_bytes / progress.total_bytes, 25, "per cent");
 /// ```
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct TransferProgress {
     /// The name of the file that is under way.
     pub path: String,
@@ -53,6 +54,14 @@ pub struct TransferProgress {
     pub remaining: Option<Duration>,
     /// How the peer is reached, once they are.
     pub over: Option<TransferPath>,
+}
+
+impl fmt::Debug for TransferProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the file's name: it is private.
+        write!(f, "TransferProgress({} of {} bytes, {:?}/s", self.done_bytes, self.total_bytes, self.bytes_per_s)?;
+        write!(f, ", {:?} remaining, over {:?})", self.remaining, self.over)
+    }
 }
 
 /// Work on files that is under way. It is awaited for its outcome, and goes on whether it is or not; dropping it cancels.

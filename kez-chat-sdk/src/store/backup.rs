@@ -27,21 +27,29 @@ use crate::event::MessageState;
 /// `account`: an installation has its own. `sequences`, `stream_positions`: so are its numbers, and how far it saw its
 /// home's streams come. `moves`: so is a move to another home. `downloads`, `download_files`: what was to come to its disk
 /// is asked for again on another. `own_files`, `shares`, `share_files`, `share_readers`: the files that it held ready are
-/// gone with it, and must not be served by a key that turns up. `indexing`: the words of messages are found again.
+/// gone with it, and must not be served by a key that turns up. `published` and its like, `publication`, `manifests`: so is
+/// what it published. `browsed`, `thumbnails`: what others publish is looked at anew. `indexing`: the words of messages are found again.
 /// `backup`: says which one this is.
 const LEFT_OUT: &[&str] = &[
     "account",
     "backup",
+    "browsed",
     "download_files",
     "downloads",
     "indexing",
+    "manifests",
     "moves",
     "own_files",
+    "publication",
+    "published",
+    "published_blobs",
+    "published_readers",
     "sequences",
     "share_files",
     "share_readers",
     "shares",
     "stream_positions",
+    "thumbnails",
 ];
 /// The full-text index, and the tables that it is kept in.
 const INDEX: &str = "message_texts*";

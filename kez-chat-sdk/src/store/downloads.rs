@@ -58,7 +58,7 @@ pub(crate) struct DownloadRow {
 
 /// Why a download has stopped, and when it goes on.
 pub(crate) struct Pause {
-    pub(crate) code: &'static str,
+    pub(crate) code: String,
     pub(crate) message: String,
     pub(crate) tries: u32,
     pub(crate) next_try_ms: u64,
@@ -237,7 +237,7 @@ impl Store {
     pub(crate) async fn fail_download(
         &self,
         id: DownloadId,
-        code: &'static str,
+        code: String,
         message: String,
         is_told: bool,
         now_ms: u64,
@@ -246,11 +246,11 @@ impl Store {
             let was_there = db.execute(
                 "UPDATE downloads SET state = ?2, code = ?3, message = ?4, changed_at_ms = ?5
                  WHERE id = ?1 AND state < ?6",
-                (id.0, FAILED, code, &message, now_ms, DONE),
+                (id.0, FAILED, &code, &message, now_ms, DONE),
             )?;
             let found = origin_of(db, id)?.filter(|_| was_there > 0 && is_told);
             let Some((from, origin, _)) = found else { return Ok(()) };
-            events::push(db, &Event::DownloadFailed { id, origin, from, code: code.to_owned(), message })
+            events::push(db, &Event::DownloadFailed { id, origin, from, code, message })
         })
         .await
     }
@@ -434,8 +434,8 @@ mod tests {
 
         // What has failed goes on from where it was.
         store.place_download_file(id, (0, 0), Path::new("/a/film.bin"), false).await.unwrap();
-        store.fail_download(id, "Gone", "it is gone".into(), true, 4).await.unwrap();
-        store.fail_download(id, "Gone", "it is gone".into(), true, 4).await.unwrap();
+        store.fail_download(id, "Gone".into(), "it is gone".into(), true, 4).await.unwrap();
+        store.fail_download(id, "Gone".into(), "it is gone".into(), true, 4).await.unwrap();
         let events = store.events_after(EventId::default(), 9).await.unwrap();
         assert_eq!(events.len(), 1, "it is told once");
         assert!(matches!(&events[0].event, Event::DownloadFailed { code, .. } if code == "Gone"));
@@ -462,7 +462,7 @@ mod tests {
         let first = store.want_download(wish(1, "/first"), 0).await.unwrap();
         for number in 0..u64::from(REMEMBERED) + 5 {
             let id = store.want_download(wish(2, &format!("/{number}")), number).await.unwrap();
-            store.fail_download(id, "Gone", String::new(), false, number).await.unwrap();
+            store.fail_download(id, "Gone".into(), String::new(), false, number).await.unwrap();
         }
         store.want_download(wish(1, "/last"), 0).await.unwrap();
         assert_eq!(store.downloads().await.unwrap().len(), REMEMBERED as usize + 2);

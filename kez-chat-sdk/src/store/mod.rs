@@ -7,6 +7,8 @@ mod account;
 mod announce;
 mod backup;
 mod blocked;
+#[cfg(feature = "files")]
+mod browsed;
 mod chains;
 #[cfg(test)]
 mod conformance;
@@ -23,6 +25,8 @@ mod outbox;
 #[cfg(feature = "files")]
 mod own_shares;
 mod presence;
+#[cfg(feature = "files")]
+mod published;
 mod retention;
 mod schema;
 mod sequence;
@@ -53,6 +57,8 @@ use thread::{Job, StoreThread};
 
 pub(crate) use account::AccountRow;
 pub(crate) use backup::{BackupMark, prepare_restored, put_in_place, read_mark, write_backup};
+#[cfg(feature = "files")]
+pub(crate) use browsed::BrowsedRow;
 pub(crate) use contacts::{ContactRow, Finding, HomeSays, Kept, LookUp, NextLook, Said, WalkEnd, Word};
 #[cfg(feature = "files")]
 pub(crate) use downloads::{DownloadRow, FilePlace, NewDownload, Pause};
@@ -62,6 +68,8 @@ pub(crate) use moves::Move;
 pub(crate) use outbox::{Acknowledged, Draft, OutboxRow, ReceiptDue};
 #[cfg(feature = "files")]
 pub(crate) use own_shares::{OwnFile, OwnShareRow, ShareFile};
+#[cfg(feature = "files")]
+pub(crate) use published::{Audience, ManifestRow, NewEntry, Publication};
 pub(crate) use sequence::Gap;
 #[cfg(feature = "files")]
 pub(crate) use shares::OfferRow;

@@ -20,6 +20,9 @@ use crate::{
 /// What tells a file that was not changed, as [`crate::files`] makes it.
 type StampBytes = [u8; 40];
 
+/// What somebody may not fetch any more.
+pub(crate) type LostRights = (PrimaryKey, Vec<[u8; 32]>);
+
 /// A file of our own, sealed in the local blob store.
 #[derive(Clone)]
 pub(crate) struct OwnFile {
@@ -122,7 +125,14 @@ impl Store {
 
     /// Tells whether anybody may fetch anything.
     pub(crate) async fn shares_anything(&self) -> Result<bool, StoreError> {
-        self.read(|db| Ok(db.query_row("SELECT EXISTS (SELECT 1 FROM share_readers)", [], |row| row.get(0))?)).await
+        self.read(|db| {
+            Ok(db.query_row(
+                "SELECT EXISTS (SELECT 1 FROM share_readers) OR EXISTS (SELECT 1 FROM published)",
+                [],
+                |row| row.get(0),
+            )?)
+        })
+        .await
     }
 
     /// Lists who may fetch which blob. Who is blocked may again when they no longer are.
@@ -200,7 +210,7 @@ impl Store {
         own: PrimaryKey,
         share: OwnShareId,
         reader: Option<PrimaryKey>,
-    ) -> Result<Option<Vec<(PrimaryKey, Vec<[u8; 32]>)>>, StoreError> {
+    ) -> Result<Option<Vec<LostRights>>, StoreError> {
         self.transact(move |db| {
             let told = readers(db, share.0)?;
             let told: Vec<_> = told.into_iter().filter(|(who, _)| reader.is_none_or(|reader| reader == *who)).collect();

@@ -384,6 +384,65 @@ const MIGRATIONS: &[&str] = &[
         delivered INTEGER NOT NULL,         -- 1: it is there
         PRIMARY KEY (download, entry, file)
      ) STRICT, WITHOUT ROWID;",
+    // What is published and for whom, how far the sigchain says so, and what was seen of others'.
+    "CREATE TABLE published (
+        id BLOB PRIMARY KEY,                -- the entry's in the manifest
+        path TEXT NOT NULL,
+        media_type TEXT NOT NULL,
+        blob_hash BLOB NOT NULL,
+        file_key BLOB NOT NULL,
+        plain_hash BLOB NOT NULL,
+        plain_len INTEGER NOT NULL,
+        shared_at_ms INTEGER NOT NULL,      -- by the home's clock
+        is_public INTEGER NOT NULL,         -- 1: for anybody
+        thumb_hash BLOB,
+        thumb_key BLOB,
+        thumb_len INTEGER,
+        access_bytes INTEGER NOT NULL,      -- that the manifest takes for it, at most
+        details_bytes INTEGER NOT NULL
+     ) STRICT, WITHOUT ROWID;
+     CREATE INDEX published_to_anybody ON published (id) WHERE is_public;
+     CREATE TABLE published_readers (
+        entry BLOB NOT NULL REFERENCES published (id) ON DELETE CASCADE,
+        reader BLOB NOT NULL,
+        PRIMARY KEY (entry, reader)
+     ) STRICT, WITHOUT ROWID;
+     CREATE INDEX published_readers_by_reader ON published_readers (reader);
+     -- What whoever reads an entry may fetch: the file, its picture, the files of a folder.
+     CREATE TABLE published_blobs (
+        entry BLOB NOT NULL REFERENCES published (id) ON DELETE CASCADE,
+        blob_hash BLOB NOT NULL,
+        PRIMARY KEY (entry, blob_hash)
+     ) STRICT, WITHOUT ROWID;
+     CREATE INDEX published_blobs_by_hash ON published_blobs (blob_hash);
+
+     CREATE TABLE publication (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        changes INTEGER NOT NULL DEFAULT 0,         -- of what is published, counted
+        settled_version INTEGER NOT NULL DEFAULT 0, -- the last of `manifests` that was seen on the sigchain
+        settled_at_ms INTEGER NOT NULL DEFAULT 0    -- by our own clock
+     ) STRICT;
+     INSERT INTO publication (id) VALUES (1);
+     CREATE TABLE manifests (
+        version INTEGER PRIMARY KEY,
+        hash BLOB,                          -- NULL: it says that nothing is published
+        change INTEGER NOT NULL,            -- the last of `publication.changes` that is in it
+        is_public INTEGER NOT NULL,         -- 1: with an entry for anybody
+        replaces_lost INTEGER NOT NULL      -- 1: what the sigchain named before is not here
+     ) STRICT;
+
+     CREATE TABLE browsed (
+        row INTEGER PRIMARY KEY AUTOINCREMENT,
+        owner BLOB NOT NULL UNIQUE,
+        hash BLOB NOT NULL,                 -- of their manifest, which is with the blobs
+        version INTEGER NOT NULL,
+        addresses TEXT NOT NULL             -- a line each
+     ) STRICT;
+     CREATE TABLE thumbnails (
+        row INTEGER PRIMARY KEY AUTOINCREMENT,
+        blob_hash BLOB NOT NULL UNIQUE,
+        picture BLOB NOT NULL
+     ) STRICT;",
 ];
 
 /// The version that this application writes.

@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "files")]
+use kez_chat_sdk::sigchain::Op;
 use kez_chat_sdk::{
     AccountError, Client, ConnectionState, HomeUrl, KeyStore, KeyStoreError, MessageContent, NewAccount, OldHandle,
     Roots, identity::SecretKey, mnemonic::Mnemonic, recover_account, recover_account_from, resolve_handle,
@@ -35,9 +37,22 @@ const NOTE: &str = "remember the milk";
 const SHARED: &str = "shared";
 #[cfg(feature = "files")]
 const SEALED: &str = "sealed ";
-/// What a task that is not killed takes less than, mostly.
-const USUAL_MS: u64 = 800;
-const RANDOM_KILLS: usize = 6;
+
+/// How a task is killed.
+struct Kills {
+    counted: Counted,
+    /// How many there are at least, or the task asks for less than it must.
+    least: usize,
+    /// How many more there are at random moments, and within which time: what a task that is not killed takes, mostly.
+    random: usize,
+    within_ms: u64,
+}
+
+const AT_ALL_REQUESTS: Kills = Kills { counted: Counted::All, least: 8, random: 6, within_ms: 800 };
+const AT_WRITES: Kills = Kills { counted: Counted::Writes, least: 8, random: 0, within_ms: 0 };
+/// One event is all that is written, some seconds after the task's begin.
+#[cfg(feature = "files")]
+const WHILE_PUBLISHING: Kills = Kills { counted: Counted::Writes, least: 2, random: 4, within_ms: 5_000 };
 
 /// An application's own key store: one file that is there or not.
 pub(crate) struct FileKey(PathBuf);
@@ -163,6 +178,17 @@ async fn task_of_its_own() {
             until(&client, |state| *state == ConnectionState::Retired).await;
             client.shutdown().await;
         }
+        #[cfg(feature = "files")]
+        ("publish", _) => {
+            let client = open(&folder).await;
+            if client.files().published().await.unwrap().is_empty() {
+                let file = folder.join("news.txt");
+                fs::write(&file, NOTE).unwrap();
+                client.files().publish(&file, kez_chat_sdk::manifest::Access::Public).await.unwrap();
+            }
+            client.files().until_published().await.unwrap();
+            client.shutdown().await;
+        }
         ("move", to) => {
             let to = resolve_handle(to, None).unwrap();
             let client = open(&folder).await;
@@ -192,7 +218,7 @@ async fn task_of_its_own() {
 /// came of it.
 async fn kill_everywhere(
     task: impl Fn(&Testbed, &str) -> String,
-    counted: Counted,
+    how: Kills,
     prepare: impl AsyncFn(&Testbed, &str) -> Device,
     check: impl AsyncFn(&Testbed, &str, &Device),
 ) {
@@ -210,7 +236,7 @@ async fn kill_everywhere(
             let name = next_name();
             let device = prepare(&testbed, &name).await;
             let task = task(&testbed, &name);
-            gate.stop_at_counted(counted, request, moment);
+            gate.stop_at_counted(how.counted, request, moment);
             let mut child = device.start(&testbed, &task);
             let ended = tokio::select! {
                 () = gate.reached() => None,
@@ -237,13 +263,13 @@ async fn kill_everywhere(
             break;
         }
     }
-    assert!(kills >= 8, "it asks for less than it must: {kills}");
-    for _ in 0..if counted == Counted::All { RANDOM_KILLS } else { 0 } {
+    assert!(kills >= how.least, "it asks for less than it must: {kills}");
+    for _ in 0..how.random {
         let name = next_name();
         let device = prepare(&testbed, &name).await;
         let task = task(&testbed, &name);
         let child = device.start(&testbed, &task);
-        tokio::time::sleep(Duration::from_millis(rand::random_range(0..USUAL_MS))).await;
+        tokio::time::sleep(Duration::from_millis(rand::random_range(0..how.within_ms))).await;
         child.kill().await.unwrap();
         device.finish(&testbed, &task).await;
         check(&testbed, &name, &device).await;
@@ -268,7 +294,7 @@ async fn a_registration_that_is_killed_anywhere_ends_in_one_complete_account() {
         lives_in(&chain, &client);
         client.shutdown().await;
     };
-    kill_everywhere(|_, name| format!("register {name}"), Counted::All, prepare, check).await;
+    kill_everywhere(|_, name| format!("register {name}"), AT_ALL_REQUESTS, prepare, check).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -288,7 +314,7 @@ async fn a_recovery_that_is_killed_anywhere_ends_in_one_complete_account() {
         lives_in(&chain, &client);
         client.shutdown().await;
     };
-    kill_everywhere(|_, _| "recover".into(), Counted::All, prepare, check).await;
+    kill_everywhere(|_, _| "recover".into(), AT_ALL_REQUESTS, prepare, check).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -315,7 +341,7 @@ async fn a_recovery_from_a_backup_that_is_killed_anywhere_ends_in_one_account_wi
         let left = fs::read_dir(device.folder.path().join("home")).unwrap().map(|entry| entry.unwrap().file_name());
         assert!(left.into_iter().all(|name| name != "kez.new"), "half of an attempt is left");
     };
-    kill_everywhere(|_, _| "restore".into(), Counted::All, prepare, check).await;
+    kill_everywhere(|_, _| "restore".into(), AT_ALL_REQUESTS, prepare, check).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -333,7 +359,29 @@ async fn a_retirement_that_is_killed_anywhere_is_whole_in_the_end() {
         assert!(chain.state().is_retired() && chain.events().len() == 4);
         client.shutdown().await;
     };
-    kill_everywhere(|_, _| "retire".into(), Counted::All, prepare, check).await;
+    kill_everywhere(|_, _| "retire".into(), AT_ALL_REQUESTS, prepare, check).await;
+}
+
+#[cfg(feature = "files")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publication_that_is_killed_anywhere_is_said_once() {
+    let prepare = async |testbed: &Testbed, name: &str| {
+        let device = Device::new();
+        device.finish(testbed, &format!("register {name}")).await;
+        device
+    };
+    let check = async |testbed: &Testbed, _: &str, device: &Device| {
+        let client = device.open().await;
+        assert_eq!(client.files().published().await.unwrap().len(), 1);
+        let said = client.files().until_published().await.unwrap();
+        let chain = published(testbed, &client.primary()).await;
+        let [.., last] = chain.events() else { panic!("an empty chain") };
+        assert!(chain.events().len() == 4, "nothing is said twice");
+        let is_it = |op: &Op| matches!(op, Op::SetSharedFiles { manifest: Some(_), version } if *version == said);
+        assert!(last.op().is_ok_and(is_it), "{last:?}");
+        client.shutdown().await;
+    };
+    kill_everywhere(|_, _| "publish".into(), WHILE_PUBLISHING, prepare, check).await;
 }
 
 /// The old home hears of three events and of the handle that is given up.
@@ -346,7 +394,7 @@ async fn a_move_that_is_killed_at_the_old_home_ends_at_the_new_one() {
         device
     };
     let check = async |old: &Testbed, name: &str, device: &Device| moved(old, &new, name, device).await;
-    kill_everywhere(|_, name| format!("move {name}@{}", new.domain()), Counted::Writes, prepare, check).await;
+    kill_everywhere(|_, name| format!("move {name}@{}", new.domain()), AT_WRITES, prepare, check).await;
     new.shutdown().await.unwrap();
 }
 
@@ -360,7 +408,7 @@ async fn a_move_that_is_killed_at_the_new_home_ends_there() {
         device
     };
     let check = async |new: &Testbed, name: &str, device: &Device| moved(&old, new, name, device).await;
-    kill_everywhere(|new, name| format!("move {name}@{}", new.domain()), Counted::Writes, prepare, check).await;
+    kill_everywhere(|new, name| format!("move {name}@{}", new.domain()), AT_WRITES, prepare, check).await;
     old.shutdown().await.unwrap();
 }
 

@@ -5,6 +5,8 @@ mod account;
 #[cfg(feature = "files")]
 mod audit;
 mod authority;
+#[cfg(feature = "files")]
+mod browsing;
 mod by_uri;
 mod callout;
 mod chains;

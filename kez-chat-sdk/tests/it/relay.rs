@@ -17,7 +17,11 @@ use iroh_relay::{
     protos::relay::{ClientToRelayMsg, RelayToClientMsg},
     server::{CertConfig, QuicConfig, RelayConfig, Server, ServerConfig, TlsConfig},
 };
-use kez_chat_sdk::identity::{PrimaryKey, SecretKey};
+use kez_chat_sdk::{
+    FilesError,
+    identity::{PrimaryKey, SecretKey},
+    manifest::Access,
+};
 use kez_testbed::Testbed;
 
 use crate::{
@@ -69,6 +73,68 @@ async fn a_stranger_who_comes_through_the_relay_is_not_answered() {
     assert_eq!(answer[1..5], [0; 4], "a version negotiation");
     bobs.close().await;
     a.shutdown().await;
+    home.shutdown().await;
+    testbed.shutdown().await.unwrap();
+}
+
+/// Alice publishes something for anybody. Carol has no more than her handle, and finds it through the home's relay.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_public_is_found_by_a_stranger_for_as_long_as_it_is() {
+    let (authority, mut testbed) = (Authority::new(), Testbed::start().await.unwrap());
+    let relay = Relay::start(&authority, "localhost", (Ipv4Addr::LOCALHOST, 0).into(), None).await;
+    let urls = vec![relay.url.to_string()];
+    let home = home_with(&mut testbed, |settings| settings.relay_urls = urls).await;
+    let [alice, carol] = [(); 2].map(|()| Person::new());
+    for (person, name) in [(&alice, "alice"), (&carol, "carol")] {
+        person.register(&testbed, name).await.shutdown().await;
+    }
+    let a = alice.builder().roots(authority.roots()).open().await.unwrap();
+    let c = carol.builder().roots(authority.roots()).open().await.unwrap();
+    let write = |name: &str| {
+        let path = alice.folder.path().join(name);
+        std::fs::write(&path, "all is well").unwrap();
+        path
+    };
+    let secret = a.files().publish(&write("secret.txt"), Access::Readers(Vec::new())).await.unwrap();
+    let public = a.files().publish(&write("public.txt"), Access::Public).await.unwrap();
+    let other = a.files().publish(&write("other.txt"), Access::Public).await.unwrap();
+    a.files().until_published().await.unwrap();
+    let look = async {
+        loop {
+            match c.files().browse_handle("@alice").await {
+                Err(FilesError::Waiting { .. }) => {}
+                looked => break looked.unwrap(),
+            }
+        }
+    };
+    let listing = tokio::time::timeout(PATIENCE, look).await.expect("Alice's endpoint is at the relay");
+    assert_eq!(listing.owner.handle.as_ref(), Some(a.handle()));
+    let mut ids: Vec<_> = listing.entries.iter().map(|entry| entry.id).collect();
+    ids.sort_unstable();
+    let mut public_ids = [public.id, other.id];
+    public_ids.sort_unstable();
+    assert_eq!(ids, public_ids, "and not {}", secret.id);
+    assert_eq!(c.files().browse_handle("@alice").await.unwrap().entries, listing.entries, "it is here by now");
+    let paths = c.files().fetch_entry(a.primary(), public.id, carol.folder.path()).await.unwrap();
+    assert_eq!(std::fs::read_to_string(&paths[0]).unwrap(), "all is well");
+    assert!(c.contacts().list().await.unwrap().is_empty());
+    assert_eq!(c.files().browse_handle("@carol").await.unwrap_err().code(), "Yourself");
+    assert_eq!(c.files().browse_handle("@nobody").await.unwrap_err().code(), "NoSuchHandle");
+
+    // Whoever is blocked gets nothing of it either.
+    a.contacts().block(c.primary()).await.unwrap();
+    let shut_out = c.files().fetch_entry(a.primary(), other.id, &carol.folder.path().join("late")).await.unwrap_err();
+    // By now Carol has found a way without the relay, on which strangers are answered.
+    assert!(matches!(shut_out.code(), "Waiting" | "NotPermitted"), "{shut_out:?}");
+
+    let stranger = relay.join(&SecretKey::from_seed([8; 32])).await;
+    assert!(relay.dial(&stranger, a.primary()).await.is_some(), "anybody can tell that she is there");
+    a.files().unpublish(public.id).await.unwrap();
+    a.files().set_access(other.id, Access::Readers(Vec::new())).await.unwrap();
+    assert!(relay.dial(&stranger, a.primary()).await.is_none(), "nobody can any more");
+    stranger.close().await;
+    a.shutdown().await;
+    c.shutdown().await;
     home.shutdown().await;
     testbed.shutdown().await.unwrap();
 }

@@ -256,14 +256,15 @@ impl<'a> Keeper<'a> {
                 self.waiting.insert(row.id, Waiting { peer: row.from.primary, tried, next_try_ms });
                 let message = error.to_string();
                 let (done_bytes, total_bytes) = (progress.done_bytes, progress.total_bytes.max(row.total_bytes));
-                let pause = Pause { code: error.code(), message, tries, next_try_ms, done_bytes, total_bytes };
+                let pause =
+                    Pause { code: error.code().to_owned(), message, tries, next_try_ms, done_bytes, total_bytes };
                 store.pause_download(row.id, pause, now_ms).await?;
                 tracing::info!(id = row.id.0, code = error.code(), "a download waits");
             }
             // It is ours: the next process tries again.
             Err(FilesError::Store(error)) => tracing::warn!(%error, "a download stops"),
             Err(error) => {
-                store.fail_download(row.id, error.code(), error.to_string(), is_told, now_ms).await?;
+                store.fail_download(row.id, error.code().to_owned(), error.to_string(), is_told, now_ms).await?;
                 tracing::info!(id = row.id.0, code = error.code(), "a download has failed");
             }
         }

@@ -133,6 +133,16 @@ pub enum NodeError {
         /// What was wrong.
         source: FileError,
     },
+    /// The peer's blob is longer than one of its kind may be.
+    #[error("what {peer} publishes is {found} bytes long, above the {max_len} that it may have; it was not fetched")]
+    TooLong {
+        /// Whose it is.
+        peer: Box<PrimaryKey>,
+        /// Its length.
+        found: u64,
+        /// The most that it may have.
+        max_len: u64,
+    },
     /// There is something at the file's place.
     #[error("{} exists already and is not overwritten; move it away or choose another folder", path.display())]
     AlreadyExists {
@@ -191,6 +201,11 @@ impl NodeError {
         }
     }
 
+    /// Tells whether the disk is what keeps the store from working.
+    pub(super) fn is_of_the_disk(&self) -> bool {
+        matches!(self, Self::StoreFull { .. } | Self::StoreDenied { .. })
+    }
+
     /// Tells whether what was fetched so far is of use to a later try.
     pub(super) fn can_be_resumed(&self) -> bool {
         !matches!(self, Self::NotPermitted { .. } | Self::Gone { .. } | Self::BadContent { .. } | Self::Damaged { .. })
@@ -216,6 +231,7 @@ impl NodeError {
             Self::PeerFault { .. } => "PeerFault",
             Self::Interrupted { .. } => "Interrupted",
             Self::Unsealable { source, .. } | Self::BadContent { source, .. } => source.code().as_str(),
+            Self::TooLong { .. } => "TooLong",
             Self::AlreadyExists { .. } => "AlreadyExists",
             Self::NotAFolder { .. } => "NotAFolder",
             Self::Write { .. } => "CannotWrite",

@@ -147,7 +147,7 @@ impl Import {
     async fn run(self, plain: Plain, key: FileKey) -> Result<Imported, NodeError> {
         let _turn: OwnedMutexGuard<()> = Arc::clone(&self.turn).lock_owned().await;
         let (held, (sealed, stamp)) = self.add(plain, key).await?;
-        self.write_through(held.hash()).await?;
+        write_through(&self.paths, held.hash()).await?;
         if self.told.is_closed() {
             drop(held);
             self.collector.collect_soon();
@@ -208,28 +208,28 @@ impl Import {
         drop(incomplete);
         Err(NodeError::store(io::Error::other("the store ended an import early")))
     }
-
-    /// Brings a blob's files to disk: the store leaves that to the system, and a share that was announced must
-    /// outlive a power cut.
-    async fn write_through(&self, hash: Hash) -> Result<(), NodeError> {
-        let files = blob_files(&self.paths, hash);
-        let sync = move || {
-            for file in files {
-                match OpenOptions::new().write(true).open(file) {
-                    Ok(file) => file.sync_all()?,
-                    // Small blobs are in the database instead.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(())
-        };
-        spawn_blocking(sync).await.map_err(NodeError::store)?.map_err(NodeError::store)
-    }
 }
 
 /// What reading and sealing a file gives.
 type Read = (kez_core::filecrypt::Sealed, Option<Stamp>);
+
+/// Brings a blob's files to disk: the store leaves that to the system, and a share that was announced must
+/// outlive a power cut.
+pub(super) async fn write_through(paths: &PathOptions, hash: Hash) -> Result<(), NodeError> {
+    let files = blob_files(paths, hash);
+    let sync = move || {
+        for file in files {
+            match OpenOptions::new().write(true).open(file) {
+                Ok(file) => file.sync_all()?,
+                // Small blobs are in the database instead.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    };
+    spawn_blocking(sync).await.map_err(NodeError::store)?.map_err(NodeError::store)
+}
 
 /// What is answered to nobody.
 fn cancelled() -> NodeError {

@@ -4,7 +4,8 @@
 //! the file that is shared and written to the file that is fetched, and is nowhere in between. [`provider`] answers
 //! [`readers`] from an allow-list, at the rate of [`uploads`], [`import`] seals what [`plain`] reads into the store,
 //! [`garbage`] and [`check`] look after what is there. [`fetch`] brings a blob from a peer: [`upstream`] connects to them,
-//! [`pull`] asks for what is missing, [`open`] opens it, [`dest`] decides where it goes. [`network`] opens the endpoint, and
+//! [`pull`] asks for what is missing, [`open`] opens it, [`dest`] decides where it goes. [`small`] keeps and
+//! brings what is held in memory. [`network`] opens the endpoint, and
 //! [`addresses`] decides which addresses are dialled and told.
 //!
 //! Only relays that the settings name are used, and no discovery unless they ask for that of the local network: a peer is
@@ -23,12 +24,14 @@ mod plain;
 mod provider;
 mod pull;
 mod readers;
+mod small;
 #[cfg(test)]
 mod tests;
 mod uploads;
 mod upstream;
 
 use std::{
+    collections::HashMap,
     fs,
     path::Path,
     sync::{Arc, PoisonError, RwLock},
@@ -59,10 +62,11 @@ pub(crate) use self::{
     import::Imported,
     open::Tag,
     plain::{Plain, Stamp},
+    small::Purpose,
     uploads::UploadLimit,
 };
 use super::Relays;
-use crate::net::Roots;
+use crate::{net::Roots, store::Audience};
 use garbage::Collector;
 pub(crate) use iroh_blobs::api::TempTag;
 use provider::Provider;
@@ -180,6 +184,26 @@ impl Node {
     /// Takes back what [`Node::allow`] gave. Transfers that are under way are cut.
     pub(crate) fn revoke(&self, reader: PrimaryKey, blob_hash: [u8; 32]) {
         self.readers.revoke(reader, blob_hash);
+    }
+
+    /// Sets whom a published blob is for; with nobody, it is published no more. What was shared is served all the same.
+    pub(crate) fn set_audience(&self, blob_hash: [u8; 32], audience: Audience) {
+        self.readers.set_audience(blob_hash, audience);
+    }
+
+    /// Sets whom all published blobs are for. Those that are not named are published no more.
+    pub(crate) fn set_audiences(&self, audiences: HashMap<[u8; 32], Audience>) {
+        self.readers.set_audiences(audiences);
+    }
+
+    /// Serves somebody nothing any more, whatever is shared with them or public, until [`Node::let_in`].
+    pub(crate) fn shut_out(&self, reader: PrimaryKey) {
+        self.readers.shut_out(reader);
+    }
+
+    /// Ends what [`Node::shut_out`] began.
+    pub(crate) fn let_in(&self, reader: PrimaryKey) {
+        self.readers.let_in(reader);
     }
 
     /// Tells whether any relay is used.

@@ -1,6 +1,12 @@
 //! Pulling: what is missing of a blob is asked of a peer in pieces, several at a time, and verified as it comes.
 
-use std::{io, num::NonZeroU64, pin::pin};
+use std::{
+    io,
+    num::NonZeroU64,
+    pin::pin,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use futures::{StreamExt, stream};
 use iroh_blobs::{
@@ -17,7 +23,7 @@ use kez_core::{
     filecrypt::{FileError, blob_len},
     payload::FileEntry,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     FetchStep, Node, NodeError,
@@ -31,6 +37,8 @@ use super::{
 const PIECE_BYTES: u64 = 4 << 20;
 /// How many verified leaves of 16 KiB, and hashes, a request's content may be ahead of the store.
 const ITEMS_AHEAD: usize = 64;
+/// How long other pieces may take to say why the store fails them all.
+const OTHERS_WORD: Duration = Duration::from_secs(1);
 
 impl Node {
     /// Brings what is missing of a blob into the store and returns how many bytes that was.
@@ -75,14 +83,40 @@ impl Node {
         if found != expected {
             return Err(bad_content(entry, FileError::BadLength { expected, found }));
         }
+        self.pull_missing(upstream, hash, found, here).await
+    }
+
+    /// Brings what is missing of a blob of a known length.
+    pub(super) async fn pull_missing(
+        &self,
+        upstream: &Upstream,
+        hash: Hash,
+        blob_bytes: u64,
+        here: &watch::Sender<u64>,
+    ) -> Result<u64, NodeError> {
         let local = self.store.remote().local(HashAndFormat::raw(hash)).await.map_err(NodeError::store)?;
         here.send_replace(local.local_bytes());
-        let mut pieces = stream::iter(missing_pieces(&local, expected))
-            .map(|ranges| self.pull_piece(upstream, GetRequest::blob_ranges(hash, ranges), expected, here))
-            .buffer_unordered(REQUESTS_AT_ONCE);
+        let is_failing = AtomicBool::new(false);
+        let mut pieces =
+            stream::iter(missing_pieces(&local, blob_bytes).take_while(|_| !is_failing.load(Ordering::Relaxed)))
+                .map(|ranges| self.pull_piece(upstream, GetRequest::blob_ranges(hash, ranges), blob_bytes, here))
+                .buffer_unordered(REQUESTS_AT_ONCE);
         let mut pulled = 0;
         while let Some(piece) = pieces.next().await {
-            pulled += piece?;
+            match piece {
+                Ok(bytes) => pulled += bytes,
+                // The store fails all of a blob's pieces when one of them fails, and only that one knows why.
+                Err(error @ NodeError::Store { .. }) => {
+                    is_failing.store(true, Ordering::Relaxed);
+                    let knows = pin!(pieces.filter_map(async |piece| piece.err().filter(NodeError::is_of_the_disk)));
+                    return Err(timeout(OTHERS_WORD, knows.into_future())
+                        .await
+                        .ok()
+                        .and_then(|(why, _)| why)
+                        .unwrap_or(error));
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(pulled)
     }
@@ -138,7 +172,7 @@ impl Node {
 
 impl Upstream {
     /// Asks how long a blob is. The answer is verified against the hash.
-    async fn size_of(&self, hash: Hash) -> Result<u64, NodeError> {
+    pub(super) async fn size_of(&self, hash: Hash) -> Result<u64, NodeError> {
         let _turn = self.turn().await;
         let (size, _) = get_verified_size(&self.connection, &hash).await.map_err(|error| self.failure(error))?;
         self.hear();

@@ -53,7 +53,7 @@ impl Upstreams {
 /// A peer that we are connected to. The connection is closed when nobody needs it any more.
 #[derive(Debug)]
 pub(super) struct Upstream {
-    peer: PrimaryKey,
+    pub(super) peer: PrimaryKey,
     pub(super) connection: Connection,
     turns: Semaphore,
     /// When something last came from them, or was first asked of them.

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, fmt, path::Path, sync::Arc};
 use kez_core::{
     filecrypt::{FileKey, blob_len},
     identity::PrimaryKey,
-    payload::{FOLDER_MEDIA_TYPE, FolderList, MessageId, PayloadError, SharePath},
+    payload::{FOLDER_MEDIA_TYPE, FileEntry, FolderList, MessageId, PayloadError, SharePath},
 };
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
@@ -104,6 +104,33 @@ pub(super) async fn share(
     let share = sharing.announce().await?;
     unfinished.is_finished = true;
     Ok(share)
+}
+
+/// Files that are sealed and not shared. The store holds them for as long as this is kept.
+pub(super) struct Sealed {
+    pub(super) files: Vec<FileEntry>,
+    _held: Vec<Held>,
+    _rooms: Vec<Room>,
+}
+
+/// Seals a file, unless it was and is as it was then.
+pub(super) async fn seal(
+    shared: &Arc<Shared>,
+    node: &Arc<Node>,
+    path: &Path,
+    meter: &mut Meter,
+) -> Result<Sealed, FilesError> {
+    let looked_at = path.to_owned();
+    let source = spawn_blocking(move || Source::look(&looked_at)).await.map_err(|_| StoreError::Closed)??;
+    if source.is_folder {
+        return Err(TransferError::NotAFile { path: path.to_owned() }.into());
+    }
+    meter.name(source.name.as_str());
+    meter.expect(0, source.bytes());
+    let (held, rooms) = seal_all(shared, node, &source, meter).await?;
+    let sharing = Sharing { shared, node, readers: BTreeSet::new(), source, held };
+    let files = sharing.files(|file| Ok(file.path.clone()), false)?.iter().map(ShareFile::entry).collect();
+    Ok(Sealed { files, _held: sharing.held, _rooms: rooms })
 }
 
 /// A file that the store holds sealed, for as long as this is kept.

@@ -19,6 +19,8 @@ impl Store {
             tx.execute("DELETE FROM chain_events WHERE owner = ?1", [owner])?;
             let blobs = end_reader(tx, owner)?;
             withdraw_all(tx, owner)?;
+            #[cfg(feature = "files")]
+            crate::store::published::forget(tx, owner)?;
             Ok(blobs)
         })
         .await

@@ -4,7 +4,7 @@ mod leaks;
 mod places;
 mod run;
 mod scanner;
-mod secrets;
+pub(crate) mod secrets;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -61,7 +61,7 @@ pub(super) fn of_share(share: &FileShare) -> Vec<Secret> {
 }
 
 /// Reads the offer that an account has taken out of its database.
-pub(super) fn share_in(database: &Path, key: &SecretKey) -> FileShare {
+pub(crate) fn share_in(database: &Path, key: &SecretKey) -> FileShare {
     let payload: Vec<u8> = database::open(database, key)
         .query_row("SELECT payload FROM messages WHERE kind = 2", [], |row| row.get(0))
         .unwrap();

@@ -15,6 +15,7 @@ use kez_core::{
 };
 
 use super::*;
+use crate::store::Audience;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_listed_readers_get_only_their_blobs() {
@@ -38,6 +39,41 @@ async fn only_listed_readers_get_only_their_blobs() {
     alice.node.revoke(bob.key.primary(), entry.blob_hash);
     assert!(matches!(bob.fetch(&alice, &entry).await, Err(NodeError::NotPermitted { .. })));
     assert!(files_below(&bob.inbox()).is_empty());
+    for person in [alice, bob, mallory] {
+        person.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_published_is_for_its_audience_and_nobody_who_is_shut_out() {
+    let (alice, bob, mallory) = (Person::new().await, Person::new().await, Person::new().await);
+    let entry = alice.import(b"news").await;
+    let bobs = || Audience { anybody: false, readers: [*bob.key.primary().as_bytes()].into() };
+    let anybody = || Audience { anybody: true, ..Audience::default() };
+    let refuses = async |person: &Person| {
+        matches!(
+            person.fetch(&alice, &entry).await,
+            Err(NodeError::NotPermitted { .. } | NodeError::Unreachable { .. })
+        )
+    };
+    alice.node.set_audience(entry.blob_hash, bobs());
+    assert!(refuses(&mallory).await);
+    // Shared or published: either is enough, and neither is nothing.
+    alice.node.allow(bob.key.primary(), entry.blob_hash);
+    alice.node.set_audience(entry.blob_hash, Audience::default());
+    alice.node.revoke(bob.key.primary(), entry.blob_hash);
+    assert!(refuses(&bob).await);
+    alice.node.set_audiences([(entry.blob_hash, bobs()), ([7; 32], anybody())].into());
+    assert!(refuses(&mallory).await, "something else is public");
+    alice.node.shut_out(bob.key.primary());
+    assert!(refuses(&bob).await);
+    alice.node.let_in(bob.key.primary());
+    bob.fetch(&alice, &entry).await.unwrap();
+    alice.node.set_audiences([(entry.blob_hash, anybody())].into());
+    alice.node.shut_out(mallory.key.primary());
+    assert!(refuses(&mallory).await, "whatever is public");
+    alice.node.let_in(mallory.key.primary());
+    mallory.fetch(&alice, &entry).await.unwrap();
     for person in [alice, bob, mallory] {
         person.shutdown().await;
     }
