@@ -18,9 +18,10 @@ use tokio::{
 };
 
 use crate::{
-    control::{Line, Order, Report, now_ns},
+    control::{Order, Report, now_ns},
     harness::{Harness, Protection},
     kez::Kez,
+    line::Line,
     person::Person,
 };
 

@@ -1,15 +1,8 @@
-//! What an agent is told and what it answers: a line of JSON each.
+//! What an agent is told and what it answers.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::time::{Duration, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
-    net::TcpStream,
-};
+use serde::{Deserialize, Serialize};
 
 /// What an agent is to do next; it answers when it is done.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,35 +36,6 @@ pub(crate) enum Report {
         ended_ns: u64,
         took: Vec<Duration>,
     },
-}
-
-/// A connection between the program that measures and one of its agents.
-pub(crate) struct Line(BufReader<TcpStream>);
-
-impl Line {
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        stream.set_nodelay(true).unwrap();
-        Self(BufReader::new(stream))
-    }
-
-    pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Self::new(TcpStream::connect(address).await.unwrap())
-    }
-
-    pub(crate) async fn say(&mut self, what: &impl Serialize) {
-        let mut line = serde_json::to_vec(what).unwrap();
-        line.push(b'\n');
-        self.0.get_mut().write_all(&line).await.unwrap();
-    }
-
-    /// Returns what the other side says next; `None` when it is gone.
-    pub(crate) async fn hear<T: DeserializeOwned>(&mut self) -> Option<T> {
-        let mut line = String::new();
-        match self.0.read_line(&mut line).await {
-            Ok(read) if read > 0 => Some(serde_json::from_str(&line).unwrap()),
-            _ => None,
-        }
-    }
 }
 
 /// Returns nanoseconds since 1970: all agents are on one machine, and read the same clock.

@@ -17,6 +17,7 @@ mod harness;
 mod keeping;
 mod kez;
 mod latency;
+mod line;
 mod pair;
 mod person;
 mod throughput;

@@ -11,7 +11,8 @@ use tokio::net::TcpListener;
 
 use crate::{
     agent::Kind,
-    control::{Line, Order, Report},
+    control::{Order, Report},
+    line::Line,
 };
 
 /// Longer than anything takes that goes well.

@@ -8,9 +8,18 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// Returns how much memory a process holds, in MB (a million bytes), where the system tells.
 pub fn resident_mb(process: u32) -> Option<f64> {
+    memory_mb(process, "VmRSS:")
+}
+
+/// Returns how much memory a process has held at most since it began, in MB, where the system tells.
+pub fn most_resident_mb(process: u32) -> Option<f64> {
+    memory_mb(process, "VmHWM:")
+}
+
+fn memory_mb(process: u32, what: &str) -> Option<f64> {
     // "VmRSS:     12345 kB"
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))?;
+    let resident = status.lines().find_map(|line| line.strip_prefix(what)?.trim().strip_suffix(" kB"))?;
     Some(resident.parse::<f64>().ok()? * 1024.0 / 1e6)
 }
 

@@ -1,11 +1,15 @@
 //! `cargo xtask bench`: the benchmarks in `benches/`, with peers in the same run.
 
-use std::process::Command;
+use std::{env, process::Command};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 
-use crate::cargo::{Workspace, build_servers};
+use crate::{
+    cargo::{Workspace, build_servers, without_own_package},
+    guard::Guarded,
+    peers,
+};
 
 /// What is measured.
 #[derive(Args)]
@@ -15,6 +19,9 @@ Examples:
   cargo xtask bench broker                      all parts, in about ten minutes
   cargo xtask bench broker purge --seconds 60   inbox keeping for a minute with and a minute without
   cargo xtask bench messaging                   all parts, in about ten minutes
+  cargo xtask bench files                       1 GiB, three times each, beside iroh-blobs, sendme and croc
+  cargo xtask bench files loopback --mib 64     a smaller file
+  cargo xtask bench files delay                 a path of 50 ms, by ranges in parallel and by one stream
   cargo xtask bench keeping                     a history of 100,000 messages, in about two minutes")]
 pub(crate) struct Options {
     /// The suite.
@@ -26,9 +33,15 @@ pub(crate) struct Options {
     /// `messaging`.
     #[arg(long)]
     seconds: Option<u64>,
+    /// How long the file is in MiB, 1024 if not given, or 256 for its part `delay`; for `files`.
+    #[arg(long)]
+    mib: Option<u64>,
+    /// How often everybody shares and fetches it, 3 if not given; for `files`.
+    #[arg(long)]
+    rounds: Option<u32>,
     /// The parts to measure, all if none is named: of `servers` `lookups`, `registrations`, `appends`, of `broker`
     /// `logins`, `purge`, `consumers`, of `messaging` `throughput`, `latency`, `client`,
-    /// `keeping`.
+    /// `keeping`, of `files` `loopback` and `delay`.
     parts: Vec<String>,
 }
 
@@ -42,6 +55,9 @@ enum Suite {
     Broker,
     /// Durable messages a second and how long they take, beside a harness over raw async-nats, and an idle client.
     Messaging,
+    /// A file shared and fetched over loopback, beside raw iroh-blobs, `sendme` and `croc`, and fetched over a path of 50 ms.
+    /// What of the two programs is neither named by `KEZ_SENDME` or `KEZ_CROC` nor on the path is installed into the cache.
+    Files,
     /// The part `keeping` of `messaging`: a long history, beside SQLite that does the bare queries.
     Keeping,
 }
@@ -53,6 +69,12 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     ensure!(is_timed || options.seconds.is_none(), "--seconds goes with `broker` and `messaging`");
     let has_parts = !matches!(options.suite, Suite::Core | Suite::Keeping);
     ensure!(has_parts || options.parts.is_empty(), "`core` and `keeping` have no parts");
+    let unknown = options.parts.iter().find(|part| !["loopback", "delay"].contains(&part.as_str()));
+    if let (Suite::Files, Some(unknown)) = (options.suite, unknown) {
+        bail!("`files` has no part {unknown}; it has `loopback` and `delay`");
+    }
+    let is_of_files = options.mib.is_some() || options.rounds.is_some();
+    ensure!(options.suite == Suite::Files || !is_of_files, "--mib and --rounds go with `files`");
     match options.suite {
         Suite::Core => workspace.run_cargo(|command| {
             command.args(["bench", "--package", "kez-benches", "--bench", "core"]);
@@ -65,6 +87,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         }),
         Suite::Broker => servers(workspace, "broker", |command| add_timed_parts(command, options)),
         Suite::Messaging => messaging(workspace, |command| add_timed_parts(command, options)),
+        Suite::Files => files(workspace, options),
         Suite::Keeping => messaging(workspace, |command| {
             command.arg("keeping");
         }),
@@ -75,6 +98,69 @@ fn messaging(workspace: &Workspace, configure: impl FnOnce(&mut Command)) -> Res
     workspace.run_cargo(|command| {
         command.args(["bench", "--package", "kez-messaging-benches", "--bench", "messaging", "--", "compare"]);
         configure(command);
+    })
+}
+
+/// A network of its own in which nothing reaches 127.0.0.2 but what comes from 127.0.0.3.
+const LONG_PIPE: &str = "\
+ip link set lo up &&
+ip rule add pref 1 from 127.0.0.3 to 127.0.0.2 lookup local &&
+ip rule add pref 2 to 127.0.0.2 blackhole &&
+ip rule add pref 3 lookup local &&
+ip rule del pref 0 &&
+exec \"$@\"";
+
+fn files(workspace: &Workspace, options: &Options) -> Result<()> {
+    let has = |part: &str| options.parts.is_empty() || options.parts.iter().any(|named| named == part);
+    if has("loopback") {
+        loopback(workspace, options)?;
+    }
+    if has("delay") {
+        delay(workspace, options)?;
+    }
+    Ok(())
+}
+
+/// Fetches over a path of 50 ms, by ranges in parallel and by one stream: the SDK's own measurement, for it needs a way that
+/// the endpoint is given.
+fn delay(workspace: &Workspace, options: &Options) -> Result<()> {
+    const TEST: [&str; 5] = ["test", "--release", "--package", "kez-chat-sdk", "--lib"];
+    workspace.run_cargo(|command| {
+        command.args(TEST).arg("--no-run");
+    })?;
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let measuring = Guarded::spawn("unshare", |command| {
+        without_own_package(command).current_dir(&workspace.root);
+        command.args(["--map-root-user", "--net", "sh", "-c", LONG_PIPE, "sh"]).arg(cargo).args(TEST);
+        command.args(["--offline", "--", "--ignored", "--nocapture", "how_fast_a_long_pipe_is"]);
+        command.env("KEZ_TEST_MIB", options.mib.unwrap_or(256).to_string());
+        command.env("KEZ_TEST_ROUNDS", options.rounds.unwrap_or(3).to_string());
+    });
+    let status = measuring.context("unshare can't be started")?.wait(None)?;
+    ensure!(
+        status.is_some_and(|status| status.success()),
+        "the path of 50 ms can't be measured, see above: it needs `unshare` and `ip`, and a kernel that lets this user make a network"
+    );
+    Ok(())
+}
+
+fn loopback(workspace: &Workspace, options: &Options) -> Result<()> {
+    let programs = [("sendme", peers::sendme(workspace)), ("croc", peers::croc())];
+    workspace.run_cargo(|command| {
+        command.args(["bench", "--package", "kez-files-benches", "--bench", "files", "--", "compare"]);
+        for (name, program) in programs {
+            match program {
+                Ok(program) => command.arg(format!("--{name}")).arg(program),
+                // The others are measured all the same.
+                Err(error) => command.arg("--missing").arg(format!("{name}: {error:#}")),
+            };
+        }
+        if let Some(mib) = options.mib {
+            command.args(["--mib", &mib.to_string()]);
+        }
+        if let Some(rounds) = options.rounds {
+            command.args(["--rounds", &rounds.to_string()]);
+        }
     })
 }
 

@@ -11,6 +11,7 @@ mod fuzz;
 mod guard;
 mod http;
 mod interop;
+mod peers;
 mod python;
 mod soak;
 mod tally;
@@ -52,6 +53,7 @@ Examples:
   cargo xtask bench servers    compares the servers with bare handlers
   cargo xtask bench broker     logins, inbox keeping and idle inboxes on a real broker
   cargo xtask bench messaging  compares two clients with a harness over raw async-nats
+  cargo xtask bench files      shares and fetches a file of 1 GiB beside raw iroh-blobs, sendme and croc
   cargo xtask bench keeping    lists, pages and searches 100,000 messages beside bare SQLite"
 )]
 struct Arguments {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use kez_chat_sdk::{DownloadState, Event};
+use kez_chat_sdk::{Client, DownloadState, Event};
 use kez_testbed::{Testbed, guard::Guarded};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
@@ -26,8 +26,11 @@ const TASK: &str = "KEZ_TEST_FETCHING";
 const FOLDER: &str = "KEZ_TEST_FOLDER";
 /// How often each side is killed; `cargo xtask soak files` does so more often.
 const KILLS: &str = "KEZ_TEST_KILLS";
-const BYTES: usize = 64 << 20;
-/// How soon a provider that is back serves again, on a busy machine. Presence is told once a minute.
+/// How long each file is.
+const MIB: &str = "KEZ_TEST_MIB";
+/// What begins the line that says how it went; `cargo xtask soak files` makes its last line of these.
+const SOAKED: &str = "soaked: ";
+/// How soon a provider that is back has served a small file, on a busy machine. Presence is told once a minute.
 const SOON: Duration = Duration::from_secs(30);
 /// What a process says when it has nothing more to do.
 const END: &str = "the end";
@@ -104,23 +107,45 @@ impl Process {
             }
             panic!("it ended before its time");
         };
-        timeout(PATIENCE, reached).await.expect("it does not come further")
+        timeout(at_length(PATIENCE), reached).await.expect("it does not come further")
     }
 
     async fn ends(mut self) {
         assert!(self.reaches(u64::MAX).await);
         // Only then somebody else may open the account.
-        timeout(PATIENCE, self.guarded.wait()).await.expect("it does not end").unwrap();
+        timeout(at_length(PATIENCE), self.guarded.wait()).await.expect("it does not end").unwrap();
     }
 }
 
 fn kills() -> usize {
-    env::var(KILLS).ok().and_then(|kills| kills.parse().ok()).unwrap_or(5)
+    number(KILLS).unwrap_or(5)
+}
+
+fn bytes() -> usize {
+    number(MIB).unwrap_or(64) << 20
+}
+
+/// Returns how long something may take in which a whole file passes, that would take so long with a small one.
+fn at_length(small: Duration) -> Duration {
+    small + Duration::from_millis(60) * u32::try_from(bytes() >> 20).unwrap()
+}
+
+fn number(name: &str) -> Option<usize> {
+    env::var(name).ok().and_then(|number| number.parse().ok())
 }
 
 /// Where in a file somebody is killed: anywhere, the very beginning and the very end included.
 fn somewhere() -> u64 {
-    rand::random_range(0..=BYTES as u64)
+    rand::random_range(0..=bytes() as u64)
+}
+
+/// Ends all shares and removes what is kept of them: a round leaves no room taken for the next one.
+async fn clean_up(a: &Client, b: &Client) {
+    for share in a.files().shares().await.unwrap() {
+        a.files().unshare(share.id, None).await.unwrap();
+    }
+    a.files().clean_up().await.unwrap();
+    b.files().clean_up().await.unwrap();
 }
 
 /// Makes a device out of a person's: their home, and their key in a file.
@@ -131,7 +156,7 @@ fn device(person: &Person) -> PathBuf {
 }
 
 fn film(round: usize) -> Vec<u8> {
-    let mut film = content(BYTES);
+    let mut film = content(bytes());
     film[..8].copy_from_slice(&(round as u64).to_le_bytes());
     film
 }
@@ -161,8 +186,10 @@ async fn a_reader_who_is_killed_anywhere_gets_one_whole_file() {
         }
         is_whole(&folder.join("to"), &film);
         b = bob.open().await;
+        clean_up(&a, &b).await;
     }
     assert!(killed > 0, "nobody was killed");
+    println!("{SOAKED}readers killed {killed} times, {} whole files of {} MiB", kills(), bytes() >> 20);
     a.shutdown().await;
     b.shutdown().await;
     testbed.shutdown().await.unwrap();
@@ -186,7 +213,7 @@ async fn a_provider_who_is_killed_anywhere_serves_one_whole_file() {
         while fetch.latest().done_bytes < enough && fetch.progress().await.is_some() {}
         provider.guarded.kill().await.unwrap();
         let (again, begun) = (Process::start(&folder, "serve"), Instant::now());
-        match timeout(PATIENCE, fetch).await.expect("it comes to nothing") {
+        match timeout(at_length(PATIENCE), fetch).await.expect("it comes to nothing") {
             Ok(_) => {}
             // It was away for long enough to be waited for.
             Err(error) => {
@@ -195,12 +222,14 @@ async fn a_provider_who_is_killed_anywhere_serves_one_whole_file() {
             }
         }
         // Nobody waited for the peer's next round of presence.
-        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < at_length(SOON), "{:?}", begun.elapsed());
         is_whole(&to, &film);
         again.guarded.kill().await.unwrap();
         a = alice.open().await;
+        clean_up(&a, &b).await;
     }
     assert_eq!(states(&b).await.len(), kills());
+    println!("{SOAKED}providers killed {0} times, {0} whole files of {1} MiB", kills(), bytes() >> 20);
     a.shutdown().await;
     b.shutdown().await;
     testbed.shutdown().await.unwrap();
