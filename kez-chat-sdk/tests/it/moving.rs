@@ -321,10 +321,11 @@ async fn what_was_shared_before_is_fetched_after_both_have_moved() {
     };
     let a = move_to(&alice, a, &handle_at(&new, "alice"), OldHandle::GiveUp).await;
     let b = move_to(&bob, b, &handle_at(&new, "bob"), OldHandle::GiveUp).await;
+    // Alice may be seen as soon as they know each other again.
+    let mut watch = b.presence().watch();
     a.contacts().add("@bob").await.unwrap();
     b.contacts().add("@alice").await.unwrap();
     chat(&a, &b).await;
-    let mut watch = b.presence().watch();
     crate::presence::seen(&mut watch, a.primary(), kez_chat_sdk::Availability::Online).await;
     let paths = b.files().fetch(share_id, bob.folder.path()).await.unwrap();
     assert_eq!(std::fs::read(&paths[0]).unwrap(), b"for later");
