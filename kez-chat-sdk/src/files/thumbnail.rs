@@ -52,7 +52,6 @@ type Cause = Box<dyn Error + Send + Sync>;
 /// assert_eq!(format!("{thumbnail:?}"), "Thumbnail(256 × 171, 2 bytes)", "nothing to be seen in a log");
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Thumbnail {
     /// The picture, as a JPEG file without any metadata.
     pub jpeg: Vec<u8>,
