@@ -5,7 +5,8 @@
 
 use std::{
     collections::HashSet,
-    fs,
+    fs::{self, File},
+    io::{self, Read as _},
     path::Path,
     sync::{
         Arc,
@@ -25,6 +26,9 @@ use super::NodeError;
 
 /// How often blobs that no tag names are removed by themselves.
 const INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// How many bytes a redb file begins with that tell that it is one.
+const REDB_MAGIC_BYTES: u64 = 9;
 
 /// Asks a store to collect.
 #[derive(Clone)]
@@ -95,6 +99,19 @@ pub(super) async fn remove_strays(store: &Store, folder: &Path) -> Result<(), No
         }
     };
     spawn_blocking(remove).await.map_err(NodeError::store)
+}
+
+/// Removes a store's database that a killed process has not finished to make: redb writes the first bytes of a new file last.
+/// Anything else stays as it is.
+pub(super) fn remove_unmade(database: &Path) -> io::Result<()> {
+    let mut begin = Vec::new();
+    match File::open(database) {
+        Ok(file) => file.take(REDB_MAGIC_BYTES).read_to_end(&mut begin)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let is_unmade = !begin.is_empty() && begin.iter().all(|byte| *byte == 0);
+    if is_unmade { fs::remove_file(database) } else { Ok(()) }
 }
 
 /// When the store is to collect.

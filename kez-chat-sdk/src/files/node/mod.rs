@@ -142,8 +142,9 @@ impl Node {
         let (collector, garbage) = Collector::new();
         options.gc = Some(garbage);
         let paths = options.path.clone();
-        let store =
-            FsStore::load_with_opts(dir.join("blobs.db"), options).await.map_err(|error| unavailable(error.into()))?;
+        let database = dir.join("blobs.db");
+        garbage::remove_unmade(&database).map_err(|error| unavailable(error.into()))?;
+        let store = FsStore::load_with_opts(database, options).await.map_err(|error| unavailable(error.into()))?;
         // The store is open, so it is ours alone: what lies here is left from imports that were cut short.
         import::clear(&paths.temp_path);
         let store = Store::from(store);

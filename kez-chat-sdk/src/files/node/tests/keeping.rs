@@ -35,6 +35,21 @@ async fn what_is_neither_shared_nor_being_fetched_is_removed_when_it_is_asked_fo
     bob.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_was_never_made_whole_is_made_anew_and_a_foreign_one_is_left_alone() {
+    let mut alice = Person::new().await;
+    let database = alice.store().join("blobs.db");
+    // As redb leaves it when it is killed before it writes what tells that the file is whole.
+    alice.restart(|_| fs::write(&database, [0; 4096]).unwrap()).await;
+    alice.import(b"it works").await;
+    alice.node.shutdown().await;
+    let foreign = b"something that is no store at all, and long enough to look at";
+    fs::write(&database, foreign).unwrap();
+    let refused = Node::start(&alice.store(), &alice.key, settings()).await.err().unwrap();
+    assert!(matches!(refused, NodeError::StoreUnavailable { .. }), "{refused:?}");
+    assert_eq!(fs::read(&database).unwrap(), foreign);
+}
+
 /// A store that is killed has renamed files which its database does not know.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_process_left_goes_with_the_next_start() {
