@@ -326,7 +326,9 @@ async fn what_was_shared_before_is_fetched_after_both_have_moved() {
     a.contacts().add("@bob").await.unwrap();
     b.contacts().add("@alice").await.unwrap();
     chat(&a, &b).await;
-    crate::presence::seen(&mut watch, a.primary(), kez_chat_sdk::Availability::Online).await;
+    // It says where her files are now; unasked it would come within a minute.
+    a.presence().set(kez_chat_sdk::Visibility::Away).await.unwrap();
+    crate::presence::seen(&mut watch, a.primary(), kez_chat_sdk::Availability::Away).await;
     let paths = b.files().fetch(share_id, bob.folder.path()).await.unwrap();
     assert_eq!(std::fs::read(&paths[0]).unwrap(), b"for later");
     for client in [a, b] {
