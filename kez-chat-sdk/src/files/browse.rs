@@ -90,9 +90,9 @@ pub(super) async fn browse(shared: &Arc<Shared>, glance: Glance) -> Result<Listi
     };
     let opened = open(shared, bytes, published, |manifest, key| manifest.open_all(key)).await?;
     let opened = opened.map_err(|source| FilesError::BadManifest { peer: who.clone().into(), source })?;
-    node.keep_for(published.manifest, Purpose::Browsed).await?;
+    node.keep(&[published.manifest], Purpose::Browsed).await?;
     for over in shared.store.keep_browsed(BrowsedRow { published, addresses }).await? {
-        node.release_for(over, Purpose::Browsed).await?;
+        node.release(over, Purpose::Browsed).await?;
     }
     Ok(Listing { owner: who, version, entries: opened.into_iter().map(ListedEntry::new).collect() })
 }

@@ -110,7 +110,7 @@ async fn publish(shared: &Arc<Shared>) -> Result<(), FilesError> {
     let Some(said) = shared.store.publication().await?.said(chain.shared_files()) else { return Ok(()) };
     for hash in shared.store.settle_manifest(said.version, shared.now_ms()).await? {
         node.set_audience(hash, Default::default());
-        node.release_for(hash, Purpose::Manifest).await?;
+        node.release(hash, Purpose::Manifest).await?;
     }
     Ok(())
 }

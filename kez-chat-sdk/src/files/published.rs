@@ -7,7 +7,6 @@ use std::{
 };
 
 use kez_core::{
-    filecrypt::Opener,
     identity::PrimaryKey,
     manifest::{Access, Collection, Details, Draft, EntryId},
     payload::{FOLDER_MEDIA_TYPE, FileEntry, FolderList},
@@ -149,6 +148,9 @@ async fn keep(
 
 /// Draws a file's picture, and keeps every blob that its readers may fetch.
 async fn prepare(shared: &Shared, node: &Node, file: FileEntry, access: &Access) -> Result<NewEntry, FilesError> {
+    if !node.has(file.blob_hash).await? {
+        return Err(FilesError::NothingShared);
+    }
     let mut blobs = vec![file.blob_hash];
     let mut thumbnail = None;
     if file.media_type == FOLDER_MEDIA_TYPE {
@@ -156,9 +158,7 @@ async fn prepare(shared: &Shared, node: &Node, file: FileEntry, access: &Access)
     } else {
         thumbnail = thumbnail::make(node, &file).await?;
     }
-    for blob in &blobs {
-        node.keep_for(*blob, Purpose::Published).await?;
-    }
+    node.keep(&blobs, Purpose::Published).await?;
     blobs.extend(thumbnail.as_ref().map(|thumbnail| thumbnail.blob_hash));
     let details = Details { file, shared_at_ms: shared.home_now_ms(), thumbnail };
     let draft = Draft { id: EntryId(rand::random()), access: access.clone(), details };
@@ -167,12 +167,7 @@ async fn prepare(shared: &Shared, node: &Node, file: FileEntry, access: &Access)
 
 /// Lists the blobs of the files in a folder of ours.
 async fn files_in(node: &Node, folder: &FileEntry) -> Result<Vec<[u8; 32]>, FilesError> {
-    let sealed = node.read(folder.blob_hash, u64::MAX).await?.ok_or(FilesError::NothingShared)?;
-    let mut list = zeroize::Zeroizing::new(Vec::with_capacity(sealed.len()));
-    let mut opener = Opener::new(&folder.key, folder.plain_len, sealed.len() as u64).map_err(StoreError::damaged)?;
-    opener.update(&sealed, &mut list).map_err(StoreError::damaged)?;
-    opener.finish(&folder.plain_hash).map_err(StoreError::damaged)?;
-    let list = FolderList::decode(&list).map_err(StoreError::damaged)?;
+    let list = FolderList::decode(&node.open_bytes(folder).await?).map_err(StoreError::damaged)?;
     Ok(list.entries().iter().map(|entry| entry.blob_hash).collect())
 }
 
@@ -188,7 +183,7 @@ async fn serve(shared: &Shared, node: &Node, blobs: &[[u8; 32]]) -> Result<(), F
 /// Lets go what of some blobs is published no more.
 async fn let_go(shared: &Shared, node: &Node, blobs: Vec<[u8; 32]>) -> Result<(), FilesError> {
     for blob in shared.store.unpublished_of(blobs).await? {
-        node.release_for(blob, Purpose::Published).await?;
+        node.release(blob, Purpose::Published).await?;
     }
     node.collect_soon();
     Ok(())

@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 
 use super::{
     FilesError, Relays,
-    node::{Node, NodeSettings},
+    node::{Node, NodeSettings, Purpose},
     published,
 };
 use crate::{
@@ -149,12 +149,12 @@ async fn serve(shared: &Shared, node: &Node) -> Result<(), FilesError> {
 
 /// Has the node keep the blobs that the database has, and no others. Whoever calls it has the node's ledger.
 pub(super) async fn settle(store: &Store, node: &Node) -> Result<(), FilesError> {
-    let (wanted, kept) = (store.own_blobs().await?, node.kept().await?);
+    let (wanted, kept) = (store.own_blobs().await?, node.kept(Purpose::Shared).await?);
     for &blob in kept.difference(&wanted) {
-        node.release(blob).await?;
+        node.release(blob, Purpose::Shared).await?;
     }
     let missing: Vec<_> = wanted.difference(&kept).copied().collect();
-    if missing.is_empty() { Ok(()) } else { Ok(node.keep(&missing).await?) }
+    if missing.is_empty() { Ok(()) } else { Ok(node.keep(&missing, Purpose::Shared).await?) }
 }
 
 /// Uses the home's relays, if it can be asked. Until then only direct ways are taken; the next connection asks again.
@@ -213,14 +213,14 @@ mod tests {
             (OwnFile { blob_hash, key, plain_hash, plain_len, source: None, stamp: None }, held)
         };
         let (untold, tag) = seal(b"its row was not written").await;
-        node.keep(&[untold.blob_hash]).await.unwrap();
+        node.keep(&[untold.blob_hash], Purpose::Shared).await.unwrap();
         drop(tag);
         let (told, _tag) = seal(b"its tag was not set").await;
         let path = SharePath::parse("told").unwrap();
         let file = ShareFile { file: told.clone(), path, media_type: String::new(), is_listed: false };
         store.keep_share(vec![file], 1, Vec::new()).await.unwrap();
         settle(&store, &node).await.unwrap();
-        assert_eq!(node.kept().await.unwrap(), [told.blob_hash].into());
+        assert_eq!(node.kept(Purpose::Shared).await.unwrap(), [told.blob_hash].into());
         node.collect().await.unwrap();
         assert!(!node.has(untold.blob_hash).await.unwrap() && node.has(told.blob_hash).await.unwrap());
         node.shutdown().await;

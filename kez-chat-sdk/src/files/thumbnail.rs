@@ -71,25 +71,20 @@ impl fmt::Debug for Thumbnail {
 /// what is no image, or too large a one.
 ///
 /// # Errors
-/// [`TransferError::Store`].
+/// [`TransferError`], if the file or its picture can't be read or kept.
 pub(super) async fn make(node: &Node, file: &FileEntry) -> Result<Option<manifest::Thumbnail>, TransferError> {
     let format = ImageFormat::from_path(file.path.as_str());
     if file.plain_len > MAX_SOURCE_BYTES || !format.is_ok_and(|format| FORMATS.contains(&format)) {
         return Ok(None);
     }
     let Ok(_turn) = DRAWING.acquire().await else { return Ok(None) };
-    let Some(sealed) = node.read(file.blob_hash, u64::MAX).await? else { return Ok(None) };
-    let (key, plain_len) = (file.key.clone(), file.plain_len);
-    let drawn = spawn_blocking(move || {
-        let plain = open(&key, plain_len, &sealed)?;
-        drop(sealed);
-        draw(&plain, OWN_BOUNDS)
-    });
+    let plain = node.open_bytes(file).await?;
+    let drawn = spawn_blocking(move || draw(&plain, OWN_BOUNDS));
     // A decoder that panics has met no image of a common kind.
     let Ok(Ok(drawn)) = drawn.await else { return Ok(None) };
     let key = FileKey::generate(&mut rand::rng());
     let imported = node.import(Plain::Memory(drawn.jpeg.into()), &key, |_| {}).await?;
-    node.keep_for(imported.blob_hash, Purpose::Published).await?;
+    node.keep(&[imported.blob_hash], Purpose::Published).await?;
     Ok(Some(manifest::Thumbnail { blob_hash: imported.blob_hash, plain_len: imported.plain_len, key }))
 }
 

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use kez_core::{
     identity::PrimaryKey,
     manifest::Published,
-    payload::{Address, Addresses, Content, MessageId},
+    payload::{Address, Addresses},
 };
 use rusqlite::OptionalExtension;
 
-use super::{Store, StoreError, announce};
+use super::{Store, StoreError};
 
 /// How many thumbnails of others' are kept, and of how many people manifests.
 const THUMBNAILS_KEPT: u32 = 500;
@@ -24,20 +24,6 @@ pub(crate) struct BrowsedRow {
 }
 
 impl Store {
-    /// Returns where somebody said that their endpoint is when they last offered us something.
-    pub(crate) async fn last_offered_from(&self, peer: PrimaryKey) -> Result<Addresses, StoreError> {
-        self.read(move |db| {
-            let last = "SELECT message_id FROM offers WHERE author = ?1 ORDER BY id DESC LIMIT 1";
-            let id = db.query_row(last, [peer.as_bytes()], |row| row.get(0).map(MessageId)).optional()?;
-            let message = id.map_or(Ok(None), |id| announce::received(db, peer.as_bytes(), &id))?;
-            Ok(match message.map(|message| message.payload.content) {
-                Some(Content::FileShare(share)) => share.addresses,
-                _ => Addresses::default(),
-            })
-        })
-        .await
-    }
-
     /// Returns what was last seen of somebody's manifests.
     pub(crate) async fn browsed(&self, owner: PrimaryKey) -> Result<Option<BrowsedRow>, StoreError> {
         self.read(move |db| {

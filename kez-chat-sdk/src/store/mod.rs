@@ -21,6 +21,8 @@ mod events;
 mod heads;
 mod inbox;
 mod moves;
+#[cfg(feature = "files")]
+mod offers;
 mod outbox;
 #[cfg(feature = "files")]
 mod own_shares;
@@ -31,8 +33,6 @@ mod retention;
 mod schema;
 mod sequence;
 mod settings;
-#[cfg(feature = "files")]
-mod shares;
 mod strangers;
 mod texts;
 mod thread;
@@ -65,14 +65,14 @@ pub(crate) use downloads::{DownloadRow, FilePlace, NewDownload, Pause};
 pub(crate) use heads::HeardHead;
 pub(crate) use inbox::{Frame, Incoming, Stored};
 pub(crate) use moves::Move;
+#[cfg(feature = "files")]
+pub(crate) use offers::OfferRow;
 pub(crate) use outbox::{Acknowledged, Draft, OutboxRow, ReceiptDue};
 #[cfg(feature = "files")]
 pub(crate) use own_shares::{OwnFile, OwnShareRow, ShareFile};
 #[cfg(feature = "files")]
 pub(crate) use published::{Audience, ManifestRow, NewEntry, Publication};
 pub(crate) use sequence::Gap;
-#[cfg(feature = "files")]
-pub(crate) use shares::OfferRow;
 
 /// Says why the account's database can't be used. It is never wiped: recovery is the person's decision.
 ///

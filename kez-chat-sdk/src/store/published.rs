@@ -11,12 +11,12 @@ use kez_core::{
     manifest::{
         Access, Collection, Details, Draft, EntryId, MAX_ENTRIES, MAX_MANIFEST_BYTES, ManifestError, Thumbnail,
     },
-    payload::{Content, FileEntry, FileShare, MessageId, SharePath},
+    payload::{FileEntry, SharePath},
     sigchain::SharedFiles,
 };
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Store, StoreError, announce, events};
+use super::{Store, StoreError, events};
 use crate::{account::OwnChainNotice, event::Event, files::FilesError, keys::checked};
 
 /// What a manifest takes before its first entry.
@@ -211,18 +211,6 @@ impl Store {
                 }
             }
             Ok(over)
-        })
-        .await
-    }
-
-    /// Returns what a message of ours has offered; nothing if it is no offer of files, or was erased.
-    pub(crate) async fn own_offer(&self, own: PrimaryKey, id: MessageId) -> Result<Option<FileShare>, StoreError> {
-        self.read(move |db| {
-            let content = announce::received(db, own.as_bytes(), &id)?.map(|message| message.payload.content);
-            Ok(content.and_then(|content| match content {
-                Content::FileShare(share) => Some(share),
-                _ => None,
-            }))
         })
         .await
     }

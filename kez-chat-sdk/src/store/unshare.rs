@@ -49,7 +49,7 @@ pub(super) fn end(db: &Connection, share: i64, reader: &[u8; 32]) -> Result<Vec<
     Ok(lost)
 }
 
-/// Forgets those of these files that nothing needs any more. What is published is to be kept here too.
+/// Forgets those of these files that no share has any more. What is published is kept by itself.
 fn forget_unused(db: &Connection, blobs: &[[u8; 32]]) -> Result<(), StoreError> {
     let mut statement = db.prepare_cached(
         "DELETE FROM own_files WHERE blob_hash = ?1 AND NOT EXISTS (SELECT 1 FROM share_files WHERE blob_hash = ?1)",

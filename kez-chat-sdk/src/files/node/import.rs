@@ -1,7 +1,6 @@
 //! Sealing: a file becomes a blob in the store while it is read, without a copy in between.
 
 use std::{
-    collections::HashSet,
     convert::Infallible,
     fs::{self, OpenOptions},
     io,
@@ -24,11 +23,10 @@ use tokio::{
 };
 
 use super::{
-    Node, NodeError, SHARED,
-    dest::sync_folder,
+    Node, NodeError,
     garbage::Collector,
     plain::{Plain, Stamp},
-    plain_bytes, tag_name,
+    plain_bytes,
 };
 
 /// How many pieces of a file may wait for the store.
@@ -90,46 +88,6 @@ impl Node {
     pub(crate) async fn hold(&self, blob_hash: [u8; 32]) -> Result<Option<TempTag>, NodeError> {
         let held = self.store.tags().temp_tag(HashAndFormat::raw(blob_hash.into())).await.map_err(NodeError::store)?;
         Ok(self.has(blob_hash).await?.then_some(held))
-    }
-
-    /// Keeps blobs that [`Node::import`] made until [`Node::release`]: on disk when this returns, across restarts too.
-    ///
-    /// # Errors
-    /// [`NodeError::Store`].
-    pub(crate) async fn keep(&self, blobs: &[[u8; 32]]) -> Result<(), NodeError> {
-        for &blob in blobs {
-            self.tag(SHARED, blob.into()).await?;
-        }
-        let folder = self.paths.data_path.clone();
-        spawn_blocking(move || sync_folder(&folder)).await.map_err(NodeError::store)?.map_err(NodeError::store)?;
-        self.store.sync_db().await.map_err(NodeError::store)
-    }
-
-    /// Lists what is kept.
-    ///
-    /// # Errors
-    /// [`NodeError::Store`].
-    pub(crate) async fn kept(&self) -> Result<HashSet<[u8; 32]>, NodeError> {
-        self.tagged(SHARED).await
-    }
-
-    /// Stops to keep a blob; it is removed with the next collection.
-    ///
-    /// # Errors
-    /// [`NodeError::Store`].
-    pub(crate) async fn release(&self, blob_hash: [u8; 32]) -> Result<(), NodeError> {
-        self.untag(SHARED, Hash::from_bytes(blob_hash)).await
-    }
-
-    /// Lists the blobs that are tagged for a purpose.
-    pub(super) async fn tagged(&self, purpose: &str) -> Result<HashSet<[u8; 32]>, NodeError> {
-        let prefix = tag_name(purpose, "");
-        let mut tags = pin!(self.store.tags().list_prefix(prefix).await.map_err(NodeError::store)?);
-        let mut blobs = HashSet::new();
-        while let Some(tag) = tags.next().await {
-            blobs.insert(*tag.map_err(NodeError::store)?.hash.as_bytes());
-        }
-        Ok(blobs)
     }
 }
 

@@ -3,10 +3,10 @@
 //! The endpoint's id is the account's primary key. What the store holds is sealed already: plaintext is read from
 //! the file that is shared and written to the file that is fetched, and is nowhere in between. [`provider`] answers
 //! [`readers`] from an allow-list, at the rate of [`uploads`], [`import`] seals what [`plain`] reads into the store,
-//! [`garbage`] and [`check`] look after what is there. [`fetch`] brings a blob from a peer: [`upstream`] connects to them,
-//! [`pull`] asks for what is missing, [`open`] opens it, [`dest`] decides where it goes. [`small`] keeps and
-//! brings what is held in memory. [`network`] opens the endpoint, and
-//! [`addresses`] decides which addresses are dialled and told.
+//! [`kept`] says why blobs stay, [`garbage`] and [`check`] look after them. [`fetch`] brings a blob from a peer: [`upstream`]
+//! connects to them, [`pull`] asks for what is missing, [`open`] opens it, [`dest`] decides where it goes. [`small`] makes and
+//! brings what is held in memory. [`network`] opens the endpoint, and [`addresses`] decides which addresses are dialled and
+//! told.
 //!
 //! Only relays that the settings name are used, and no discovery unless they ask for that of the local network: a peer is
 //! found through the addresses in its messages.
@@ -18,6 +18,7 @@ mod error;
 mod fetch;
 mod garbage;
 mod import;
+mod kept;
 mod network;
 mod open;
 mod plain;
@@ -40,7 +41,7 @@ use std::{
 
 use iroh::{Endpoint, RelayUrl, protocol::Router};
 use iroh_blobs::{
-    ALPN, Hash, HashAndFormat,
+    ALPN, Hash,
     api::Store,
     store::fs::{
         FsStore,
@@ -54,27 +55,21 @@ use kez_core::{
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-pub use error::NodeError;
+pub(crate) use iroh_blobs::api::TempTag;
 
+pub use self::error::NodeError;
 pub(crate) use self::{
     dest::{Target, clear_parts, deliver, exists},
     fetch::{FetchStep, Line},
     import::Imported,
+    kept::Purpose,
     open::Tag,
     plain::{Plain, Stamp},
-    small::Purpose,
     uploads::UploadLimit,
 };
+use self::{garbage::Collector, provider::Provider, readers::Readers, upstream::Upstreams};
 use super::Relays;
 use crate::{net::Roots, store::Audience};
-use garbage::Collector;
-pub(crate) use iroh_blobs::api::TempTag;
-use provider::Provider;
-use readers::Readers;
-use upstream::Upstreams;
-
-/// The tag of blobs that we share.
-const SHARED: &str = "share";
 
 /// What a node may do on the network.
 #[derive(Clone, Debug)]
@@ -247,24 +242,6 @@ impl Node {
     fn endpoint(&self) -> &Endpoint {
         self.router.endpoint()
     }
-
-    /// Names a blob so that it is kept, across restarts too.
-    async fn tag(&self, purpose: &str, hash: Hash) -> Result<(), NodeError> {
-        self.store
-            .tags()
-            .set(tag_name(purpose, &hash.to_hex()), HashAndFormat::raw(hash))
-            .await
-            .map_err(NodeError::store)
-    }
-
-    /// Takes a name back; a blob without any is removed some minutes later.
-    async fn untag(&self, purpose: &str, hash: Hash) -> Result<(), NodeError> {
-        self.store.tags().delete(tag_name(purpose, &hash.to_hex())).await.map(drop).map_err(NodeError::store)
-    }
-}
-
-fn tag_name(purpose: &str, hash: &str) -> String {
-    format!("{purpose}/{hash}")
 }
 
 /// Returns how many bytes of the file so many bytes of its blob stand for.

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::{FetchStep, Line, Node, NodeError, dest::Target, fetch::bad_content};
 
 /// The tags of blobs that are being fetched: what came is kept until the file is delivered, across restarts too.
-pub(super) const WANTED: &str = "fetch";
+pub(super) const WANTED: &str = "fetch/";
 /// How many verified pieces of 16 KiB may wait to be opened.
 const PIECES_AHEAD: usize = 32;
 
@@ -37,7 +37,7 @@ impl Tag {
 }
 
 fn prefix(download: i64) -> String {
-    format!("{WANTED}/{download}/")
+    format!("{WANTED}{download}/")
 }
 
 impl Node {
@@ -82,12 +82,20 @@ impl Node {
         let bytes = async {
             self.want(tag, entry).await?;
             self.bring(line, entry, &mut progress).await?;
-            let described = entry.clone();
-            self.open(entry, move |opener, pieces| read_bytes(&described, opener, pieces)).await
+            self.open_bytes(entry).await
         };
         let bytes = self.keep_what_helps(tag, bytes.await).await?;
         progress(FetchStep::Came(entry.plain_len));
         Ok(bytes)
+    }
+
+    /// Opens a file that is here into memory.
+    ///
+    /// # Errors
+    /// [`NodeError::Store`], [`NodeError::Damaged`] or [`NodeError::BadContent`].
+    pub(crate) async fn open_bytes(&self, entry: &FileEntry) -> Result<Zeroizing<Vec<u8>>, NodeError> {
+        let described = entry.clone();
+        self.open(entry, move |opener, pieces| read_bytes(&described, opener, pieces)).await
     }
 
     /// Stops to keep what came of a file; it is removed some minutes later.
@@ -111,12 +119,11 @@ impl Node {
     /// # Errors
     /// [`NodeError::Store`].
     pub(crate) async fn let_go_of_others(&self, wanted: &[i64]) -> Result<(), NodeError> {
-        let all = format!("{WANTED}/");
-        let mut tags = self.store.tags().list_prefix(&all).await.map_err(NodeError::store)?;
+        let mut tags = self.store.tags().list_prefix(WANTED).await.map_err(NodeError::store)?;
         let mut unwanted = Vec::new();
         while let Some(tag) = tags.next().await {
             let name = tag.map_err(NodeError::store)?.name;
-            let rest = std::str::from_utf8(name.as_ref()).ok().and_then(|name| name.strip_prefix(&all));
+            let rest = std::str::from_utf8(name.as_ref()).ok().and_then(|name| name.strip_prefix(WANTED));
             let download = rest.and_then(|rest| rest.split('/').next()?.parse().ok());
             if download.is_none_or(|download| !wanted.contains(&download)) {
                 unwanted.push(name);

@@ -1,34 +1,13 @@
 //! Blobs that are made and read in memory: manifests and thumbnails.
 
-use std::{collections::HashSet, io};
+use std::io;
 
 use bytes::Bytes;
 use iroh_blobs::{Hash, HashAndFormat, api::blobs::BlobStatus};
 use kez_core::{identity::PrimaryKey, payload::Addresses};
 use tokio::sync::watch;
 
-use super::{Node, NodeError, import::write_through, upstream::Upstream};
-
-/// Why a blob is kept: one that is not kept for anything goes after some minutes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// It is a file, or a picture of one, that we publish.
-    Published,
-    /// It is a manifest of our own.
-    Manifest,
-    /// It is another's manifest.
-    Browsed,
-}
-
-impl Purpose {
-    fn tag(self) -> &'static str {
-        match self {
-            Self::Published => "publish",
-            Self::Manifest => "manifest",
-            Self::Browsed => "browse",
-        }
-    }
-}
+use super::{Node, NodeError, Purpose, import::write_through, upstream::Upstream};
 
 impl Node {
     /// Puts a small blob into the store. It is on disk, and kept, when this returns.
@@ -39,36 +18,8 @@ impl Node {
         let added = self.store.blobs().add_bytes(blob).temp_tag().await.map_err(NodeError::store)?;
         let hash = added.hash();
         write_through(&self.paths, hash).await?;
-        self.keep_for(*hash.as_bytes(), purpose).await?;
+        self.keep(&[*hash.as_bytes()], purpose).await?;
         Ok(*hash.as_bytes())
-    }
-
-    /// Keeps a blob that is here for one more purpose.
-    ///
-    /// # Errors
-    /// [`NodeError::Store`].
-    pub(crate) async fn keep_for(&self, blob_hash: [u8; 32], purpose: Purpose) -> Result<(), NodeError> {
-        self.tag(purpose.tag(), Hash::from_bytes(blob_hash)).await?;
-        self.store.sync_db().await.map_err(NodeError::store)
-    }
-
-    /// Keeps a blob for a purpose no more.
-    ///
-    /// # Errors
-    /// [`NodeError::Store`].
-    pub(crate) async fn release_for(&self, blob_hash: [u8; 32], purpose: Purpose) -> Result<(), NodeError> {
-        self.untag(purpose.tag(), Hash::from_bytes(blob_hash)).await
-    }
-
-    /// Keeps for a purpose only these blobs: what was cut short may have left others.
-    ///
-    /// # Errors
-    /// [`NodeError::Store`].
-    pub(crate) async fn keep_only(&self, purpose: Purpose, blobs: &HashSet<[u8; 32]>) -> Result<(), NodeError> {
-        for blob in self.tagged(purpose.tag()).await?.difference(blobs) {
-            self.untag(purpose.tag(), Hash::from_bytes(*blob)).await?;
-        }
-        Ok(())
     }
 
     /// Reads a blob of at most `max_len` bytes that is here, and verifies it on the way; nothing if it is not here in full

@@ -11,7 +11,11 @@ use tokio::sync::oneshot;
 use super::OwnShareId;
 use crate::{
     conversation::Conversation,
-    files::{FilesError, node::Node, slot::settle},
+    files::{
+        FilesError,
+        node::{Node, Purpose},
+        slot::settle,
+    },
     shared::Shared,
     store::{Draft, ShareFile, Store, StoreError},
 };
@@ -58,7 +62,7 @@ impl Keeping<'_> {
     ) -> Result<OwnShareId, FilesError> {
         let blobs: Vec<_> = files.iter().map(|file| file.file.blob_hash).collect();
         let readers: Vec<_> = announcements.iter().map(|announcement| announcement.recipient).collect();
-        let mut outcome = self.node.keep(&blobs).await.map_err(FilesError::from);
+        let mut outcome = self.node.keep(&blobs, Purpose::Shared).await.map_err(FilesError::from);
         // The files were held by who waits, up to here.
         if matches!(given_up.try_recv(), Err(oneshot::error::TryRecvError::Closed)) {
             outcome = outcome.and(Err(StoreError::Closed.into()));

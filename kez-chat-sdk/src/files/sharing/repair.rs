@@ -16,7 +16,7 @@ use crate::{
     event::SharedFile,
     files::{
         FilesError, TransferError,
-        node::{Node, Plain},
+        node::{Node, Plain, Purpose},
         slot::node,
         transfer::Meter,
     },
@@ -129,7 +129,7 @@ async fn mend(
             let _turn = node.ledger().await;
             // It may have been unshared meanwhile.
             if shared.store.own_blobs().await?.contains(&file.blob_hash) {
-                node.keep(&[file.blob_hash]).await?;
+                node.keep(&[file.blob_hash], Purpose::Shared).await?;
             }
             Ok(true)
         }
@@ -178,7 +178,7 @@ async fn give_up(node: &Node, file: &OwnFile) -> Result<(), FilesError> {
     let _turn = node.ledger().await;
     // Looked at again, for what a moment's trouble is not worth.
     if !node.is_sound(file.blob_hash, file.plain_len, |_| {}).await? {
-        node.release(file.blob_hash).await?;
+        node.release(file.blob_hash, Purpose::Shared).await?;
         node.collect().await?;
     }
     Ok(())

@@ -12,7 +12,7 @@ async fn what_is_neither_shared_nor_being_fetched_is_removed_when_it_is_asked_fo
     let (alice, mut bob) = (Person::new().await, Person::new().await);
     let (kept, fetched) = (alice.share(&content(MIB), &bob).await, alice.share(&content(3 * MIB), &bob).await);
     let upstream = bob.node.connect(alice.key.primary(), &alice.node.addresses()).await.unwrap();
-    bob.node.tag("fetch", fetched.blob_hash.into()).await.unwrap();
+    bob.node.want(TAG, &fetched).await.unwrap();
     for entry in [&kept, &fetched] {
         bob.node.pull(&upstream, entry, &mut |_| {}).await.unwrap();
     }
@@ -21,8 +21,8 @@ async fn what_is_neither_shared_nor_being_fetched_is_removed_when_it_is_asked_fo
     let own = bob.import(&content(2 * MIB)).await;
     bob.node.collect().await.unwrap();
     assert_eq!(bob.has_all(&[&kept, &fetched, &own]).await, [false, true, true]);
-    bob.node.release(own.blob_hash).await.unwrap();
-    bob.node.untag("fetch", fetched.blob_hash.into()).await.unwrap();
+    bob.node.release(own.blob_hash, Purpose::Shared).await.unwrap();
+    bob.node.let_go(TAG).await.unwrap();
     bob.node.collect().await.unwrap();
     assert_eq!(bob.has_all(&[&kept, &fetched, &own]).await, [false, false, false]);
     assert!(!data_file(&bob.store(), &own).exists() && !data_file(&bob.store(), &fetched).exists());
@@ -30,7 +30,7 @@ async fn what_is_neither_shared_nor_being_fetched_is_removed_when_it_is_asked_fo
     bob.restart(|_| {}).await;
     let left = files_below(&bob.store().join("data"));
     assert!(left.is_empty(), "{left:?}");
-    assert_eq!(alice.node.kept().await.unwrap(), [kept.blob_hash, fetched.blob_hash].into());
+    assert_eq!(alice.node.kept(Purpose::Shared).await.unwrap(), [kept.blob_hash, fetched.blob_hash].into());
     alice.shutdown().await;
     bob.shutdown().await;
 }
@@ -121,7 +121,7 @@ async fn what_is_sealed_from_memory_is_on_no_disk() {
     let key = FileKey::generate(&mut rand::rng());
     let imported = alice.node.import(Plain::Memory(plain), &key, |_| {}).await.unwrap();
     assert_eq!((imported.plain_hash, imported.plain_len, imported.stamp), (plain_hash, plain_len, None));
-    alice.node.keep(&[imported.blob_hash]).await.unwrap();
+    alice.node.keep(&[imported.blob_hash], Purpose::Shared).await.unwrap();
     alice.node.allow(bob.key.primary(), imported.blob_hash);
     let path = SharePath::parse("list").unwrap();
     let entry =

@@ -23,10 +23,14 @@ use kez_core::{
 };
 use tempfile::TempDir;
 
-use super::{FetchStep, Node, NodeError, NodeSettings, Plain, Stamp, Tag, Target, deliver, exists, upstream::Upstream};
+use super::{
+    FetchStep, Node, NodeError, NodeSettings, Plain, Purpose, Stamp, Tag, Target, deliver, exists, upstream::Upstream,
+};
 use crate::files::TransferPath;
 
 const MIB: usize = 1 << 20;
+/// What keeps a file that is being fetched.
+const TAG: Tag = Tag { download: 1, file: (0, 0) };
 
 fn settings() -> NodeSettings {
     NodeSettings { loopback_allowed: true, connect_timeout: Duration::from_secs(5), ..NodeSettings::default() }
@@ -71,7 +75,7 @@ impl Person {
         fs::write(&path, plain).unwrap();
         let key = FileKey::generate(&mut rand::rng());
         let imported = self.node.import(file(&path), &key, |_| {}).await.unwrap();
-        self.node.keep(&[imported.blob_hash]).await.unwrap();
+        self.node.keep(&[imported.blob_hash], Purpose::Shared).await.unwrap();
         assert_eq!(imported.plain_hash, *blake3::hash(plain).as_bytes());
         FileEntry {
             path: SharePath::parse("report.pdf").unwrap(),
@@ -121,11 +125,10 @@ impl Node {
             return Err(NodeError::AlreadyExists { path });
         }
         let line = self.line(peer, addresses.clone(), Duration::MAX);
-        let tag = Tag { download: 1, file: (0, 0) };
-        let part = self.fetch_part(&line, entry, &target, tag, progress).await?;
+        let part = self.fetch_part(&line, entry, &target, TAG, progress).await?;
         assert!(deliver(part, &path)?.is_none());
         self.hang_up(&line).await;
-        self.let_go(tag).await?;
+        self.let_go(TAG).await?;
         Ok(path)
     }
 }

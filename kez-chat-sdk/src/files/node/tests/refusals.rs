@@ -88,7 +88,7 @@ async fn a_blob_that_is_not_here_is_gone() {
     let refused = bob.fetch(&alice, &missing).await;
     assert!(matches!(refused, Err(NodeError::Gone { ref peer }) if **peer == alice.key.primary()), "{refused:?}");
     assert_eq!(bob.tags().await, 0);
-    alice.node.release(entry.blob_hash).await.unwrap();
+    alice.node.release(entry.blob_hash, Purpose::Shared).await.unwrap();
     assert_eq!(alice.tags().await, 0);
     alice.shutdown().await;
     bob.shutdown().await;

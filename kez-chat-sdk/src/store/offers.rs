@@ -1,12 +1,16 @@
-//! Files that others offered to us.
+//! Files that were offered: by others to us, and by us.
 
 use kez_core::{
-    handle::Policy,
-    payload::{Channel, Content, FileShare, Payload},
+    identity::PrimaryKey,
+    payload::{Addresses, Content, FileShare, MessageId},
 };
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{Store, StoreError, contacts};
+use super::{
+    Store, StoreError,
+    announce::{self, decode},
+    contacts,
+};
 use crate::{
     event::{Peer, ShareId},
     keys::checked,
@@ -38,6 +42,30 @@ impl Store {
     pub(crate) async fn offer(&self, id: ShareId) -> Result<Option<OfferRow>, StoreError> {
         self.read(move |tx| find_offer(tx, id)).await
     }
+
+    /// Returns where somebody said that their endpoint is when they last offered us something.
+    pub(crate) async fn last_offered_from(&self, peer: PrimaryKey) -> Result<Addresses, StoreError> {
+        self.read(move |db| {
+            let last = "SELECT message_id FROM offers WHERE author = ?1 ORDER BY id DESC LIMIT 1";
+            let id = db.query_row(last, [peer.as_bytes()], |row| row.get(0).map(MessageId)).optional()?;
+            let share = id.map_or(Ok(None), |id| offered_by(db, &peer, id))?;
+            Ok(share.map(|share| share.addresses).unwrap_or_default())
+        })
+        .await
+    }
+
+    /// Returns what a message of ours has offered; nothing if it is no offer of files, or was erased.
+    pub(crate) async fn own_offer(&self, own: PrimaryKey, id: MessageId) -> Result<Option<FileShare>, StoreError> {
+        self.read(move |db| offered_by(db, &own, id)).await
+    }
+}
+
+fn offered_by(db: &Connection, author: &PrimaryKey, id: MessageId) -> Result<Option<FileShare>, StoreError> {
+    let content = announce::received(db, author.as_bytes(), &id)?.map(|message| message.payload.content);
+    Ok(content.and_then(|content| match content {
+        Content::FileShare(share) => Some(share),
+        _ => None,
+    }))
 }
 
 fn find_offer(tx: &Connection, id: ShareId) -> Result<Option<OfferRow>, StoreError> {
@@ -52,7 +80,7 @@ fn find_offer(tx: &Connection, id: ShareId) -> Result<Option<OfferRow>, StoreErr
         .optional()?;
     let Some((author, fetched, bytes)) = found else { return Ok(None) };
     let primary = checked(&author).map_err(StoreError::damaged)?;
-    let payload = Payload::decode(&bytes, Channel::Inbox, Policy::Development).map_err(StoreError::damaged)?;
+    let payload = decode(&bytes)?;
     let Content::FileShare(share) = payload.content else {
         return Err(StoreError::Damaged("an offer whose message is no file share".into()));
     };
