@@ -74,6 +74,7 @@ mod presence;
 mod requests;
 mod retention;
 mod search;
+mod serving;
 mod session;
 mod shared;
 mod sightings;

@@ -29,13 +29,8 @@ impl Contacts<'_> {
         if peer == shared.primary() {
             return Err(ContactError::Yourself);
         }
-        #[cfg_attr(not(feature = "files"), expect(unused_variables, reason = "nobody serves them"))]
         let blobs = shared.store.block(peer, shared.home_now_ms()).await?;
-        #[cfg(feature = "files")]
-        {
-            shared.node.stop_serving(&shared.store, peer, &blobs).await;
-            shared.node.shut_out(peer).await;
-        }
+        shared.block_reader(peer, blobs).await;
         Ok(())
     }
 
@@ -45,13 +40,8 @@ impl Contacts<'_> {
     /// # Errors
     /// [`ContactError::Store`].
     pub async fn unblock(&self, peer: PrimaryKey) -> Result<(), ContactError> {
-        #[cfg_attr(not(feature = "files"), expect(unused_variables, reason = "nobody serves them"))]
         let blobs = self.shared.store.unblock(peer).await?;
-        #[cfg(feature = "files")]
-        {
-            self.shared.node.serve_again(&self.shared.store, peer, &blobs).await;
-            self.shared.node.let_in(peer).await;
-        }
+        self.shared.unblock_reader(peer, blobs).await;
         Ok(())
     }
 

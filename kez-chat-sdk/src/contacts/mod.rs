@@ -220,13 +220,8 @@ impl<'a> Contacts<'a> {
     /// [`ContactError::NotAContact`] if they were not added.
     pub async fn remove(&self, peer: PrimaryKey) -> Result<Contact, ContactError> {
         let contact = self.known(peer).await?;
-        #[cfg_attr(not(feature = "files"), expect(unused_variables, reason = "nobody serves them"))]
         let blobs = self.shared.store.forget_contact(peer).await?;
-        #[cfg(feature = "files")]
-        {
-            self.shared.node.stop_serving(&self.shared.store, peer, &blobs).await;
-            crate::files::refresh_audiences(self.shared).await?;
-        }
+        self.shared.forget_reader(peer, blobs).await?;
         Ok(contact)
     }
 

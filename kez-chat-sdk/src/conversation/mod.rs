@@ -115,10 +115,8 @@ impl<'a> Conversation<'a> {
     /// [`SendError::NoSuchMessage`] if it is no message of ours that the conversation shows.
     pub async fn delete(&self, id: MessageId) -> Result<(), SendError> {
         self.check_own_standing()?;
-        #[cfg_attr(not(feature = "files"), expect(unused_variables, reason = "nobody serves them"))]
         let blobs = self.shared.store.delete_own(self.draft(Content::Delete { id }), id).await?;
-        #[cfg(feature = "files")]
-        self.shared.node.stop_serving(&self.shared.store, self.peer, &blobs).await;
+        self.shared.stop_serving(self.peer, blobs).await;
         Ok(())
     }
 
@@ -159,10 +157,7 @@ impl<'a> Conversation<'a> {
     /// [`SendError::TooLate`] if the broker may have it already: what was sent can't be unsent.
     pub async fn cancel(&self, id: MessageId) -> Result<(), SendError> {
         let cancelled = self.shared.store.cancel(self.shared.primary(), self.peer, id).await?;
-        #[cfg_attr(not(feature = "files"), expect(unused_variables, reason = "nobody serves them"))]
-        let blobs = cancelled.ok_or(SendError::TooLate(id))?;
-        #[cfg(feature = "files")]
-        self.shared.node.stop_serving(&self.shared.store, self.peer, &blobs).await;
+        self.shared.stop_serving(self.peer, cancelled.ok_or(SendError::TooLate(id))?).await;
         Ok(())
     }
 

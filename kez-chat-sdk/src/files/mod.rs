@@ -1,6 +1,7 @@
 //! Files: shared by reference, sealed, and fetched only when somebody asks (`docs/PROTOCOL.md` §9).
 
 mod browse;
+mod compare;
 pub(crate) mod downloads;
 mod error;
 mod fetching;

@@ -281,8 +281,8 @@ impl Presences {
         self.news.notify_one();
     }
 
-    /// Has all contacts told where our endpoint is that has just begun. Whoever was there before we ended without a word thinks that they
-    /// know, and does not answer: we can't tell that they are there.
+    /// Has all contacts told where our endpoint is that has just begun. Whoever was there before we ended without a word
+    /// thinks that they know, and does not answer: we can't tell that they are there.
     #[cfg(feature = "files")]
     pub(crate) fn tell_addresses(&self) {
         self.is_news_for_all.store(true, Ordering::Relaxed);

@@ -28,8 +28,8 @@ use crate::event::MessageState;
 /// home's streams come. `moves`: so is a move to another home. `downloads`, `download_files`: what was to come to its disk
 /// is asked for again on another. `own_files`, `shares`, `share_files`, `share_readers`: the files that it held ready are
 /// gone with it, and must not be served by a key that turns up. `published` and its like, `publication`, `manifests`: so is
-/// what it published. `browsed`, `thumbnails`: what others publish is looked at anew. `indexing`: the words of messages are found again.
-/// `backup`: says which one this is.
+/// what it published. `browsed`, `thumbnails`: what others publish is looked at anew. `indexing`: the words of messages are
+/// found again. `backup`: says which one this is.
 const LEFT_OUT: &[&str] = &[
     "account",
     "backup",

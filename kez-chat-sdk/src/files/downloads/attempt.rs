@@ -14,12 +14,13 @@ use tokio::time::{Instant, sleep};
 use super::{
     DownloadState,
     awaited::Outcome,
-    placing::{check, is_the_file, place},
+    placing::{check, place},
 };
 use crate::{
     event::DownloadId,
     files::{
         FilesError, TransferError, TransferPath,
+        compare::is_the_file,
         node::{FetchStep, Line, Node, Tag, Target},
         room::{self, Room},
         slot::node,
@@ -232,7 +233,7 @@ impl Call<'_> {
         match files.get(&job.place) {
             Some((path, true)) => return Ok((job.place, path.clone())),
             // An earlier process was killed about when it gave the file its name.
-            Some((path, false)) if is_the_file(path, entry).await => {
+            Some((path, false)) if is_the_file(path, entry.plain_hash, entry.plain_len).await => {
                 store.place_download_file(id, job.place, path, true).await?;
                 self.tally.add(entry.plain_len);
                 return Ok((job.place, path.clone()));

@@ -1,13 +1,8 @@
 //! Giving downloaded files their names, so that whoever is killed meanwhile knows afterwards which of them are here.
 
-use std::{
-    fs::File,
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use futures::FutureExt;
-use kez_core::payload::FileEntry;
 use tempfile::NamedTempFile;
 use tokio::task::spawn_blocking;
 
@@ -60,20 +55,4 @@ pub(super) async fn place(
         }
     }
     Err(TransferError::AlreadyExists { path: target.path(0) }.into())
-}
-
-/// Tells whether a file is the announced one.
-pub(super) async fn is_the_file(path: &Path, entry: &FileEntry) -> bool {
-    let (path, plain_len, plain_hash) = (path.to_owned(), entry.plain_len, entry.plain_hash);
-    let hash = move || -> io::Result<bool> {
-        // A link may lead anywhere.
-        let metadata = path.symlink_metadata()?;
-        if !metadata.is_file() || metadata.len() != plain_len {
-            return Ok(false);
-        }
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(File::open(path)?)?;
-        Ok(*hasher.finalize().as_bytes() == plain_hash)
-    };
-    spawn_blocking(hash).await.is_ok_and(|is_it| is_it.unwrap_or(false))
 }

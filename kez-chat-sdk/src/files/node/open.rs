@@ -44,7 +44,8 @@ impl Node {
     /// Fetches a file that a peer shares, into a partial file beside its place.
     ///
     /// What is here of it already is not asked for again, and the peer is not needed at all if that is everything.
-    /// `progress` hears how far it is. Dropping the future cancels; a later call goes on from where it was. No file comes of it unless it is the announced one.
+    /// `progress` hears how far it is. Dropping the future cancels; a later call goes on from where it was. No file comes of
+    /// it unless it is the announced one.
     ///
     /// # Errors
     /// Most of [`NodeError`]: its variants say whose fault it was and what to do.

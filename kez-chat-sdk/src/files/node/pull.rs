@@ -108,12 +108,17 @@ impl Node {
                 // The store fails all of a blob's pieces when one of them fails, and only that one knows why.
                 Err(error @ NodeError::Store { .. }) => {
                     is_failing.store(true, Ordering::Relaxed);
-                    let knows = pin!(pieces.filter_map(async |piece| piece.err().filter(NodeError::is_of_the_disk)));
-                    return Err(timeout(OTHERS_WORD, knows.into_future())
-                        .await
-                        .ok()
-                        .and_then(|(why, _)| why)
-                        .unwrap_or(error));
+                    let why = timeout(OTHERS_WORD, async {
+                        while let Some(piece) = pieces.next().await {
+                            if let Err(why) = piece
+                                && why.is_of_the_disk()
+                            {
+                                return Some(why);
+                            }
+                        }
+                        None
+                    });
+                    return Err(why.await.ok().flatten().unwrap_or(error));
                 }
                 Err(error) => return Err(error),
             }

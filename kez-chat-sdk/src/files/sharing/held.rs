@@ -46,7 +46,7 @@ pub(in crate::files) async fn unshare(
 ) -> Result<(), FilesError> {
     let lost = shared.store.unshare(shared.primary(), share, reader).await?;
     for (reader, blobs) in lost.ok_or(FilesError::NoSuchShare(share))? {
-        shared.node.stop_serving(&shared.store, reader, &blobs).await;
+        shared.stop_serving(reader, blobs).await;
     }
     Ok(())
 }

@@ -1,21 +1,15 @@
 //! Looking after what is shared: whether it is as it was on the disk, and making it so again.
 
-use std::{
-    fs,
-    io::{self, Read},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use kez_core::payload::FolderList;
-use tokio::task::spawn_blocking;
-use zeroize::Zeroizing;
 
 use super::OwnShareId;
 use crate::{
     event::SharedFile,
     files::{
         FilesError, TransferError,
+        compare::is_the_file,
         node::{Node, Plain, Purpose},
         slot::node,
         transfer::Meter,
@@ -143,14 +137,9 @@ async fn mend(
 
 /// Finds what a blob was made of, if it is as it was.
 async fn find_plain(shared: &Shared, file: &OwnFile) -> Result<Option<Plain>, FilesError> {
-    let (plain_hash, plain_len) = (file.plain_hash, file.plain_len);
     if let Some(source) = &file.source {
         let path = PathBuf::from(source);
-        let is_same = spawn_blocking({
-            let path = path.clone();
-            move || is_file(&path, plain_hash, plain_len).unwrap_or(false)
-        });
-        let is_same = is_same.await.map_err(|_| StoreError::Closed)?;
+        let is_same = is_the_file(&path, file.plain_hash, file.plain_len).await;
         return Ok(is_same.then_some(Plain::File { path, found: None }));
     }
     let listed = shared.store.listed_in(file.blob_hash).await?;
@@ -158,19 +147,8 @@ async fn find_plain(shared: &Shared, file: &OwnFile) -> Result<Option<Plain>, Fi
         return Ok(None);
     }
     let list = FolderList::new(listed).and_then(|list| list.encode()).map_err(StoreError::damaged)?;
-    let is_same = blake3::hash(&list) == plain_hash;
+    let is_same = blake3::hash(&list) == file.plain_hash;
     Ok(is_same.then_some(Plain::Memory(list)))
-}
-
-/// Tells whether a file is the one with this hash. It blocks.
-fn is_file(path: &Path, plain_hash: [u8; 32], plain_len: u64) -> io::Result<bool> {
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() || metadata.len() != plain_len {
-        return Ok(false);
-    }
-    let mut hasher = Zeroizing::new(blake3::Hasher::new());
-    hasher.update_reader(fs::File::open(path)?.take(plain_len.saturating_add(1)))?;
-    Ok(hasher.finalize() == plain_hash)
 }
 
 /// Removes a blob that is not sound: who asks for it is told that it is gone.
