@@ -213,6 +213,13 @@ async fn task_of_its_own() {
     }
 }
 
+/// Makes a device on which somebody is registered.
+async fn registered(testbed: &Testbed, name: &str) -> Device {
+    let device = Device::new();
+    device.finish(testbed, &format!("register {name}")).await;
+    device
+}
+
 /// Runs a task again and again, each time on what `prepare` makes, and kills it at every one of its requests, before and
 /// after the server has done what it asks for, and at random moments. Then it is run to its end, and `check` looks at what
 /// came of it.
@@ -300,8 +307,7 @@ async fn a_registration_that_is_killed_anywhere_ends_in_one_complete_account() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recovery_that_is_killed_anywhere_ends_in_one_complete_account() {
     let prepare = async |testbed: &Testbed, name: &str| {
-        let lost = Device::new();
-        lost.finish(testbed, &format!("register {name}")).await;
+        let lost = registered(testbed, name).await;
         let device = Device::new();
         fs::copy(lost.words(), device.words()).unwrap();
         device
@@ -320,8 +326,7 @@ async fn a_recovery_that_is_killed_anywhere_ends_in_one_complete_account() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recovery_from_a_backup_that_is_killed_anywhere_ends_in_one_account_with_its_history() {
     let prepare = async |testbed: &Testbed, name: &str| {
-        let lost = Device::new();
-        lost.finish(testbed, &format!("register {name}")).await;
+        let lost = registered(testbed, name).await;
         lost.finish(testbed, "back-up").await;
         let device = Device::new();
         fs::copy(lost.words(), device.words()).unwrap();
@@ -346,11 +351,6 @@ async fn a_recovery_from_a_backup_that_is_killed_anywhere_ends_in_one_account_wi
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retirement_that_is_killed_anywhere_is_whole_in_the_end() {
-    let prepare = async |testbed: &Testbed, name: &str| {
-        let device = Device::new();
-        device.finish(testbed, &format!("register {name}")).await;
-        device
-    };
     let check = async |testbed: &Testbed, _: &str, device: &Device| {
         let client = device.open().await;
         until(&client, |state| *state == ConnectionState::Retired).await;
@@ -359,17 +359,12 @@ async fn a_retirement_that_is_killed_anywhere_is_whole_in_the_end() {
         assert!(chain.state().is_retired() && chain.events().len() == 4);
         client.shutdown().await;
     };
-    kill_everywhere(|_, _| "retire".into(), AT_ALL_REQUESTS, prepare, check).await;
+    kill_everywhere(|_, _| "retire".into(), AT_ALL_REQUESTS, registered, check).await;
 }
 
 #[cfg(feature = "files")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publication_that_is_killed_anywhere_is_said_once() {
-    let prepare = async |testbed: &Testbed, name: &str| {
-        let device = Device::new();
-        device.finish(testbed, &format!("register {name}")).await;
-        device
-    };
     let check = async |testbed: &Testbed, _: &str, device: &Device| {
         let client = device.open().await;
         assert_eq!(client.files().published().await.unwrap().len(), 1);
@@ -381,20 +376,15 @@ async fn a_publication_that_is_killed_anywhere_is_said_once() {
         assert!(last.op().is_ok_and(is_it), "{last:?}");
         client.shutdown().await;
     };
-    kill_everywhere(|_, _| "publish".into(), WHILE_PUBLISHING, prepare, check).await;
+    kill_everywhere(|_, _| "publish".into(), WHILE_PUBLISHING, registered, check).await;
 }
 
 /// The old home hears of three events and of the handle that is given up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_move_that_is_killed_at_the_old_home_ends_at_the_new_one() {
     let new = Testbed::start().await.unwrap();
-    let prepare = async |old: &Testbed, name: &str| {
-        let device = Device::new();
-        device.finish(old, &format!("register {name}")).await;
-        device
-    };
     let check = async |old: &Testbed, name: &str, device: &Device| moved(old, &new, name, device).await;
-    kill_everywhere(|_, name| format!("move {name}@{}", new.domain()), AT_WRITES, prepare, check).await;
+    kill_everywhere(|_, name| format!("move {name}@{}", new.domain()), AT_WRITES, registered, check).await;
     new.shutdown().await.unwrap();
 }
 
@@ -402,11 +392,7 @@ async fn a_move_that_is_killed_at_the_old_home_ends_at_the_new_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_move_that_is_killed_at_the_new_home_ends_there() {
     let old = Testbed::start().await.unwrap();
-    let prepare = async |_: &Testbed, name: &str| {
-        let device = Device::new();
-        device.finish(&old, &format!("register {name}")).await;
-        device
-    };
+    let prepare = async |_: &Testbed, name: &str| registered(&old, name).await;
     let check = async |new: &Testbed, name: &str, device: &Device| moved(&old, new, name, device).await;
     kill_everywhere(|new, name| format!("move {name}@{}", new.domain()), AT_WRITES, prepare, check).await;
     old.shutdown().await.unwrap();
@@ -445,9 +431,8 @@ async fn a_share_that_is_killed_anywhere_is_whole_or_leaves_nothing_that_lasts()
     use crate::sharing::kept_in;
 
     let testbed = Testbed::start().await.unwrap();
-    let (bob, alice) = (Device::new(), Device::new());
-    bob.finish(&testbed, "register bob").await;
-    alice.finish(&testbed, "register alice").await;
+    let _bob = registered(&testbed, "bob").await;
+    let alice = registered(&testbed, "alice").await;
     let folder = alice.folder.path().join(SHARED);
     fs::create_dir(&folder).unwrap();
     let total = 12_000_000 + 70 * 20_000;

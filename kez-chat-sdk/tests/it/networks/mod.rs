@@ -63,13 +63,7 @@ async fn tcp_to_port_443_is_enough() {
 async fn a_transfer_that_is_direct_does_not_need_the_relay_any_more() {
     let name = "networks::a_transfer_that_is_direct_does_not_need_the_relay_any_more";
     let Some(mut world) = World::enter(name, &[Nat], &[Nat]).await else { return };
-    world.alices.slow_down();
-    let shared = content(LEN);
-    world.alice.share("film.bin", &shared).await;
-    world.bob.begin_to_fetch().await;
-    while world.carried().direct < LEN as u64 / 8 {
-        world.bob.until(|_| true).await;
-    }
+    let shared = directly_under_way(&mut world).await;
     world.stop_relay().await;
     let (_, fetched) = world.bob.end_of_fetch().await;
     assert!(fetched.unwrap() == shared);
@@ -80,13 +74,7 @@ async fn a_transfer_that_is_direct_does_not_need_the_relay_any_more() {
 async fn a_transfer_that_loses_its_direct_way_goes_on_through_the_relay() {
     let name = "networks::a_transfer_that_loses_its_direct_way_goes_on_through_the_relay";
     let Some(mut world) = World::enter(name, &[Nat], &[Nat]).await else { return };
-    world.alices.slow_down();
-    let shared = content(LEN);
-    world.alice.share("film.bin", &shared).await;
-    world.bob.begin_to_fetch().await;
-    while world.carried().direct < LEN as u64 / 8 {
-        world.bob.until(|_| true).await;
-    }
+    let shared = directly_under_way(&mut world).await;
     world.shut_direct_way();
     let (_, fetched) = world.bob.end_of_fetch().await;
     assert!(fetched.unwrap() == shared);
@@ -153,6 +141,18 @@ async fn fetched_through_the_relay(world: &mut World) {
     assert!(carried.relayed - before.relayed > LEN as u64, "{before:?}, {carried:?}");
     assert!(carried.direct < LEN as u64 / 100, "{carried:?}");
     assert_eq!(last.unwrap().is_relayed, Some(true));
+}
+
+/// Begins a slow transfer, waits until it goes the direct way, and returns what is shared.
+async fn directly_under_way(world: &mut World) -> Vec<u8> {
+    world.alices.slow_down();
+    let shared = content(LEN);
+    world.alice.share("film.bin", &shared).await;
+    world.bob.begin_to_fetch().await;
+    while world.carried().direct < LEN as u64 / 8 {
+        world.bob.until(|_| true).await;
+    }
+    shared
 }
 
 /// Shares and fetches a file, and checks that they met at the relay and left it.
