@@ -146,7 +146,7 @@ async fn how_fast_a_long_pipe_is() {
     let (mib, rounds) = (number("KEZ_TEST_MIB").unwrap_or(64), number("KEZ_TEST_ROUNDS").unwrap_or(3));
     let alice = Person::new().await;
     let entry = alice.import(&content(mib as usize * MIB)).await;
-    let (provider, key, _, address) = serve(alice.node.store.clone(), Ipv4Addr::new(127, 0, 0, 2)).await;
+    let (provider, key, counts, address) = serve(alice.node.store.clone(), Ipv4Addr::new(127, 0, 0, 2)).await;
     for round_trip_ms in [50, 100] {
         let one_way = Duration::from_millis(round_trip_ms / 2);
         let slow = SlowUdp::start_at(Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 3), address, one_way).unwrap();
