@@ -111,7 +111,7 @@ pub use kez_core::{
     broker, claim, contact_uri, envelope, filecrypt, handle, identity, manifest, mnemonic, payload, safety, sigchain,
 };
 pub use link::{Connection, ConnectionState};
-pub use message::{Message, MessageContent, MessageRef, Place, Reaction};
+pub use message::{Message, MessageContent, MessageRef, Place, Reaction, new_message_id};
 pub use net::{HomeUrl, HomeUrlError, NetError, Roots, RootsError};
 pub use offline::{OfflineCause, Refusal};
 pub use presence::{Availability, Presence, PresenceWatch, Visibility};

@@ -24,6 +24,7 @@ use std::{
 use kez_core::{
     identity::PrimaryKey,
     manifest::{Access, EntryId},
+    payload::MessageId,
 };
 
 pub use self::{
@@ -108,9 +109,23 @@ impl<'a> Files<'a> {
     /// # Errors
     /// [`FilesError`]; nobody is told of files that could not be sealed, one and all.
     pub fn share(&self, path: &Path, readers: &[PrimaryKey]) -> Transfer<Share> {
+        self.begin_share(path, readers, None)
+    }
+
+    /// [Shares](Self::share) under a [name](crate::new_message_id) of the caller's, and does so once: repeated with the same
+    /// readers it returns the share that there is, whatever is at the path now. So a call whose answer was lost can be
+    /// repeated. What was left out of a folder is said the first time only.
+    ///
+    /// # Errors
+    /// As [`share`](Self::share); `NameTaken` if it was shared with others under that name, or has ended since.
+    pub fn share_as(&self, name: MessageId, path: &Path, readers: &[PrimaryKey]) -> Transfer<Share> {
+        self.begin_share(path, readers, Some(name))
+    }
+
+    fn begin_share(&self, path: &Path, readers: &[PrimaryKey], name: Option<MessageId>) -> Transfer<Share> {
         let (shared, path) = (Arc::clone(self.shared), path.to_owned());
         let readers = readers.iter().copied().collect();
-        Transfer::begin(|meter| async move { sharing::share(&shared, &path, readers, meter).await })
+        Transfer::begin(|meter| async move { sharing::share(&shared, &path, readers, name, meter).await })
     }
 
     /// Lists what we hold ready for others, oldest first.

@@ -88,6 +88,9 @@ impl Store {
         self.transact(move |db| {
             let share = insert(db, &files, shared_at_ms)?;
             for announcement in announcements {
+                if outbox::named(db, &announcement.own, &announcement.id)?.is_some() {
+                    return Err(SendError::NameTaken(announcement.id));
+                }
                 db.prepare_cached("INSERT INTO share_readers (share, reader, message_id) VALUES (?1, ?2, ?3)")
                     .and_then(|mut statement| {
                         statement.execute((share, announcement.recipient.as_bytes(), announcement.id.0))
@@ -96,6 +99,28 @@ impl Store {
                 outbox::queue(db, announcement)?;
             }
             Ok(OwnShareId(share))
+        })
+        .await
+    }
+
+    /// Looks for a share by its announcements. Tells how many of them there are or were, and returns the share if it has not
+    /// ended for all of their readers.
+    pub(crate) async fn announced(
+        &self,
+        own: PrimaryKey,
+        announcements: Vec<(PrimaryKey, MessageId)>,
+    ) -> Result<(usize, Option<OwnShareRow>), StoreError> {
+        self.read(move |db| {
+            let mut statement = db.prepare_cached(
+                "SELECT id, shared_at_ms FROM shares JOIN share_readers ON share = id WHERE reader = ?1 AND message_id = ?2",
+            )?;
+            let (mut told, mut share) = (0, None);
+            for (reader, message) in announcements {
+                told += usize::from(outbox::named(db, &own, &message)?.is_some());
+                let found = statement.query_row((reader.as_bytes(), message.0), |row| Ok((row.get(0)?, row.get(1)?)));
+                share = share.or(found.optional()?);
+            }
+            Ok((told, share.map(|(id, shared_at_ms)| own_share(db, id, shared_at_ms)).transpose()?))
         })
         .await
     }

@@ -7,14 +7,14 @@ use std::{
 };
 
 use kez_chat_sdk::{
-    Client, Event, FilesError, LeftOut, LeftOutKind, MessageState, ShareId, SharedFile, filecrypt::blob_len,
-    payload::FOLDER_MEDIA_TYPE,
+    Client, Event, FilesError, LeftOut, LeftOutKind, MessageState, Share, ShareId, SharedFile, filecrypt::blob_len,
+    identity::SecretKey, new_message_id, payload::FOLDER_MEDIA_TYPE,
 };
 use kez_testbed::Testbed;
 
 use crate::{
     files::{content, offered},
-    people::{Person, next, online, two_friends},
+    people::{Person, next, online, text_of, two_friends},
 };
 
 const MIB: usize = 1 << 20;
@@ -214,6 +214,38 @@ async fn an_unchanged_file_is_sealed_once_and_readable_until_its_last_share_ends
     assert_eq!(a.files().unshare(third.id, None).await.unwrap_err().code(), "NoSuchShare");
     a.files().clean_up().await.unwrap();
     assert_eq!((used().await, kept(&alice)), (0, Vec::new()));
+    a.shutdown().await;
+    b.shutdown().await;
+    testbed.shutdown().await.unwrap();
+}
+
+/// As when who asked was not told, and asks again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shared_under_a_name_is_offered_once_however_often_it_is_asked_for() {
+    let testbed = Testbed::start().await.unwrap();
+    let ((alice, a), (_bob, b)) = two_friends(&testbed).await;
+    let (source, name, bob) = (alice.folder.path().join("film"), new_message_id(), b.primary());
+    write(&source, &content(100_000));
+    let same = |share: Share| (share.id, share.messages, share.files);
+    let ask = async || a.files().share_as(name, &source, &[bob]).await;
+    let (first, second) = tokio::join!(ask(), ask());
+    let first = same(first.unwrap());
+    assert_eq!(same(second.unwrap()), first);
+    a.shutdown().await;
+    let a = alice.open().await;
+    fs::remove_file(&source).unwrap();
+    assert_eq!(same(a.files().share_as(name, &source, &[bob]).await.unwrap()), first);
+    a.files().clean_up().await.unwrap();
+    assert_eq!((a.files().shares().await.unwrap().len(), kept(&alice).len()), (1, 1));
+
+    // A name is for one share.
+    let other = SecretKey::from_seed([9; 32]).primary();
+    assert_eq!(a.files().share_as(name, &source, &[bob, other]).await.unwrap_err().code(), "NameTaken");
+    a.files().unshare(first.0, None).await.unwrap();
+    assert_eq!(a.files().share_as(name, &source, &[bob]).await.unwrap_err().code(), "NameTaken");
+    assert_eq!(offered(&b).await.1, first.2);
+    a.conversation(bob).send_text("last").await.unwrap();
+    assert_eq!(text_of(&next(&b).await), "last");
     a.shutdown().await;
     b.shutdown().await;
     testbed.shutdown().await.unwrap();

@@ -36,6 +36,10 @@ pub(crate) struct ShareFiles {
     /// Publishes it for them too, so that they find it when they browse.
     #[serde(default)]
     pub(crate) publish: bool,
+    /// The share's name, of 32 hexadecimal digits, if the caller gives it: a call that is made again with the same name
+    /// shares nothing twice.
+    #[serde(default)]
+    pub(crate) name: Option<String>,
 }
 
 /// Files that are held ready for others.

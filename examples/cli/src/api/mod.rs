@@ -175,7 +175,7 @@ mod tests {
     fn a_call_is_read_or_refused_by_name() {
         assert!(matches!(Request::parse("whoami", None), Ok(Request::Whoami(_))));
         let send = Request::parse("send", Some(json!({ "to": "@bob", "text": "hi" })));
-        assert!(matches!(send, Ok(Request::Send(Send { wait_s: None, .. }))), "{send:?}");
+        assert!(matches!(send, Ok(Request::Send(Send { wait_s: 0, .. }))), "{send:?}");
         assert_eq!(Request::parse("sendd", None).unwrap_err().code, "NoSuchMethod");
         for params in
             [json!({}), json!([]), json!({ "to": "@bob", "text": "hi", "txet": 1 }), json!({ "to": 1, "text": "" })]

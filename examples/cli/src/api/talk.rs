@@ -22,7 +22,7 @@ pub(crate) struct Send {
     pub(crate) id: Option<String>,
     /// For how many seconds the answer waits for the broker to have it; not at all if nothing is said.
     #[serde(default)]
-    pub(crate) wait_s: Option<u64>,
+    pub(crate) wait_s: u64,
 }
 
 /// Names a message of a conversation: by its place, or by its name.
@@ -240,6 +240,9 @@ pub(crate) struct React {
     pub(crate) message: Which,
     /// The emoji; none takes it back.
     pub(crate) emoji: Option<String>,
+    /// For how many seconds the answer waits for the broker to have it; not at all if nothing is said.
+    #[serde(default)]
+    pub(crate) wait_s: u64,
 }
 
 /// Gives a text of one's own another wording.
@@ -252,6 +255,9 @@ pub(crate) struct Edit {
     pub(crate) message: Which,
     /// The new text.
     pub(crate) text: String,
+    /// For how many seconds the answer waits for the broker to have it; not at all if nothing is said.
+    #[serde(default)]
+    pub(crate) wait_s: u64,
 }
 
 /// Takes a message of one's own back.

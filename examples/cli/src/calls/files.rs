@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use kez_chat_sdk::{
     Client, DownloadId, FetchOptions, IfExists, OwnShareId, ShareId, Transfer,
     manifest::{Access, EntryId},
+    new_message_id,
 };
 
 use super::{find, keys};
@@ -40,7 +41,8 @@ async fn follow<T>(mut transfer: Transfer<T>, report: &Report) -> Result<T, Fail
 pub(super) async fn share(client: Client, call: ShareFiles, report: Report) -> Result<Share, Failure> {
     let readers = keys(&client, &call.with).await?;
     let files = client.files();
-    let shared = follow(files.share(&call.path, &readers), &report).await?;
+    let name = call.name.as_deref().map(super::name_of).transpose()?.unwrap_or_else(new_message_id);
+    let shared = follow(files.share_as(name, &call.path, &readers), &report).await?;
     if call.publish {
         files.publish_shared(&shared, Access::Readers(readers)).await?;
     }

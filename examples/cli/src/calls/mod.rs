@@ -7,7 +7,7 @@ mod talk;
 
 use std::{pin::Pin, sync::Arc};
 
-use kez_chat_sdk::{Client, Contact, identity::PrimaryKey};
+use kez_chat_sdk::{Client, Contact, identity::PrimaryKey, payload::MessageId};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -73,8 +73,8 @@ pub(crate) async fn begin(owner: &Arc<Owner>, request: Request, report: Report) 
         Request::ReadHistory(call) => Step::now(talk::history(client, call)).await,
         Request::ListConversations(_) => Step::now(talk::conversations(client)).await,
         Request::Search(call) => Step::later(talk::search(client, call)),
-        Request::React(call) => Step::now(talk::react(client, call)).await,
-        Request::Edit(call) => Step::now(talk::edit(client, call)).await,
+        Request::React(call) => talk::react(client, call).await,
+        Request::Edit(call) => talk::edit(client, call).await,
         Request::Delete(call) => Step::now(talk::delete(client, call)).await,
         Request::MarkRead(call) => Step::now(talk::mark_read(client, call)).await,
         Request::SetDraft(call) => Step::now(talk::set_draft(client, call)).await,
@@ -129,6 +129,14 @@ async fn keys(client: &Client, who: &[String]) -> Result<Vec<PrimaryKey>, Failur
 
 async fn find(client: &Client, who: &str) -> Result<Contact, Failure> {
     Ok(client.contacts().find(who).await?)
+}
+
+/// Reads the name that a caller gives.
+fn name_of(text: &str) -> Result<MessageId, Failure> {
+    text.parse().map_err(|_| {
+        let what = format!("{text} is no name of a message or share");
+        Failure::new(Kind::Usage, "BadName", what, "it has 32 hexadecimal digits")
+    })
 }
 
 /// Reads a key that a [`Peer`](api::Peer) of ours carries.

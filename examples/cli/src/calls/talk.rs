@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kez_chat_sdk::{Client, Conversation, MessageRef, MessageState, Place, Query, payload::MessageId};
 
-use super::{Step, key_of, partner, value};
+use super::{Step, key_of, partner};
 use crate::{
     api::{
         self, Done, Peer,
@@ -19,30 +19,41 @@ use crate::{
 /// How many messages a page has if nothing is said.
 const PAGE: usize = 50;
 
+/// A message that was accepted for sending.
+type Accepted = (Peer, MessageId);
+
 /// Accepts a text in the order of calls; only then it is waited for.
 pub(super) async fn send(client: Client, call: Send) -> Step {
-    let wait = call.wait_s.map_or(Duration::ZERO, Duration::from_secs);
-    let (to, id) = match accept(&client, call).await {
-        Ok(accepted) => accepted,
-        Err(failure) => return Step::Done(Err(failure)),
-    };
-    Step::Later(Box::pin(async move { value(&sent(&client, to, id, wait).await?) }))
+    let wait_s = call.wait_s;
+    wait_for(accept_text(&client, call).await, client, wait_s)
 }
 
-async fn accept(client: &Client, call: Send) -> Result<(Peer, MessageId), Failure> {
+async fn accept_text(client: &Client, call: Send) -> Result<Accepted, Failure> {
     let to = partner(client, &call.to).await?;
-    let peer = key_of(&to)?;
-    let conversation = client.conversation(peer);
-    let id = match call.reply_to {
-        Some(which) => conversation.reply(resolve(client, &conversation, &to, &which).await?, &call.text).await?,
-        None => conversation.send_text(&call.text).await?,
+    let conversation = client.conversation(key_of(&to)?);
+    let id = match call.id {
+        Some(id) => super::name_of(&id)?,
+        None => new_message_id(),
     };
+    match call.reply_to {
+        Some(which) => {
+            let answered = resolve(client, &conversation, &to, &which).await?;
+            conversation.reply_as(id, answered, &call.text).await?;
+        }
+        None => conversation.send_text_as(id, &call.text).await?,
+    }
     Ok((to, id))
 }
 
-async fn sent(client: &Client, to: Peer, id: MessageId, wait: Duration) -> Result<Sent, Failure> {
-    let state = client.wait_until(id, MessageState::Sent, wait).await?;
-    Ok(Sent { to, id: id.to_string(), state: api::mirrored(&state)? })
+/// Waits for the broker to have what was accepted.
+fn wait_for(accepted: Result<Accepted, Failure>, client: Client, wait_s: u64) -> Step {
+    match accepted {
+        Ok((to, id)) => Step::later(async move {
+            let state = client.wait_until(id, MessageState::Sent, Duration::from_secs(wait_s)).await?;
+            Ok(Sent { to, id: id.to_string(), state: api::mirrored(&state)? })
+        }),
+        Err(failure) => Step::Done(Err(failure)),
+    }
 }
 
 pub(super) async fn history(client: Client, call: ReadHistory) -> Result<History, Failure> {
@@ -73,20 +84,26 @@ pub(super) async fn search(client: Client, call: Search) -> Result<Hits, Failure
     Ok(Hits { hits })
 }
 
-pub(super) async fn react(client: Client, call: React) -> Result<Sent, Failure> {
-    let with = partner(&client, &call.with).await?;
-    let conversation = client.conversation(key_of(&with)?);
-    let to = resolve(&client, &conversation, &with, &call.message).await?;
-    let id = conversation.react(to, call.emoji.as_deref()).await?;
-    sent(&client, with, id, Duration::ZERO).await
+pub(super) async fn react(client: Client, call: React) -> Step {
+    let accepted = async {
+        let with = partner(&client, &call.with).await?;
+        let conversation = client.conversation(key_of(&with)?);
+        let to = resolve(&client, &conversation, &with, &call.message).await?;
+        let id = conversation.react(to, call.emoji.as_deref()).await?;
+        Ok((with, id))
+    };
+    wait_for(accepted.await, client.clone(), call.wait_s)
 }
 
-pub(super) async fn edit(client: Client, call: Edit) -> Result<Sent, Failure> {
-    let with = partner(&client, &call.with).await?;
-    let conversation = client.conversation(key_of(&with)?);
-    let message = resolve(&client, &conversation, &with, &call.message).await?;
-    let id = conversation.edit(message.id, &call.text).await?;
-    sent(&client, with, id, Duration::ZERO).await
+pub(super) async fn edit(client: Client, call: Edit) -> Step {
+    let accepted = async {
+        let with = partner(&client, &call.with).await?;
+        let conversation = client.conversation(key_of(&with)?);
+        let message = resolve(&client, &conversation, &with, &call.message).await?;
+        let id = conversation.edit(message.id, &call.text).await?;
+        Ok((with, id))
+    };
+    wait_for(accepted.await, client.clone(), call.wait_s)
 }
 
 pub(super) async fn delete(client: Client, call: Delete) -> Result<Done, Failure> {

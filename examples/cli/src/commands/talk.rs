@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use kez_chat_sdk::new_message_id;
 use tokio::{io::AsyncReadExt as _, time::sleep};
 
 use crate::{
@@ -32,8 +33,8 @@ pub(super) async fn send(context: &Context, typed: Send) -> Result<(), Failure> 
         None if io::stdin().is_terminal() => context.stop.or(editor::write("")).await?,
         typed => text(context, typed.as_deref().unwrap_or("-")).await?,
     };
-    let id = Some(kez_chat_sdk::payload::MessageId(rand::random()).to_string());
-    let call = calls::Send { to: typed.who, text, reply_to: typed.reply_to, id, wait_s: Some(SEND_PATIENCE_S) };
+    let id = Some(new_message_id().to_string());
+    let call = calls::Send { to: typed.who, text, reply_to: typed.reply_to, id, wait_s: SEND_PATIENCE_S };
     context
         .with_link(async |link| {
             let sent = link.call(call).await?;
@@ -155,7 +156,7 @@ pub(super) async fn search(context: &Context, link: &Link, typed: Search) -> Res
 /// Puts an emoji on a message.
 pub(super) async fn react(context: &Context, link: &Link, typed: React) -> Result<(), Failure> {
     let React { who: with, message, emoji } = typed;
-    let sent = link.call(calls::React { with, message, emoji }).await?;
+    let sent = link.call(calls::React { with, message, emoji, wait_s: SEND_PATIENCE_S }).await?;
     context.output.show(Object::Sent(sent), link.own_home())
 }
 
@@ -165,7 +166,7 @@ pub(super) async fn edit(context: &Context, typed: Edit) -> Result<(), Failure> 
     let text = text(context, &wording).await?;
     context
         .with_link(async |link| {
-            let sent = link.call(calls::Edit { with, message, text }).await?;
+            let sent = link.call(calls::Edit { with, message, text, wait_s: SEND_PATIENCE_S }).await?;
             context.output.show(Object::Sent(sent), link.own_home())
         })
         .await

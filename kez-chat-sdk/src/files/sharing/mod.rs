@@ -90,10 +90,16 @@ pub(super) async fn share(
     shared: &Arc<Shared>,
     path: &Path,
     readers: BTreeSet<PrimaryKey>,
+    name: Option<MessageId>,
     mut meter: Meter,
 ) -> Result<Share, FilesError> {
     if readers.is_empty() {
         return Err(FilesError::NoReaders);
+    }
+    if let Some(name) = name
+        && let Some(share) = shared_before(shared, name, &readers).await?
+    {
+        return Ok(share);
     }
     for &reader in &readers {
         Conversation::new(shared, reader).check_sendable().await?;
@@ -106,10 +112,36 @@ pub(super) async fn share(
     let mut unfinished = Unfinished { node: Arc::clone(&node), is_finished: false };
     // Room is promised until rows say what is taken.
     let (held, _rooms) = seal_all(shared, &node, &source, &mut meter).await?;
-    let sharing = Sharing { shared, node: &node, readers, source, held };
-    let share = sharing.announce().await?;
-    unfinished.is_finished = true;
-    Ok(share)
+    let sharing = Sharing { shared, node: &node, readers: &readers, name, source, held };
+    let share = sharing.announce().await;
+    if let (Some(name), Err(FilesError::Send(SendError::NameTaken(_)))) = (name, &share)
+        && let Some(share) = shared_before(shared, name, &readers).await?
+    {
+        // Who asked at the same time was first.
+        return Ok(share);
+    }
+    unfinished.is_finished = share.is_ok();
+    share
+}
+
+/// Finds what was shared under a name.
+///
+/// # Errors
+/// `NameTaken` if it was shared with others, or has ended.
+async fn shared_before(
+    shared: &Shared,
+    name: MessageId,
+    readers: &BTreeSet<PrimaryKey>,
+) -> Result<Option<Share>, FilesError> {
+    let announcements: Vec<_> = readers.iter().map(|reader| (*reader, announce::message_id(name, reader))).collect();
+    let messages: Vec<_> = announcements.iter().map(|(_, message)| *message).collect();
+    match shared.store.announced(shared.primary(), announcements).await? {
+        (0, _) => Ok(None),
+        (told, Some(row)) if told == readers.len() => {
+            Ok(Some(Share { id: row.id, messages, files: row.files, left_out: Vec::new() }))
+        }
+        _ => Err(SendError::NameTaken(name).into()),
+    }
 }
 
 /// Files that are sealed and not shared. The store holds them for as long as this is kept.
@@ -134,7 +166,7 @@ pub(super) async fn seal(
     meter.name(source.name.as_str());
     meter.expect(0, source.bytes());
     let (held, rooms) = seal_all(shared, node, &source, meter).await?;
-    let sharing = Sharing { shared, node, readers: BTreeSet::new(), source, held };
+    let sharing = Sharing { shared, node, readers: &BTreeSet::new(), name: None, source, held };
     let files = sharing.files(|file| Ok(file.path.clone()), false)?.iter().map(ShareFile::entry).collect();
     Ok(Sealed { files, _held: sharing.held, _rooms: rooms })
 }
@@ -232,7 +264,9 @@ impl Held {
 struct Sharing<'a> {
     shared: &'a Arc<Shared>,
     node: &'a Arc<Node>,
-    readers: BTreeSet<PrimaryKey>,
+    readers: &'a BTreeSet<PrimaryKey>,
+    /// What the caller calls it, if anything.
+    name: Option<MessageId>,
     source: Source,
     held: Vec<Held>,
 }
@@ -279,7 +313,7 @@ impl Sharing<'_> {
     async fn commit(&self, files: Vec<ShareFile>) -> Result<Share, FilesError> {
         let entries: Vec<_> = files.iter().filter(|file| !file.is_listed).map(ShareFile::entry).collect();
         let announced = entries.iter().map(SharedFile::of).collect();
-        let (id, messages) = announce::commit(self.shared, self.node, files, entries, &self.readers).await?;
+        let (id, messages) = announce::commit(self.shared, self.node, files, entries, self.readers, self.name).await?;
         Ok(Share { id, messages, files: announced, left_out: self.source.left_out.clone() })
     }
 }
