@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kez_chat_sdk::{Client, Conversation, MessageRef, MessageState, Place, Query, payload::MessageId};
+use kez_chat_sdk::{Client, Conversation, MessageRef, MessageState, Place, Query, new_message_id, payload::MessageId};
 
 use super::{Step, key_of, partner};
 use crate::{
