@@ -2,7 +2,7 @@
 //! them apart, and goes on when the other one ends.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     marker::PhantomData,
     path::PathBuf,
@@ -20,7 +20,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, BufReader, WriteHalf},
     sync::{mpsc, oneshot},
     task::JoinHandle,
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +39,8 @@ use crate::{
 
 /// How long an owner may take that begins or ends.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the owner may take to note what is cancelled at the end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// What lies between this process and its own part as the owner.
 const PIPE_BYTES: usize = 1 << 16;
@@ -90,6 +92,7 @@ impl Link {
             is_ours: Arc::clone(&is_ours),
             closing: closing.clone(),
             calls: BTreeMap::new(),
+            cancelled: BTreeSet::new(),
             subscription: None,
             stays: false,
         };
@@ -338,6 +341,7 @@ struct Work {
     is_ours: Arc<AtomicBool>,
     closing: CancellationToken,
     calls: BTreeMap<i64, Under>,
+    cancelled: BTreeSet<i64>,
     subscription: Option<Value>,
     stays: bool,
 }
@@ -373,8 +377,21 @@ impl Work {
                 },
             }
         }
+        let _ = timeout(LAST_WORDS, self.say_last_words()).await;
         if let Some(owner) = self.station.owner.take() {
             owner.finish().await;
+        }
+    }
+
+    /// Says what was cancelled last, and waits until the owner knows.
+    async fn say_last_words(&mut self) {
+        while let Ok(wish) = self.wanted.try_recv() {
+            self.take(wish).await;
+        }
+        while !self.cancelled.is_empty()
+            && let Some(Read::Line(line)) = self.station.incoming.recv().await
+        {
+            self.hear(&line);
         }
     }
 
@@ -389,6 +406,7 @@ impl Work {
             }
             Wish::Cancel(call) => {
                 if self.calls.remove(&call).is_some() {
+                    self.cancelled.insert(call);
                     self.station.write(&Frame::notification("cancel", json!({ "call": call }))).await;
                 }
             }
@@ -408,7 +426,8 @@ impl Work {
             Err(failure) => return tracing::warn!(%failure, "the owner wrote something that is no line of ours"),
         };
         if let Some(CallId::Number(call)) = frame.id {
-            // One that was cancelled is answered too.
+            // One that was cancelled is answered too, by what came of it or by that.
+            self.cancelled.remove(&call);
             if let Some(under) = self.calls.remove(&call) {
                 let outcome = match frame.error {
                     Some(error) => Err(error.into()),
@@ -439,6 +458,7 @@ impl Work {
             owner.finish().await;
             return Err(gone());
         }
+        self.cancelled.clear();
         self.station = self.way.reach().await?;
         self.is_ours.store(self.station.owner.is_some(), Ordering::Relaxed);
         if let (Some(owner), true) = (&self.station.owner, self.stays) {

@@ -137,7 +137,8 @@ pub(crate) async fn read_line(reader: &mut (impl AsyncBufRead + Unpin)) -> io::R
         match (end, is_too_long) {
             (Some(_), true) => return Ok(Some(Read::TooLong)),
             (Some(_), false) if !line.trim_ascii().is_empty() => return Ok(Some(Read::Line(line))),
-            _ => {}
+            (Some(_), false) => line.clear(),
+            (None, _) => {}
         }
     }
 }

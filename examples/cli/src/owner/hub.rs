@@ -81,9 +81,10 @@ impl Hub {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells how many events may be brought.
-    pub(super) fn room(&self) -> usize {
-        MOST_HELD.saturating_sub(self.inner().held.len())
+    /// Tells whether events may be brought: as long as there is room, or nobody here wants what there is no room for.
+    pub(super) fn has_room(&self) -> bool {
+        let inner = self.inner();
+        inner.held.len() < MOST_HELD || inner.listeners.values().all(|listener| listener.about.is_some())
     }
 
     /// Waits until there may be more room, or something is over.
@@ -98,7 +99,11 @@ impl Hub {
 
     /// Holds an event for those who listen, now or later.
     pub(super) fn add(&self, id: i64, event: Event) {
-        self.inner().held.insert(id, Held { event, given: BTreeSet::new(), is_handled: false, is_owed: false });
+        let mut inner = self.inner();
+        if inner.held.len() < MOST_HELD || inner.listeners.values().any(|listener| listener.wants(&event)) {
+            inner.held.insert(id, Held { event, given: BTreeSet::new(), is_handled: false, is_owed: false });
+        }
+        drop(inner);
         self.news.notify_waiters();
     }
 
@@ -250,6 +255,20 @@ mod tests {
         assert!(hub.take_over().is_empty());
         let all = hub.listen(None);
         assert_eq!(next(&all).await, 1, "it waits for who wants it");
+    }
+
+    #[tokio::test]
+    async fn what_nobody_here_wants_does_not_keep_away_what_somebody_wants() {
+        let hub = Arc::new(Hub::default());
+        let chat = hub.listen(Some("bob".to_owned()));
+        for id in 1..=MOST_HELD as i64 + 10 {
+            hub.add(id, from("carol"));
+        }
+        assert!(hub.has_room());
+        hub.add(10_000, from("bob"));
+        assert_eq!(next(&chat).await, 10_000);
+        let _all = hub.listen(None);
+        assert!(!hub.has_room(), "the rest stays with the SDK");
     }
 
     #[tokio::test]

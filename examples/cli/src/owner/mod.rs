@@ -155,11 +155,10 @@ impl Owner {
                 // They come again with the next owner.
                 tracing::warn!("events that were handled can't be forgotten");
             }
-            let room = self.hub.room().min(BATCH);
             tokio::select! {
                 () = self.closing.cancelled() => return,
                 () = self.hub.changed() => {}
-                events = self.client.next_events(room), if room > 0 => match events {
+                events = self.client.next_events(BATCH), if self.hub.has_room() => match events {
                     Ok(events) => for pending in events {
                         match api::mirrored(&pending.event) {
                             Ok(event) => self.hub.add(pending.id.number(), event),

@@ -57,6 +57,8 @@ pub(super) async fn run(owner: Arc<Owner>, stream: impl AsyncRead + AsyncWrite +
         let rest = async { while session.running.join_next().await.is_some() {} };
         let _ = timeout(LAST_ANSWERS, rest).await;
     }
+    // Whoever has ended without a word did not cancel anything: a download goes on, here or with the next owner.
+    session.running.detach_all();
     drop(session);
     let _ = timeout(LAST_LINES, tasks.join_next()).await;
 }
