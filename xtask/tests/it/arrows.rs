@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kez-chat-sdk", &["kez-core"]),
     ("kez-chat-cli", &["kez-chat-sdk"]),
     ("kez-benches", &["kez-core"]),
+    ("kez-cli-benches", &["kez-testbed"]),
     ("kez-files-benches", &["kez-chat-sdk", "kez-testbed"]),
     ("kez-messaging-benches", &["kez-chat-sdk", "kez-core", "kez-testbed"]),
     ("kez-server-benches", &["kez-core", "kez-testbed"]),
