@@ -12,9 +12,29 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{account::OwnChainNotice, contacts::Notice, keys, message::MessageRef};
 
-/// Names an event until it is handled.
+/// Names an event until it is handled. Later events have higher numbers.
+///
+/// ```
+/// use kez_chat_sdk::EventId;
+///
+/// assert_eq!(EventId::new(3).number(), 3);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventId(pub(crate) i64);
+
+impl EventId {
+    /// Takes the number that was told to another process.
+    #[must_use]
+    pub fn new(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// Returns its number.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        self.0
+    }
+}
 
 /// An event that was not handled yet. It is given out again after a restart until
 /// [`Client::handled`](crate::Client::handled).
@@ -42,6 +62,12 @@ impl ShareId {
     pub fn new(number: i64) -> Self {
         Self(number)
     }
+
+    /// Returns its number.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        self.0
+    }
 }
 
 impl fmt::Display for ShareId {
@@ -65,6 +91,12 @@ impl DownloadId {
     #[must_use]
     pub fn new(number: i64) -> Self {
         Self(number)
+    }
+
+    /// Returns its number.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        self.0
     }
 }
 

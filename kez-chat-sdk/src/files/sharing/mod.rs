@@ -58,6 +58,12 @@ impl OwnShareId {
     pub fn new(number: i64) -> Self {
         Self(number)
     }
+
+    /// Returns its number.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        self.0
+    }
 }
 
 impl fmt::Display for OwnShareId {

@@ -1,0 +1,99 @@
+//! What the screen shows, and what keys do to it.
+
+mod drawing;
+mod keys;
+mod window;
+
+use chrono::{DateTime, NaiveDateTime};
+use kez_chat_sdk::{
+    Availability, MessageRef, MessageState, Place, ShareId, SharedFile,
+    identity::{PrimaryKey, SecretKey},
+    payload::MessageId,
+};
+use ratatui::{Terminal, backend::TestBackend, buffer::CellWidth as _, layout::Size};
+
+use super::{
+    entry::{Content, Entry},
+    palette::Palette,
+    screen::{Connection, Presence, Screen},
+};
+
+/// 2026-11-23, 14:03 UTC.
+const NOON: u64 = 1_795_442_580_000;
+const DAY: u64 = 86_400_000;
+
+fn utc(unix_ms: u64) -> Option<NaiveDateTime> {
+    DateTime::from_timestamp_millis(i64::try_from(unix_ms).ok()?).map(|moment| moment.naive_utc())
+}
+
+fn key_of(seed: u8) -> PrimaryKey {
+    SecretKey::from_seed([seed; 32]).primary()
+}
+
+/// Makes the screen of a conversation with Bob, who is there.
+fn screen() -> Screen {
+    let mut screen = Screen::new(key_of(1), "@bob", Palette::plain(), utc);
+    screen.presence = Presence { availability: Availability::Online, last_seen_ms: None };
+    screen.connection = Connection::Online;
+    screen.resize(Size::new(40, 12));
+    screen
+}
+
+fn theirs(place: u64, text: &str) -> Entry {
+    let id = MessageId(u128::from(place).to_be_bytes());
+    Entry {
+        place: Place::new(place),
+        name: MessageRef { author: key_of(2), id },
+        is_own: false,
+        sent_at_ms: NOON + 60_000 * place,
+        stored_at_ms: NOON + 60_000 * place,
+        content: Content::Text { text: text.to_owned(), edited: false },
+        reply_to: None,
+        reactions: Vec::new(),
+        in_doubt: false,
+        state: None,
+    }
+}
+
+fn ours(place: u64, text: &str, state: MessageState) -> Entry {
+    let theirs = theirs(place, text);
+    let name = MessageRef { author: key_of(1), ..theirs.name };
+    Entry { name, is_own: true, state: Some(state), ..theirs }
+}
+
+fn offer(place: u64, share_id: i64, files: &[(&str, u64)]) -> Entry {
+    let files = files
+        .iter()
+        .map(|(path, size_bytes)| SharedFile {
+            path: (*path).to_owned(),
+            media_type: String::new(),
+            size_bytes: *size_bytes,
+        })
+        .collect();
+    Entry { content: Content::Files { share_id: Some(ShareId::new(share_id)), files }, ..theirs(place, "") }
+}
+
+/// Draws a screen on a terminal of a size, and returns its lines without the blanks at their ends.
+fn drawn(screen: &mut Screen, columns: u16, lines: u16) -> Vec<String> {
+    screen.resize(Size::new(columns, lines));
+    let mut terminal = Terminal::new(TestBackend::new(columns, lines)).unwrap();
+    terminal.draw(|frame| super::draw::draw(screen, frame)).unwrap();
+    let buffer = terminal.backend().buffer();
+    let line = |y: u16| {
+        let (mut line, mut x) = (String::new(), 0);
+        while x < columns {
+            let symbol = buffer[(x, y)].symbol();
+            line.push_str(symbol);
+            // A wide letter covers the cell after it.
+            x += symbol.cell_width().max(1);
+        }
+        line.trim_end().to_owned()
+    };
+    (0..lines).map(line).collect()
+}
+
+/// Returns what is between the title and the line that is being written, without empty lines.
+fn view(screen: &mut Screen, columns: u16, lines: u16) -> Vec<String> {
+    let drawn = drawn(screen, columns, lines);
+    drawn[1..drawn.len() - 2].iter().filter(|line| !line.is_empty()).cloned().collect()
+}
