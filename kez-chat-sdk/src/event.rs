@@ -122,7 +122,6 @@ pub enum DownloadOrigin {
     /// Somebody's offer.
     Offer(ShareId),
     /// An entry of what somebody publishes.
-    #[serde(with = "entry_id")]
     Published(EntryId),
 }
 
@@ -473,23 +472,6 @@ impl fmt::Debug for Event {
             Self::DownloadFailed { id, from, code, .. } => write!(f, "DownloadFailed({id} from {from}, {code})"),
             Self::Unreadable => f.write_str("Unreadable"),
         }
-    }
-}
-
-/// Entries' names in JSON: hex.
-mod entry_id {
-    use data_encoding::HEXLOWER;
-
-    use super::{Deserialize, Deserializer, EntryId, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(id: &EntryId, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(id)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EntryId, D::Error> {
-        let bytes = HEXLOWER.decode(String::deserialize(deserializer)?.as_bytes()).ok();
-        let id = bytes.and_then(|bytes| bytes.try_into().ok());
-        id.map(EntryId).ok_or_else(|| serde::de::Error::custom("no entry's name"))
     }
 }
 

@@ -99,9 +99,9 @@ pub use event::{
 pub use export::{Export, ExportError, ExportProgress};
 #[cfg(feature = "files")]
 pub use files::{
-    BadFile, Download, DownloadState, FetchOptions, FileUsage, Files, FilesError, IfExists, LeftOut, LeftOutKind,
-    ListedEntry, Listing, Offer, OwnShare, OwnShareId, PublishedEntry, Relays, Repaired, Share, Thumbnail, Transfer,
-    TransferError, TransferPath, TransferProgress,
+    BadFile, Download, DownloadState, FetchOptions, FileUsage, Files, FilesError, HeldFor, IfExists, LeftOut,
+    LeftOutKind, ListedEntry, Listing, Offer, OwnShare, OwnShareId, PublishedEntry, PublishedFiles, Relays, Repaired,
+    Share, Thumbnail, Transfer, TransferError, TransferPath, TransferProgress,
 };
 pub use home_dir::HomeDirError;
 #[cfg(feature = "keyring")]

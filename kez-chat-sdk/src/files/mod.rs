@@ -33,10 +33,10 @@ pub use self::{
     error::FilesError,
     fetching::Offer,
     node::NodeError as TransferError,
-    published::PublishedEntry,
+    published::{PublishedEntry, PublishedFiles},
     relays::Relays,
     room::FileUsage,
-    sharing::{BadFile, OwnShare, OwnShareId, Repaired, Share},
+    sharing::{BadFile, HeldFor, OwnShare, OwnShareId, Repaired, Share},
     source::{LeftOut, LeftOutKind},
     thumbnail::Thumbnail,
     transfer::{Transfer, TransferPath, TransferProgress},
@@ -232,8 +232,12 @@ impl<'a> Files<'a> {
         downloads::cancel(self.shared, id).await
     }
 
-    /// Publishes a file: whoever it is for finds it when they [look](Self::browse) at what we publish, and nobody is told.
-    /// It is served while a client of this account is open.
+    /// Publishes a file, or a folder and the files in it, each of which is an entry of its own: whoever they are for finds
+    /// them when they [look](Self::browse) at what we publish, and nobody is told. They are served while a client of this
+    /// account is open.
+    ///
+    /// As in [sharing](Self::share), what is sealed already and has not changed is not sealed again, links in a folder are
+    /// not followed, and dropping the transfer cancels.
     ///
     /// Our sigchain says so within seconds, or ten minutes after it last said something of that kind. Publishing for
     /// [anybody](Access::Public) has our endpoint answer anybody.
@@ -269,7 +273,7 @@ impl<'a> Files<'a> {
     ///
     /// # Errors
     /// [`FilesError`]; nothing is published then.
-    pub fn publish(&self, path: &Path, access: Access) -> Transfer<PublishedEntry> {
+    pub fn publish(&self, path: &Path, access: Access) -> Transfer<PublishedFiles> {
         let (shared, path) = (Arc::clone(self.shared), path.to_owned());
         Transfer::begin(|meter| async move { published::publish(&shared, &path, access, meter).await })
     }

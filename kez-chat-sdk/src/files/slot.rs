@@ -144,12 +144,12 @@ async fn serve(shared: &Shared, node: &Node) -> Result<(), FilesError> {
     for (reader, blob_hash) in shared.store.file_readers().await? {
         node.allow(reader, blob_hash);
     }
-    published::restore(shared, node).await
+    published::restore(&shared.store, node).await
 }
 
-/// Has the node keep the blobs that the database has, and no others. Whoever calls it has the node's ledger.
+/// Has the node keep the blobs that are shared by the database, and no others for that. Whoever calls it has the node's ledger.
 pub(super) async fn settle(store: &Store, node: &Node) -> Result<(), FilesError> {
-    let (wanted, kept) = (store.own_blobs().await?, node.kept(Purpose::Shared).await?);
+    let (wanted, kept) = (store.shared_blobs().await?, node.kept(Purpose::Shared).await?);
     for &blob in kept.difference(&wanted) {
         node.release(blob, Purpose::Shared).await?;
     }

@@ -53,6 +53,8 @@ mod people;
 mod poison;
 mod presence;
 mod privacy;
+#[cfg(feature = "files")]
+mod publishing;
 mod raw;
 mod recover;
 #[cfg(feature = "files")]

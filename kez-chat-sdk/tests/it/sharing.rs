@@ -7,8 +7,8 @@ use std::{
 };
 
 use kez_chat_sdk::{
-    Client, Event, FilesError, LeftOut, LeftOutKind, MessageState, Share, ShareId, SharedFile, filecrypt::blob_len,
-    identity::SecretKey, new_message_id, payload::FOLDER_MEDIA_TYPE,
+    Client, Event, FilesError, HeldFor, LeftOut, LeftOutKind, MessageState, Share, ShareId, SharedFile,
+    filecrypt::blob_len, identity::SecretKey, new_message_id, payload::FOLDER_MEDIA_TYPE,
 };
 use kez_testbed::Testbed;
 
@@ -30,7 +30,7 @@ pub(crate) fn kept_in(home: &Path) -> Vec<PathBuf> {
 }
 
 /// Writes a file as it was a minute ago, below folders that are made.
-fn write(path: &Path, bytes: &[u8]) {
+pub(crate) fn write(path: &Path, bytes: &[u8]) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
     let earlier = SystemTime::now() - Duration::from_secs(60);
@@ -428,7 +428,8 @@ async fn damage_is_found_mended_from_the_file_or_told_to_be_gone() {
     damage(&alice);
 
     let bad = a.files().verify().await.unwrap();
-    assert_eq!(bad.iter().map(|bad| (bad.share, bad.file.path.as_str())).collect::<Vec<_>>(), [(share.id, "film")]);
+    let held_for = HeldFor::Share(share.id);
+    assert_eq!(bad.iter().map(|bad| (bad.held_for, bad.file.path.as_str())).collect::<Vec<_>>(), [(held_for, "film")]);
     let fault = b.files().fetch(offer, bob.folder.path()).await.unwrap_err();
     assert_eq!(fault.code(), "PeerFault");
     // Shared again, it is not that copy.
@@ -462,8 +463,8 @@ async fn damage_is_found_mended_from_the_file_or_told_to_be_gone() {
     let outcome = a.files().repair().await.unwrap();
     assert!(outcome.lost.is_empty(), "{outcome:?}");
     assert_eq!(
-        outcome.repaired.iter().map(|bad| (bad.share, &bad.file)).collect::<Vec<_>>(),
-        [(share.id, &share.files[0])]
+        outcome.repaired.iter().map(|bad| (bad.held_for, &bad.file)).collect::<Vec<_>>(),
+        [(HeldFor::Share(share.id), &share.files[0])]
     );
     let (offer, _) = offered(&b).await;
     let paths = b.files().fetch(offer, bob.folder.path().join("list")).await.unwrap();
@@ -474,7 +475,7 @@ async fn damage_is_found_mended_from_the_file_or_told_to_be_gone() {
 }
 
 /// Flips a bit of the only blob that is not small.
-fn damage(person: &Person) {
+pub(crate) fn damage(person: &Person) {
     let blobs = kept(person);
     let [blob] = &blobs[..] else { panic!("{blobs:?}") };
     let mut bytes = fs::read(blob).unwrap();

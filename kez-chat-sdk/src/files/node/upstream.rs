@@ -19,7 +19,7 @@ use iroh_blobs::{
 use kez_core::{identity::PrimaryKey, payload::Addresses};
 use tokio::{
     sync::{Mutex as AsyncMutex, Semaphore, SemaphorePermit},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::{Node, NodeError, addresses, provider::ERR_GONE};
@@ -30,6 +30,8 @@ use crate::files::TransferPath;
 pub(super) const REQUESTS_AT_ONCE: usize = 8;
 /// After how much silence a connection is not joined any more: the peer may be somewhere else by now.
 const STUCK: Duration = Duration::from_secs(5);
+/// How long a connection over which something small came is kept for what may come next: pictures are shown one by one.
+const LINGER: Duration = Duration::from_secs(5);
 const NOBODY: &str = "nobody answers at their addresses";
 
 /// The connections that are open. One lock for each peer, so that two fetches do not both connect.
@@ -141,6 +143,16 @@ impl Upstream {
             }
             sleep_until(until).await;
         }
+    }
+
+    /// Keeps the connection for a moment. It ends with the node, too.
+    pub(super) fn linger(self: Arc<Self>) {
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = self.connection.closed() => {}
+                () = sleep(LINGER) => {}
+            }
+        });
     }
 
     /// Closes a connection over which nothing comes any more, so that the next fetch makes another one.

@@ -9,14 +9,14 @@ use std::{collections::BTreeSet, fmt, path::Path, sync::Arc};
 use kez_core::{
     filecrypt::{FileKey, blob_len},
     identity::PrimaryKey,
-    payload::{FOLDER_MEDIA_TYPE, FileEntry, FolderList, MessageId, PayloadError, SharePath},
+    payload::{FOLDER_MEDIA_TYPE, FolderList, MessageId, PayloadError, SharePath},
 };
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
 pub use self::{
     held::OwnShare,
-    repair::{BadFile, Repaired},
+    repair::{BadFile, HeldFor, Repaired},
 };
 pub(super) use self::{
     held::{list, unshare},
@@ -104,12 +104,9 @@ pub(super) async fn share(
     for &reader in &readers {
         Conversation::new(shared, reader).check_sendable().await?;
     }
-    let path = path.to_owned();
-    let source = spawn_blocking(move || Source::look(&path)).await.map_err(|_| StoreError::Closed)??;
-    meter.name(source.name.as_str());
-    meter.expect(0, source.bytes());
+    let source = look(path, &mut meter).await?;
     let node = node(shared).await?;
-    let mut unfinished = Unfinished { node: Arc::clone(&node), is_finished: false };
+    let mut unfinished = Unfinished::new(&node);
     // Room is promised until rows say what is taken.
     let (held, _rooms) = seal_all(shared, &node, &source, &mut meter).await?;
     let sharing = Sharing { shared, node: &node, readers: &readers, name, source, held };
@@ -144,43 +141,54 @@ async fn shared_before(
     }
 }
 
-/// Files that are sealed and not shared. The store holds them for as long as this is kept.
+/// Files that are sealed and not shared. The store holds them, and has promised them room, for as long as this is kept.
 pub(super) struct Sealed {
-    pub(super) files: Vec<FileEntry>,
+    pub(super) files: Vec<ShareFile>,
+    /// What of a folder was left out.
+    pub(super) left_out: Vec<LeftOut>,
     _held: Vec<Held>,
     _rooms: Vec<Room>,
 }
 
-/// Seals a file, unless it was and is as it was then.
+/// Seals a file, or all of a folder, but what was sealed before and is as it was then.
 pub(super) async fn seal(
     shared: &Arc<Shared>,
     node: &Arc<Node>,
     path: &Path,
     meter: &mut Meter,
 ) -> Result<Sealed, FilesError> {
-    let looked_at = path.to_owned();
-    let source = spawn_blocking(move || Source::look(&looked_at)).await.map_err(|_| StoreError::Closed)??;
-    if source.is_folder {
-        return Err(TransferError::NotAFile { path: path.to_owned() }.into());
-    }
-    meter.name(source.name.as_str());
-    meter.expect(0, source.bytes());
+    let source = look(path, meter).await?;
     let (held, rooms) = seal_all(shared, node, &source, meter).await?;
     let sharing = Sharing { shared, node, readers: &BTreeSet::new(), name: None, source, held };
-    let files = sharing.files(|file| Ok(file.path.clone()), false)?.iter().map(ShareFile::entry).collect();
-    Ok(Sealed { files, _held: sharing.held, _rooms: rooms })
+    let files = sharing.files(|file| Ok(file.path.clone()), false)?;
+    Ok(Sealed { files, left_out: sharing.source.left_out, _held: sharing.held, _rooms: rooms })
+}
+
+/// Looks at what the person points at.
+async fn look(path: &Path, meter: &mut Meter) -> Result<Source, FilesError> {
+    let path = path.to_owned();
+    let source = spawn_blocking(move || Source::look(&path)).await.map_err(|_| StoreError::Closed)??;
+    meter.name(source.name.as_str());
+    meter.expect(0, source.bytes());
+    Ok(source)
 }
 
 /// A file that the store holds sealed, for as long as this is kept.
-struct Held {
-    file: OwnFile,
+pub(super) struct Held {
+    pub(super) file: OwnFile,
     _tag: TempTag,
 }
 
-/// What was sealed of a share that does not come about goes soon.
-struct Unfinished {
+/// What was sealed and does not come to be held ready goes soon.
+pub(super) struct Unfinished {
     node: Arc<Node>,
-    is_finished: bool,
+    pub(super) is_finished: bool,
+}
+
+impl Unfinished {
+    pub(super) fn new(node: &Arc<Node>) -> Self {
+        Self { node: Arc::clone(node), is_finished: false }
+    }
 }
 
 impl Drop for Unfinished {
@@ -252,7 +260,7 @@ async fn held_before(shared: &Shared, node: &Node, files: &[SourceFile]) -> Resu
 }
 
 impl Held {
-    fn new(key: FileKey, imported: Imported, source: Option<&str>) -> Self {
+    pub(super) fn new(key: FileKey, imported: Imported, source: Option<&str>) -> Self {
         let Imported { blob_hash, plain_hash, plain_len, stamp, held } = imported;
         let stamp = stamp.map(Stamp::to_bytes);
         let file = OwnFile { blob_hash, key, plain_hash, plain_len, source: source.map(str::to_owned), stamp };
