@@ -105,7 +105,9 @@ fn cli(workspace: &Workspace) -> Result<()> {
     // Beside this program's own folder, which is that of another profile.
     let program = workspace.programs.with_file_name("release").join("kez-chat");
     workspace.run_cargo(|command| {
-        command.args(["bench", "--package", "kez-cli-benches", "--bench", "cli", "--", "compare", "--cli"]).arg(program);
+        command
+            .args(["bench", "--package", "kez-cli-benches", "--bench", "cli", "--", "compare", "--cli"])
+            .arg(program);
     })
 }
 

@@ -261,6 +261,9 @@ pub(crate) struct ListPublished {}
 pub(crate) struct PublishedList {
     /// Oldest first.
     pub(crate) entries: Vec<PublishedEntry>,
+    /// What of a folder was left out, of what is published just now.
+    #[serde(default)]
+    pub(crate) left_out: Vec<PathBuf>,
 }
 
 /// A file that we publish.

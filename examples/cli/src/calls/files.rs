@@ -139,8 +139,9 @@ pub(super) async fn publish(client: Client, call: Publish, report: Report) -> Re
             return Err(Failure::new(Kind::Usage, "BadParams", what, "name contacts, or say that it is public"));
         }
     };
-    let entry = follow(client.files().publish(&call.path, access), &report).await?;
-    Ok(PublishedList { entries: vec![shown_entry(entry)] })
+    let published = follow(client.files().publish(&call.path, access), &report).await?;
+    let left_out = published.left_out.into_iter().map(|left| left.path).collect();
+    Ok(PublishedList { entries: published.entries.into_iter().map(shown_entry).collect(), left_out })
 }
 
 fn shown_entry(entry: kez_chat_sdk::PublishedEntry) -> PublishedEntry {
@@ -158,7 +159,7 @@ fn shown_entry(entry: kez_chat_sdk::PublishedEntry) -> PublishedEntry {
 
 pub(super) async fn published(client: Client) -> Result<PublishedList, Failure> {
     let entries = client.files().published().await?.into_iter().map(shown_entry);
-    Ok(PublishedList { entries: entries.collect() })
+    Ok(PublishedList { entries: entries.collect(), left_out: Vec::new() })
 }
 
 pub(super) async fn unpublish(client: Client, call: Unpublish) -> Result<Done, Failure> {

@@ -16,6 +16,7 @@ use crate::{
     context::Context,
     failure::{Failure, Kind},
     link::{Calling, Heard, Link},
+    safe,
 };
 
 /// Waits for a call, and shows on a terminal how far it has come.
@@ -153,7 +154,10 @@ async fn check(context: &Context, link: &Link, repair: bool) -> Result<(), Failu
 pub(super) async fn publish(context: &Context, link: &Link, typed: Publish) -> Result<(), Failure> {
     let Publish { path, readers: with, public } = typed;
     let call = calls::Publish { path: absolute(path)?, with, public };
-    let entries = follow(context, link.begin(call)?).await?.entries;
+    let calls::PublishedList { entries, left_out } = follow(context, link.begin(call)?).await?;
+    for path in left_out {
+        context.output.note(&format!("left out {}", safe::line(&path.to_string_lossy())));
+    }
     context.show_all(link, entries.into_iter().map(Object::Published))
 }
 
