@@ -12,8 +12,8 @@ const PAPER: &str = "#1e2127";
 const INK: &str = "#d7dae0";
 /// The sixteen colours that programs name by number.
 const COLOURS: [&str; 16] = [
-    "#3f4451", "#e06c75", "#98c379", "#e5c07b", "#61afef", "#c678dd", "#56b6c2", "#d7dae0", "#6b717d", "#ef8891", "#b2d69b",
-    "#f0d399", "#86c2f4", "#d69ae6", "#7fcbd5", "#ffffff",
+    "#3f4451", "#e06c75", "#98c379", "#e5c07b", "#61afef", "#c678dd", "#56b6c2", "#d7dae0", "#6b717d", "#ef8891",
+    "#b2d69b", "#f0d399", "#86c2f4", "#d69ae6", "#7fcbd5", "#ffffff",
 ];
 
 /// How some characters in a row look.
@@ -55,7 +55,10 @@ pub(super) fn draw(screen: &Screen, title: &str) -> String {
             let x = MARGIN + f64::from(column) * COLUMN;
             if let Some(paper) = style.paper {
                 let width = f64::from(width) * COLUMN;
-                let _ = writeln!(svg, "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{LINE}\" fill=\"{paper}\"/>");
+                let _ = writeln!(
+                    svg,
+                    "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{LINE}\" fill=\"{paper}\"/>"
+                );
             }
             if !text.trim().is_empty() {
                 let weight = if style.bold { " font-weight=\"bold\"" } else { "" };
@@ -83,7 +86,9 @@ fn runs(screen: &Screen, line: u16, columns: u16) -> Vec<(u16, u16, Style, Strin
         };
         match runs.last_mut() {
             // What is wide may be drawn with another width, so that what follows begins anew.
-            Some((_, width, before, written)) if *before == style && !cell.is_wide() && !cell.is_wide_continuation() => {
+            Some((_, width, before, written))
+                if *before == style && !cell.is_wide() && !cell.is_wide_continuation() =>
+            {
                 *width += 1;
                 written.push_str(text);
             }

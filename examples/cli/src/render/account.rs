@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::names;
+use super::{
+    names,
+    paint::{ALARM, paint},
+};
 use crate::{
     api::{
         account::{Account, Backup, Export, Finding, MovePlan},
@@ -55,7 +58,7 @@ pub(super) fn export(export: &Export) -> String {
 
 pub(super) fn finding(finding: &Finding) -> String {
     let Finding { part, works, what, advice } = finding;
-    let mark = if *works { "ok  " } else { "FAIL" };
+    let mark = if *works { "ok  ".to_owned() } else { paint(ALARM, "FAIL") };
     let line = format!("{mark}  {:<9}  {}", safe::line(part), safe::line(what));
     match advice {
         Some(advice) => format!("{line}\n                 {}", safe::line(advice)),

@@ -3,6 +3,7 @@
 mod account;
 mod event;
 mod files;
+mod paint;
 mod people;
 mod talk;
 
