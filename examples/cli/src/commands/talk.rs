@@ -20,6 +20,7 @@ use crate::{
     editor,
     failure::{Failure, Kind},
     link::Link,
+    render,
 };
 
 /// How many seconds `send` waits for the broker; afterwards the message stays in the outbox.
@@ -100,7 +101,11 @@ async fn show_events(context: &Context, link: &mut Link, count: Option<u64>) -> 
                 let is_offline = connection.state == "offline";
                 if is_offline || (was_offline && connection.state == "online") {
                     was_offline = is_offline;
-                    context.output.note(&crate::render::text(&Object::Connection(connection).into(), &own));
+                    let line = Object::Connection(connection);
+                    match context.output.json {
+                        true => context.output.show(line, &own)?,
+                        false => context.output.note(&render::text(&line.into(), &own)),
+                    }
                 }
             }
             Some(Notification::Presence(_) | Notification::Progress(_)) => {}

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     api::{
-        account::{Account, Backup, Export, Finding, MovePlan},
+        account::{Account, Backup, Export, Finding, MovePlan, Owner, Visibility},
         event::Connection,
     },
     human::size,
@@ -25,6 +25,18 @@ pub(super) fn text(account: &Account) -> String {
         safe::line(contact_uri),
         path(home_dir),
     )
+}
+
+pub(super) fn running(owner: &Owner) -> String {
+    format!("Running as @{} (process {}); Ctrl-C ends it", safe::line(&owner.account.handle), owner.pid)
+}
+
+pub(super) fn visibility(visibility: Visibility) -> &'static str {
+    match visibility {
+        Visibility::Online => "Contacts see that you are there, while kez-chat runs",
+        Visibility::Away => "Contacts see you as away, while kez-chat runs",
+        Visibility::Invisible => "Contacts see nothing of you, until you make another choice",
+    }
 }
 
 pub(super) fn plan(plan: &MovePlan, own: &str) -> String {
