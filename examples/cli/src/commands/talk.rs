@@ -139,13 +139,19 @@ pub(super) async fn conversations(context: &Context, link: &Link) -> Result<(), 
 
 /// Shows a conversation.
 pub(super) async fn history(context: &Context, link: &Link, typed: History) -> Result<(), Failure> {
-    let call = calls::ReadHistory { with: typed.who, before: typed.before, limit: Some(typed.limit.into()) };
+    let History { who, limit, before, peek } = typed;
+    let call = calls::ReadHistory { with: who, before, limit: Some(limit.into()) };
     let calls::History { with, messages } = link.call(call).await?;
+    let last = messages.last().map(|message| message.place);
     if messages.is_empty() {
         context.output.note("Nothing was said yet");
     }
     let line = |message| Object::ConversationMessage(ConversationMessage { with: with.clone(), message });
-    context.show_all(link, messages.into_iter().map(line))
+    context.show_all(link, messages.into_iter().map(line))?;
+    match last {
+        Some(up_to) if !peek => link.call(calls::MarkRead { with: with.primary, up_to }).await.map(drop),
+        _ => Ok(()),
+    }
 }
 
 /// Finds messages.
