@@ -49,18 +49,21 @@ async fn text(context: &Context, typed: &str) -> Result<String, Failure> {
     if typed != "-" {
         return Ok(typed.to_owned());
     }
-    let mut text = String::new();
-    let read = async { Ok(tokio::io::stdin().take(MOST_INPUT).read_to_string(&mut text).await) };
-    context.stop.or(read).await?.map_err(|error| {
-        let advice = match error.kind() {
-            io::ErrorKind::InvalidData => "send text in UTF-8; anything else goes with kez-chat share",
-            _ => "give the text as an argument",
-        };
-        Failure::new(Kind::Usage, "BadInput", format!("standard input can't be read: {error}"), advice)
-    })?;
-    let end = text.trim_end_matches(['\r', '\n']).len();
-    text.truncate(end);
-    Ok(text)
+    let mut bytes = Vec::new();
+    let bad = |what: String, advice: &str| {
+        Failure::new(Kind::Usage, "BadInput", format!("standard input can't be read: {what}"), advice)
+    };
+    let read = async { Ok(tokio::io::stdin().take(MOST_INPUT).read_to_end(&mut bytes).await) };
+    context.stop.or(read).await?.map_err(|error| bad(error.to_string(), "give the text as an argument"))?;
+    let text = match std::str::from_utf8(&bytes) {
+        Ok(text) => text,
+        // What is longer may be cut in the middle of a character; it is refused as too long.
+        Err(error) if error.error_len().is_none() && bytes.len() as u64 == MOST_INPUT => {
+            std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default()
+        }
+        Err(error) => return Err(bad(error.to_string(), "send text in UTF-8; anything else goes with kez-chat share")),
+    };
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// Shows events as they come. Each is shown first and only then handled: one that nobody saw comes again.
