@@ -22,7 +22,7 @@ impl Output {
     pub(crate) fn show(self, line: impl Into<Line>, own: &str) -> Result<(), Failure> {
         let line = line.into();
         let line = if self.json { json_line(&line)? } else { render::text(&line, own) };
-        let mut out = io::stdout().lock();
+        let mut out = anstream::stdout().lock();
         writeln!(out, "{line}")?;
         out.flush()?;
         Ok(())
@@ -32,7 +32,7 @@ impl Output {
     pub(crate) fn note(self, text: &str) {
         if !self.json {
             // Nobody there to read it is no failure.
-            let _ = writeln!(io::stderr(), "{text}");
+            let _ = writeln!(anstream::stderr(), "{text}");
         }
     }
 

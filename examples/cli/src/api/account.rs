@@ -164,7 +164,7 @@ pub(crate) struct Finding {
 }
 
 /// Chooses how contacts see us.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SetVisibility {
     /// How.

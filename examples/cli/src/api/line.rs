@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Peer,
-    account::{Account, Backup, Export, Finding, MovePlan},
+    account::{Account, Backup, Export, Finding, MovePlan, Owner, SetVisibility},
     event::{Connection, Event},
     files::{Download, ListedEntry, Offer, PublishedEntry, Share, SharedFile, Usage},
     people::{Blocked, Contact, Presence, RequestMessage, StrangerRequest},
@@ -37,6 +37,10 @@ pub(crate) enum Object {
     Moved(Account),
     /// The account, which has ended.
     Retired(Account),
+    /// The process that owns the home, once it can be relied on.
+    Running(Owner),
+    /// How contacts see us from now on.
+    Visibility(SetVisibility),
     /// What a move will bring.
     MovePlan(MovePlan),
     /// A backup that was written.

@@ -191,6 +191,9 @@ pub(crate) async fn write_line(writer: &mut (impl AsyncWrite + Unpin), line: &st
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
     use super::*;
 
     async fn lines(mut input: &[u8]) -> Vec<Option<Vec<u8>>> {
@@ -221,6 +224,29 @@ mod tests {
         }
         let frame = Frame::parse(br#"{"jsonrpc":"2.0","id":"a","method":"whoami"}"#).unwrap();
         assert_eq!((frame.id, frame.method.as_deref()), (Some(CallId::Text("a".into())), Some("whoami")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_call_or_refused_by_name(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Err(failure) = call_in(Read::Line(bytes)) {
+                prop_assert_eq!(failure.code, "BadLine");
+            }
+        }
+
+        #[test]
+        fn any_parameters_are_taken_or_refused_by_name(
+            method in proptest::sample::select(crate::api::METHODS),
+            member in "(to|text|who|with|path|call|message|[a-z]{1,4})",
+            text in ".{0,20}",
+            number in any::<i64>(),
+        ) {
+            for params in [json!({ &member: text }), json!({ &member: number }), json!([text]), json!(number), json!({})] {
+                if let Err(failure) = crate::api::Request::parse(method, Some(params)) {
+                    prop_assert_eq!(failure.code, "BadParams");
+                }
+            }
+        }
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub(crate) struct Conversations {}
 
 /// Shows a conversation, with the number of each message
 ///
-/// Your own handle shows your notes to yourself.
+/// What is shown counts as read, and the other one learns of it. Your own handle shows your notes to yourself.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -80,6 +80,9 @@ pub(crate) struct History {
     /// Only what stands before this number
     #[arg(long, value_name = "NUMBER")]
     pub(crate) before: Option<u64>,
+    /// Leaves it unread: the other one is not told that you have seen it
+    #[arg(long)]
+    pub(crate) peek: bool,
 }
 
 /// Finds messages by their words, the latest first

@@ -1,7 +1,7 @@
 //! Contacts, strangers, and who is there.
 
 use crate::{
-    api::{BlockChanged, ContactLine, Object, people as calls},
+    api::{BlockChanged, ContactLine, Object, account::SetVisibility, people as calls},
     args::{
         Accept, Add, Block, Contacts, ContactsCommand, Decline, Nickname, Presence, Remove, Requests, Trust, Unblock,
         Verify,
@@ -112,9 +112,8 @@ pub(super) async fn decline(context: &Context, link: &Link, typed: Decline) -> R
 /// Shows who is there, or chooses how to be seen.
 pub(super) async fn presence(context: &Context, link: &Link, typed: Presence) -> Result<(), Failure> {
     if let Some(visibility) = typed.set {
-        link.call(crate::api::account::SetVisibility { visibility }).await?;
-        context.output.note("Contacts see you so from now on");
-        return Ok(());
+        link.call(SetVisibility { visibility }).await?;
+        return context.output.show(Object::Visibility(SetVisibility { visibility }), link.own_home());
     }
     let presences = link.call(calls::ListPresence {}).await?.presences;
     context.show_all(link, presences.into_iter().map(Object::Presence))

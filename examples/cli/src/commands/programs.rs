@@ -5,7 +5,7 @@ use std::{env, fs, io};
 use clap::CommandFactory as _;
 
 use crate::{
-    api,
+    api::{self, Object, account::Owner},
     args::{Api, Arguments, Completions, Man, Run},
     bridge,
     context::Context,
@@ -24,8 +24,8 @@ pub(super) async fn run(context: &Context, typed: &Run) -> Result<(), Failure> {
                 let what = format!("process {} owns this home already", link.owner.pid);
                 context.output.note(&format!("{what}; this one takes over when it ends"));
             }
-            let handle = crate::safe::line(&link.owner.account.handle);
-            context.output.note(&format!("Running as @{handle}; Ctrl-C ends it"));
+            let running = Owner { pid: std::process::id(), stays: true, ..link.owner.clone() };
+            context.output.show(Object::Running(running), link.own_home())?;
             // Nothing is subscribed to: this ends when the link does.
             while link.next().await.is_some() {}
             link.call(api::account::Whoami {}).await.map(drop)

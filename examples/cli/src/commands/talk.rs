@@ -20,6 +20,7 @@ use crate::{
     editor,
     failure::{Failure, Kind},
     link::Link,
+    render,
 };
 
 /// How many seconds `send` waits for the broker; afterwards the message stays in the outbox.
@@ -48,18 +49,21 @@ async fn text(context: &Context, typed: &str) -> Result<String, Failure> {
     if typed != "-" {
         return Ok(typed.to_owned());
     }
-    let mut text = String::new();
-    let read = async { Ok(tokio::io::stdin().take(MOST_INPUT).read_to_string(&mut text).await) };
-    context.stop.or(read).await?.map_err(|error| {
-        let advice = match error.kind() {
-            io::ErrorKind::InvalidData => "send text in UTF-8; anything else goes with kez-chat share",
-            _ => "give the text as an argument",
-        };
-        Failure::new(Kind::Usage, "BadInput", format!("standard input can't be read: {error}"), advice)
-    })?;
-    let end = text.trim_end_matches(['\r', '\n']).len();
-    text.truncate(end);
-    Ok(text)
+    let mut bytes = Vec::new();
+    let bad = |what: String, advice: &str| {
+        Failure::new(Kind::Usage, "BadInput", format!("standard input can't be read: {what}"), advice)
+    };
+    let read = async { Ok(tokio::io::stdin().take(MOST_INPUT).read_to_end(&mut bytes).await) };
+    context.stop.or(read).await?.map_err(|error| bad(error.to_string(), "give the text as an argument"))?;
+    let text = match std::str::from_utf8(&bytes) {
+        Ok(text) => text,
+        // What is longer may be cut in the middle of a character; it is refused as too long.
+        Err(error) if error.error_len().is_none() && bytes.len() as u64 == MOST_INPUT => {
+            std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default()
+        }
+        Err(error) => return Err(bad(error.to_string(), "send text in UTF-8; anything else goes with kez-chat share")),
+    };
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// Shows events as they come. Each is shown first and only then handled: one that nobody saw comes again.
@@ -100,7 +104,11 @@ async fn show_events(context: &Context, link: &mut Link, count: Option<u64>) -> 
                 let is_offline = connection.state == "offline";
                 if is_offline || (was_offline && connection.state == "online") {
                     was_offline = is_offline;
-                    context.output.note(&crate::render::text(&Object::Connection(connection).into(), &own));
+                    let line = Object::Connection(connection);
+                    match context.output.json {
+                        true => context.output.show(line, &own)?,
+                        false => context.output.note(&render::text(&line.into(), &own)),
+                    }
                 }
             }
             Some(Notification::Presence(_) | Notification::Progress(_)) => {}
@@ -134,13 +142,19 @@ pub(super) async fn conversations(context: &Context, link: &Link) -> Result<(), 
 
 /// Shows a conversation.
 pub(super) async fn history(context: &Context, link: &Link, typed: History) -> Result<(), Failure> {
-    let call = calls::ReadHistory { with: typed.who, before: typed.before, limit: Some(typed.limit.into()) };
+    let History { who, limit, before, peek } = typed;
+    let call = calls::ReadHistory { with: who, before, limit: Some(limit.into()) };
     let calls::History { with, messages } = link.call(call).await?;
+    let last = messages.last().map(|message| message.place);
     if messages.is_empty() {
         context.output.note("Nothing was said yet");
     }
     let line = |message| Object::ConversationMessage(ConversationMessage { with: with.clone(), message });
-    context.show_all(link, messages.into_iter().map(line))
+    context.show_all(link, messages.into_iter().map(line))?;
+    match last {
+        Some(up_to) if !peek => link.call(calls::MarkRead { with: with.primary, up_to }).await.map(drop),
+        _ => Ok(()),
+    }
 }
 
 /// Finds messages.

@@ -36,6 +36,8 @@ const SOCKET: &str = "socket";
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
 /// How many events are brought at once.
 const BATCH: usize = 64;
+/// How long it rests after a fault before it is tried again.
+const REST: Duration = Duration::from_secs(1);
 /// A socket's address holds no longer paths; it is 104 on macOS.
 const MAX_ADDRESS_BYTES: usize = 100;
 
@@ -141,7 +143,7 @@ impl Owner {
                 Ok(_) => tracing::warn!("another user came to the socket, and was turned away"),
                 Err(error) => {
                     tracing::warn!(%error, "nobody can come to the socket");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    tokio::time::sleep(REST).await;
                 }
             }
         }
@@ -165,8 +167,10 @@ impl Owner {
                             Err(failure) => tracing::warn!(%failure, "an event is kept for a later version"),
                         }
                     },
-                    // The client has ended, or its disk has; calls say so.
-                    Err(_) => return,
+                    Err(error) => {
+                        tracing::warn!(%error, "no events can be had");
+                        tokio::time::sleep(REST).await;
+                    }
                 },
             }
         }

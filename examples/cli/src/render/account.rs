@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
-use super::names;
+use super::{
+    names,
+    paint::{ALARM, paint},
+};
 use crate::{
     api::{
-        account::{Account, Backup, Export, Finding, MovePlan},
+        account::{Account, Backup, Export, Finding, MovePlan, Owner, Visibility},
         event::Connection,
     },
     human::size,
@@ -22,6 +25,18 @@ pub(super) fn text(account: &Account) -> String {
         safe::line(contact_uri),
         path(home_dir),
     )
+}
+
+pub(super) fn running(owner: &Owner) -> String {
+    format!("Running as @{} (process {}); Ctrl-C ends it", safe::line(&owner.account.handle), owner.pid)
+}
+
+pub(super) fn visibility(visibility: Visibility) -> &'static str {
+    match visibility {
+        Visibility::Online => "Contacts see that you are there, while kez-chat runs",
+        Visibility::Away => "Contacts see you as away, while kez-chat runs",
+        Visibility::Invisible => "Contacts see nothing of you, until you make another choice",
+    }
 }
 
 pub(super) fn plan(plan: &MovePlan, own: &str) -> String {
@@ -55,7 +70,7 @@ pub(super) fn export(export: &Export) -> String {
 
 pub(super) fn finding(finding: &Finding) -> String {
     let Finding { part, works, what, advice } = finding;
-    let mark = if *works { "ok  " } else { "FAIL" };
+    let mark = if *works { "ok  ".to_owned() } else { paint(ALARM, "FAIL") };
     let line = format!("{mark}  {:<9}  {}", safe::line(part), safe::line(what));
     match advice {
         Some(advice) => format!("{line}\n                 {}", safe::line(advice)),

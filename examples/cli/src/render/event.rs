@@ -1,6 +1,10 @@
 //! What happened.
 
-use super::{INDENT, files, name, shown_handle};
+use super::{
+    INDENT, files, name,
+    paint::{ALARM, FAINT, NAME, paint},
+    shown_handle,
+};
 use crate::{
     api::{
         Peer,
@@ -12,7 +16,7 @@ use crate::{
 };
 
 pub(super) fn text(event: &Event, own: &str) -> String {
-    let who = |peer: &Peer| name(peer, own);
+    let who = |peer: &Peer| paint(NAME, &name(peer, own));
     match event {
         Event::Message { from, sent_at_ms, text, order, in_doubt, .. } => {
             let (gap, time, text) = (gap(*order), time(*sent_at_ms), safe::block(text, INDENT));
@@ -39,10 +43,10 @@ pub(super) fn text(event: &Event, own: &str) -> String {
             }
         }
         Event::MessageState { to, state, .. } => match state {
-            MessageState::Read => format!("{INDENT}read by {}", who(to)),
-            MessageState::Delivered => format!("{INDENT}delivered to {}", who(to)),
-            MessageState::Sent => format!("{INDENT}sent to {}", who(to)),
-            MessageState::Queued => format!("{INDENT}kept for {}", who(to)),
+            MessageState::Read => faint(&format!("read by {}", who(to))),
+            MessageState::Delivered => faint(&format!("delivered to {}", who(to))),
+            MessageState::Sent => faint(&format!("sent to {}", who(to))),
+            MessageState::Queued => faint(&format!("kept for {}", who(to))),
             MessageState::InboxFull => format!("{INDENT}kept: the inbox of {} is full", who(to)),
             MessageState::Unconfirmed => format!("{INDENT}sent to {}, who has not confirmed it for days", who(to)),
             MessageState::Withdrawn => format!("{INDENT}not sent to {}", who(to)),
@@ -83,7 +87,8 @@ fn contact(whom: &Peer, notice: &Notice, own: &str) -> String {
                 "needs_upgrade" => "their sigchain says something that this version does not know".to_owned(),
                 other => format!("their sigchain is not sound ({})", safe::line(other)),
             };
-            format!("nothing is sent to {who} any more: {trouble}; kez-chat contacts show {who} says what to do")
+            let stopped = paint(ALARM, "nothing is sent");
+            format!("{stopped} to {who} any more: {trouble}; kez-chat contacts show {who} says what to do")
         }
         Notice::SoundAgain => format!("all is well with {who} again, and what waited is sent"),
         Notice::HandleChanged { to: Some(to), agreement, .. } if agreement == "agreed" => {
@@ -122,9 +127,17 @@ fn own_chain(notice: &OwnChainNotice, own: &str) -> String {
     }
 }
 
+/// Writes what is good to know about a message of ours.
+fn faint(text: &str) -> String {
+    format!("{INDENT}{}", paint(FAINT, text))
+}
+
 /// Says, on a line of its own, that what comes next may be by somebody else.
-fn doubt(in_doubt: bool) -> &'static str {
-    if in_doubt { "      something is wrong with the sender's key or sigchain:\n" } else { "" }
+fn doubt(in_doubt: bool) -> String {
+    if !in_doubt {
+        return String::new();
+    }
+    format!("{INDENT}{}\n", paint(ALARM, "something is wrong with the sender's key or sigchain:"))
 }
 
 /// Says, on a line of its own, that something is missing before what comes next.
@@ -147,7 +160,7 @@ mod tests {
     }
 
     fn shown(event: &Event) -> String {
-        text(event, "kez.lat")
+        anstream::adapter::strip_str(&text(event, "kez.lat")).to_string()
     }
 
     fn message(from: Peer, text: &str) -> Event {

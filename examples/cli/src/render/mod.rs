@@ -3,13 +3,14 @@
 mod account;
 mod event;
 mod files;
+mod paint;
 mod people;
 mod talk;
 
 use crate::{
     api::{
         BlockChanged, CheckedFile, CommandError, ContactLine, FetchedPath, Forgotten, Line, Object, Peer, TakenBack,
-        Unpublished, Unshared,
+        Unpublished, Unshared, account::SetVisibility,
     },
     safe,
 };
@@ -28,6 +29,8 @@ pub(crate) fn text(line: &Line, own: &str) -> String {
         Object::Account(account) => account::text(account),
         Object::Moved(account) => format!("You are {} now", account::text(account)),
         Object::Retired(account) => format!("@{} has left for good", safe::line(&account.handle)),
+        Object::Running(owner) => account::running(owner),
+        Object::Visibility(SetVisibility { visibility }) => account::visibility(*visibility).to_owned(),
         Object::MovePlan(plan) => account::plan(plan, own),
         Object::Backup(backup) => account::backup(backup),
         Object::Export(export) => account::export(export),

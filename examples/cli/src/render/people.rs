@@ -1,6 +1,10 @@
 //! Contacts, strangers, and who is there.
 
-use super::{INDENT, name, shown_handle, talk};
+use super::{
+    INDENT, name,
+    paint::{ALARM, paint},
+    shown_handle, talk,
+};
 use crate::{
     api::{
         Peer,
@@ -19,7 +23,12 @@ fn peer(contact: &Contact) -> Peer {
 
 pub(super) fn contact(contact: &Contact, own: &str) -> String {
     let mut lines = vec![name(&peer(contact), own)];
-    let mut add = |title: &str, text: &str| lines.push(format!("  {title:<8}  {}", safe::line(text)));
+    let mut add = |title: &str, text: &str| {
+        let padded = format!("{title:<8}");
+        let is_alarm = title.chars().all(char::is_uppercase);
+        let title = if is_alarm { paint(ALARM, &padded) } else { padded };
+        lines.push(format!("  {title}  {}", safe::line(text)));
+    };
     if let Some(nickname) = &contact.nickname {
         add("called", nickname);
     }
@@ -57,7 +66,7 @@ pub(super) fn listed(contact: &Contact, own: &str) -> String {
     let remark = match (&contact.trouble, &*contact.agreement) {
         _ if contact.blocked => "  blocked".to_owned(),
         _ if contact.retired => "  has left for good".to_owned(),
-        (Some(trouble), _) => format!("  STOPPED: {}", safe::line(trouble)),
+        (Some(trouble), _) => format!("  {} {}", paint(ALARM, "STOPPED:"), safe::line(trouble)),
         (None, "agreed") => String::new(),
         (None, _) => "  their handle is one-sided".to_owned(),
     };

@@ -1,6 +1,11 @@
 //! Messages.
 
-use super::{INDENT, files::listed, name};
+use super::{
+    INDENT,
+    files::listed,
+    name,
+    paint::{FAINT, NAME, paint},
+};
 use crate::{
     api::{
         ConversationMessage,
@@ -31,11 +36,12 @@ pub(super) fn message(line: &ConversationMessage, own: &str) -> String {
     let reactions: String =
         message.reactions.iter().map(|reaction| format!(" {}", safe::line(&reaction.emoji))).collect();
     let reactions = if reactions.is_empty() { reactions } else { format!("\n{INDENT} {reactions}") };
-    format!("{place:>5}  {time} {who}{doubt}: {}{}{reactions}", content(&message.content), state(message))
+    let (content, state) = (content(&message.content), paint(FAINT, state(message)));
+    format!("{place:>5}  {time} {who}{doubt}: {content}{state}{reactions}")
 }
 
 fn author(message: &Message, with: &str) -> String {
-    if message.is_own { "you".to_owned() } else { with.to_owned() }
+    if message.is_own { "you".to_owned() } else { paint(NAME, with) }
 }
 
 /// Writes what a message says.
@@ -69,7 +75,7 @@ pub(super) fn conversation(conversation: &Conversation, own: &str) -> String {
     let last = conversation.last.as_ref().map(|last| format!("{}: {}", author(last, &with), content(&last.content)));
     let last = last.unwrap_or_default().lines().next().unwrap_or_default().to_owned();
     let at = if conversation.last_at_ms == 0 { String::new() } else { time(conversation.last_at_ms) };
-    format!("{with:<20}  {at:<16}{unread}  {last}")
+    format!("{}  {at:<16}{unread}  {last}", paint(NAME, &format!("{with:<20}")))
 }
 
 pub(super) fn hit(hit: &Hit, own: &str) -> String {
