@@ -1,14 +1,16 @@
 //! A conversation that goes on: keys, what the owner tells and what was asked of it, as they come.
 
-use std::{future, mem, path::Path, pin::Pin, time::Duration};
+use std::{future, io, mem, path::Path, pin::Pin, time::Duration};
 
-use crossterm::event::EventStream;
+use anstream::adapter::strip_str;
+use crossterm::event::{Event as TerminalEvent, EventStream};
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use kez_chat_sdk::new_message_id;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     composer::Purpose,
@@ -19,7 +21,7 @@ use super::{
 };
 use crate::{
     api::{
-        Call, FetchedPath, Object,
+        Call, FetchedPath, Line, Object,
         account::Whoami,
         event::{Connection, Event, Handled, Notification, Order},
         files::{Fetch, Progress, ShareFiles},
@@ -96,17 +98,18 @@ impl<'a> Live<'a> {
 
     /// Goes on until the person ends it, or nothing comes any more.
     pub(crate) async fn run(&mut self, mut full_screen: FullScreen) -> Result<(), Failure> {
-        let mut keys = EventStream::new();
+        let (sender, mut typed) = mpsc::unbounded_channel();
+        let _reading = AbortOnDropHandle::new(tokio::spawn(read(sender)));
         loop {
             self.load();
             full_screen.draw(&mut self.screen)?;
             self.note_shown();
-            let mut event = None;
+            let mut next = None;
             tokio::select! {
-                typed = keys.next() => match typed {
-                    Some(typed) => event = Some(typed?),
+                event = typed.recv() => match event {
+                    Some(event) => next = Some(event),
                     // The terminal is gone.
-                    None => break,
+                    None => return self.end().await,
                 },
                 told = self.link.next() => match told {
                     Some(told) => self.hear(told)?,
@@ -122,21 +125,20 @@ impl<'a> Live<'a> {
                 }
             }
             // What is there already is taken before the screen is drawn again.
-            while let Some(typed) = event {
-                match keys::take(&mut self.screen, typed) {
+            while let Some(event) = next {
+                match keys::take(&mut self.screen, event?) {
                     Some(Action::DrawAnew) => full_screen.forget()?,
                     Some(Action::Quit) if self.may_end() => return self.end().await,
                     Some(action) => self.carry_out(action),
                     None => {}
                 }
                 self.note_draft();
-                event = keys.next().now_or_never().flatten().transpose()?;
+                next = typed.try_recv().ok();
             }
             while let Some(Some(told)) = self.link.next().now_or_never() {
                 self.hear(told)?;
             }
         }
-        self.end().await
     }
 
     /// Asks for the messages that the view needs.
@@ -258,7 +260,7 @@ impl<'a> Live<'a> {
                 }
             }
             _ => {
-                let text = render::text(&event.clone().into(), self.link.own_home());
+                let text = self.rendered(event.clone());
                 self.screen.notice(text.trim_start());
                 if matches!(event, Event::Contact { .. }) {
                     self.ask(FindContact { who: self.with.clone(), refresh: false }, |live, contact| {
@@ -307,7 +309,7 @@ impl<'a> Live<'a> {
             Action::Fetch { share_id, folder } => self.fetch(share_id, &folder),
             Action::Verify => self.ask(FindContact { who: with, refresh: false }, |live, contact| match contact {
                 Ok(contact) => {
-                    let text = render::text(&Object::SafetyNumber(contact).into(), live.link.own_home());
+                    let text = live.rendered(Object::SafetyNumber(contact));
                     live.screen.notice(&text);
                 }
                 Err(failure) => live.screen.say(said(&failure)),
@@ -367,7 +369,7 @@ impl<'a> Live<'a> {
         let call = Fetch { share_id, to, rename: true, only: None };
         self.transfer(Direction::Fetch, format!("what /fetch {share_id} stands for"), call, |live, fetched| {
             for path in fetched.paths {
-                let text = render::text(&Object::Fetched(FetchedPath { path }).into(), live.link.own_home());
+                let text = live.rendered(Object::Fetched(FetchedPath { path }));
                 live.screen.notice(&text);
             }
         });
@@ -384,14 +386,23 @@ impl<'a> Live<'a> {
         self.last_number += 1;
         let (number, progress) = (self.last_number, self.progress.clone());
         self.screen.under_way.insert(number, UnderWay { direction, asked_for, progress: None });
-        self.ask_and_watch(call, move |at| drop(progress.send((number, at))), move |live, done| {
-            live.screen.under_way.remove(&number);
-            live.ends_anyway &= !live.screen.under_way.is_empty();
-            match done {
-                Ok(done) => then(live, done),
-                Err(failure) => live.screen.notice(&said(&failure)),
-            }
-        });
+        self.ask_and_watch(
+            call,
+            move |at| drop(progress.send((number, at))),
+            move |live, done| {
+                live.screen.under_way.remove(&number);
+                live.ends_anyway &= !live.screen.under_way.is_empty();
+                match done {
+                    Ok(done) => then(live, done),
+                    Err(failure) => live.screen.notice(&said(&failure)),
+                }
+            },
+        );
+    }
+
+    /// Writes something as other commands do, but for colours.
+    fn rendered(&self, line: impl Into<Line>) -> String {
+        strip_str(&render::text(&line.into(), self.link.own_home())).to_string()
     }
 
     fn note_progress(&mut self, number: u64, progress: Progress) {
@@ -483,6 +494,16 @@ async fn follow<T: serde::de::DeserializeOwned>(
         match calling.next().await {
             Heard::Progress(at) => watch(at),
             Heard::Answer(answer) => return answer,
+        }
+    }
+}
+
+/// Hands on what the terminal says. Its stream wakes whoever polled it first, and no other: only this does.
+async fn read(typed: mpsc::UnboundedSender<io::Result<TerminalEvent>>) {
+    let mut events = EventStream::new();
+    while let Some(event) = events.next().await {
+        if typed.send(event).is_err() {
+            return;
         }
     }
 }
