@@ -69,7 +69,9 @@ pub(crate) fn draw(screen: &Screen, frame: &mut Frame<'_>) {
     let warned = warnings(screen, columns).into_iter().map(|line| styled(line, Look::Alarm)).collect();
     lines_at(frame, areas.warnings, warned);
 
-    let lines = screen.scrollback.view(areas.view.height.into(), &Manner { columns: areas.view.width.into(), setting: screen.setting() });
+    let lines = screen
+        .scrollback
+        .view(areas.view.height.into(), &Manner { columns: areas.view.width.into(), setting: screen.setting() });
     // A short conversation stands just above what is being written.
     let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).min(areas.view.height);
     let view = Rect { y: areas.view.bottom() - height, height, ..areas.view };

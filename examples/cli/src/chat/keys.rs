@@ -46,7 +46,8 @@ pub(crate) fn take(screen: &mut Screen, event: Event) -> Option<Action> {
         }
         _ => None,
     };
-    screen.scrollback.is_numbered = screen.composer.area().lines().first().is_some_and(|line| line.starts_with("/reply"));
+    screen.scrollback.is_numbered =
+        screen.composer.area().lines().first().is_some_and(|line| line.starts_with("/reply"));
     action
 }
 
@@ -136,7 +137,9 @@ fn run(screen: &mut Screen, command: Command) -> Option<Action> {
             return None;
         }
         Command::Reply { number, text } => {
-            let Some(to) = screen.scrollback.at(number).filter(|message| is_there(message)).map(|message| message.place) else {
+            let Some(to) =
+                screen.scrollback.at(number).filter(|message| is_there(message)).map(|message| message.place)
+            else {
                 screen.say(format!("there is no message {number} here to answer"));
                 return None;
             };

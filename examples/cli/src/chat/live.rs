@@ -384,14 +384,18 @@ impl<'a> Live<'a> {
         self.last_number += 1;
         let (number, progress) = (self.last_number, self.progress.clone());
         self.screen.under_way.insert(number, UnderWay { direction, asked_for, progress: None });
-        self.ask_and_watch(call, move |at| drop(progress.send((number, at))), move |live, done| {
-            live.screen.under_way.remove(&number);
-            live.ends_anyway &= !live.screen.under_way.is_empty();
-            match done {
-                Ok(done) => then(live, done),
-                Err(failure) => live.screen.notice(&said(&failure)),
-            }
-        });
+        self.ask_and_watch(
+            call,
+            move |at| drop(progress.send((number, at))),
+            move |live, done| {
+                live.screen.under_way.remove(&number);
+                live.ends_anyway &= !live.screen.under_way.is_empty();
+                match done {
+                    Ok(done) => then(live, done),
+                    Err(failure) => live.screen.notice(&said(&failure)),
+                }
+            },
+        );
     }
 
     fn note_progress(&mut self, number: u64, progress: Progress) {

@@ -23,12 +23,7 @@ use chrono::{Local, NaiveDateTime, TimeZone as _};
 
 use self::{full_screen::FullScreen, live::Live, palette::Palette, rows::Setting, screen::Screen};
 use crate::{
-    api::{
-        Peer,
-        event::Subscribe,
-        people::FindContact,
-        talk::ListConversations,
-    },
+    api::{Peer, event::Subscribe, people::FindContact, talk::ListConversations},
     args::Chat,
     context::Context,
     failure::{Failure, Kind},

@@ -116,7 +116,8 @@ pub(crate) fn message(
         rows.extend(manner.about("!", "something is wrong with the sender's key or sigchain:", Look::Alarm));
     }
     if message.reply_to.is_some() {
-        let quotation = quoted.map_or_else(|| "an earlier message".to_owned(), |quoted| quotation(quoted, manner.setting));
+        let quotation =
+            quoted.map_or_else(|| "an earlier message".to_owned(), |quoted| quotation(quoted, manner.setting));
         let columns = manner.columns.saturating_sub(ABOUT_INDENT.len() + 2);
         rows.push(Line::from(manner.span(format!("{ABOUT_INDENT}> {}", fit(&quotation, columns)), Look::Faint)));
     }

@@ -11,11 +11,7 @@ use super::{
     scrollback::{Scrollback, Wanted},
 };
 use crate::{
-    api::{
-        files::Progress,
-        people::Availability,
-        talk::Message,
-    },
+    api::{files::Progress, people::Availability, talk::Message},
     human, safe,
 };
 

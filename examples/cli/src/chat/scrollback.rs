@@ -380,7 +380,8 @@ impl Scrollback {
     fn find_unread(&mut self) {
         let after = self.read_up_to.map(|place| (place, u32::MAX));
         let mut later = after.into_iter().flat_map(|after| self.items.range(after..));
-        let unread = later.find_map(|(_, item)| item.message().filter(|message| !message.is_own)).map(|message| message.place);
+        let unread =
+            later.find_map(|(_, item)| item.message().filter(|message| !message.is_own)).map(|message| message.place);
         let before = std::mem::replace(&mut self.unread, unread);
         // The line belongs to the message below it: where that is cut by the top of the view, it stays where it is.
         if let Some(Spot { key: (place, 0), row }) = &mut self.top
@@ -417,6 +418,7 @@ fn bytes_of(message: &Message) -> usize {
         }
         Content::Deleted | Content::Unsupported { .. } => 0,
     };
-    let reactions: usize = message.reactions.iter().map(|it| it.by.len() + it.emoji.len() + size_of::<Reaction>()).sum();
+    let reactions: usize =
+        message.reactions.iter().map(|it| it.by.len() + it.emoji.len() + size_of::<Reaction>()).sum();
     size_of::<Message>() + message.author.len() + message.id.len() + content + reactions
 }
