@@ -18,7 +18,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Export(typed) => context.with_link(async |link| account::export(context, link, typed).await).await,
         Command::Move(typed) => context.with_link(async |link| account::move_to(context, link, typed).await).await,
         Command::Retire(typed) => context.with_link(async |link| account::retire(context, link, typed).await).await,
-        Command::Doctor(typed) => context.with_link(async |link| account::doctor(context, link, typed).await).await,
+        Command::Doctor(typed) => account::doctor(context, typed).await,
 
         Command::Add(typed) => context.with_link(async |link| people::add(context, link, typed).await).await,
         Command::Contacts(typed) => context.with_link(async |link| people::contacts(context, link, typed).await).await,
