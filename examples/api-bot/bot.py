@@ -42,7 +42,9 @@ for said in iter(lines.get, None):
         else:
             call("handled", events=[number])
     elif said.get("id") in events:
-        if "error" in said:
-            print(said["error"]["message"], file=sys.stderr)
-        call("handled", events=[events.pop(said["id"])])
+        number, error = events.pop(said["id"]), said.get("error")
+        if error:
+            print(error["message"], file=sys.stderr)
+        if not error or error["code"] != 4:  # What waits for the network comes again at the next start.
+            call("handled", events=[number])
 sys.exit(api.wait())

@@ -18,8 +18,8 @@ use crate::{
     shared::Shared,
 };
 
-/// How long a server may take. What needs the home's answer begins after it, and has as long.
-const ANSWER: Duration = Duration::from_secs(6);
+/// How long a server may take. What needs the home's answer begins after it.
+const ANSWER: Duration = Duration::from_secs(5);
 /// How long a connection may take to be made, from asking the home to being let in by its broker.
 const CONNECTION: Duration = Duration::from_secs(12);
 /// By how many seconds a clock may be off: who is there counts within ten minutes of the home's (`docs/PROTOCOL.md` §8).

@@ -7,7 +7,9 @@ use std::{fmt, time::Duration};
 
 use kez_core::handle::Home;
 
-pub(crate) use self::checks::{diagnose, look};
+pub(crate) use self::checks::diagnose;
+#[cfg(feature = "files")]
+pub(crate) use self::checks::look;
 pub use self::fault::Fault;
 #[cfg(feature = "files")]
 use crate::files::TransferPath;

@@ -16,11 +16,14 @@ use crate::{
     shared::Shared,
 };
 
+/// How long an endpoint may take to be there, and to end.
+const START: Duration = Duration::from_secs(2);
+const END: Duration = Duration::from_secs(1);
 /// How long a relay may take. Of several, it is measured first which is the nearest.
-const RELAY: Duration = Duration::from_secs(7);
-/// How long a contact's endpoint may take to answer; and with all that is asked before.
+const RELAY: Duration = Duration::from_secs(6);
+/// How long a contact's endpoint may take to answer; and with all that is asked before and after.
 const ANSWER: Duration = Duration::from_secs(5);
-const PATH: Duration = Duration::from_secs(8);
+const PATH: Duration = Duration::from_secs(6);
 
 /// Looks at the relay, if any is used, and at the way to a contact. Which relays the home names is not known while it does
 /// not answer, unless files have been shared or fetched since the client was opened.
@@ -30,10 +33,21 @@ pub(crate) async fn look_at_endpoints(
     contact: Option<PrimaryKey>,
 ) -> [Option<Finding>; 2] {
     let is_unknown = shared.config.relays == Relays::Home && home_relays.is_none();
-    let caller = match slot::caller(shared, &home_relays.unwrap_or_default()).await {
-        Ok(caller) => caller,
-        Err(error) => return [Some(Finding { part: Part::Relay, outcome: Err(error.into()) }), None],
+    let home_relays = home_relays.unwrap_or_default();
+    let fault = match timeout(START, slot::caller(shared, &home_relays)).await {
+        Ok(Ok(caller)) => return look_from(shared, caller, is_unknown, contact).await,
+        Ok(Err(error)) => error.into(),
+        Err(_) => Fault::NoAnswer { within: START },
     };
+    [Some(Finding { part: Part::Relay, outcome: Err(fault) }), None]
+}
+
+async fn look_from(
+    shared: &Shared,
+    caller: Caller,
+    is_unknown: bool,
+    contact: Option<PrimaryKey>,
+) -> [Option<Finding>; 2] {
     let relays = caller.relays();
     let at_relay = async {
         match relays.is_empty() {
@@ -46,7 +60,7 @@ pub(crate) async fn look_at_endpoints(
     };
     let way = contact.map(|peer| look(Part::Path, PATH, path(shared, &caller, peer)));
     let (relay, path) = tokio::join!(at_relay, OptionFuture::from(way));
-    caller.end().await;
+    let _ = timeout(END, caller.end()).await;
     [relay, path]
 }
 

@@ -23,26 +23,26 @@ async fn the_bot_in_python_answers_once_though_it_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let testbed = Testbed::start().await.unwrap();
     let alice = Person::new(folder.path(), "alice", &testbed.home_url());
-    let bot = Person::new(folder.path(), "bot", &testbed.home_url());
-    tokio::join!(alice.register("alice"), bot.register("bot"));
-    alice.run(&["add", "@bot"]).await.ok();
+    let bot = Person::new(folder.path(), "parrot", &testbed.home_url());
+    tokio::join!(alice.register("alice"), bot.register("parrot"));
+    alice.run(&["add", "@parrot"]).await.ok();
     let hear = async |text: &str| {
         let heard = alice.run(&["listen", "--count", "1", "--timeout", "50"]).await.ok();
-        assert!(heard.ends_with(&format!(" @bot: {text}\n")), "{heard}");
+        assert!(heard.ends_with(&format!(" @parrot: {text}\n")), "{heard}");
     };
 
     // Alice is a stranger to it first.
     let running = start(&bot);
-    alice.run(&["send", "@bot", "one"]).await.ok();
+    alice.run(&["send", "@parrot", "one"]).await.ok();
     hear("one").await;
     // Whether it has said that this is handled is as it comes.
     running.kill().await.unwrap();
-    alice.run(&["send", "@bot", "two"]).await.ok();
+    alice.run(&["send", "@parrot", "two"]).await.ok();
     let running = start(&bot);
     hear("two").await;
-    alice.run(&["send", "@bot", "three"]).await.ok();
+    alice.run(&["send", "@parrot", "three"]).await.ok();
     hear("three").await;
-    let history = alice.run(&["history", "@bot", "--json"]).await.ok();
+    let history = alice.run(&["history", "@parrot", "--json"]).await.ok();
     for text in ["one", "two", "three"] {
         assert_eq!(history.matches(&format!(r#""text":"{text}""#)).count(), 2, "{history}");
     }
