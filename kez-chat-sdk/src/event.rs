@@ -12,9 +12,29 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{account::OwnChainNotice, contacts::Notice, keys, message::MessageRef};
 
-/// Names an event until it is handled.
+/// Names an event until it is handled. Later events have higher numbers.
+///
+/// ```
+/// use kez_chat_sdk::EventId;
+///
+/// assert_eq!(EventId::new(3).number(), 3);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventId(pub(crate) i64);
+
+impl EventId {
+    /// Takes the number that was told to another process.
+    #[must_use]
+    pub fn new(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// Returns its number.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        self.0
+    }
+}
 
 /// An event that was not handled yet. It is given out again after a restart until
 /// [`Client::handled`](crate::Client::handled).
@@ -42,6 +62,12 @@ impl ShareId {
     pub fn new(number: i64) -> Self {
         Self(number)
     }
+
+    /// Returns its number.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        self.0
+    }
 }
 
 impl fmt::Display for ShareId {
@@ -65,6 +91,12 @@ impl DownloadId {
     #[must_use]
     pub fn new(number: i64) -> Self {
         Self(number)
+    }
+
+    /// Returns its number.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        self.0
     }
 }
 
@@ -90,7 +122,6 @@ pub enum DownloadOrigin {
     /// Somebody's offer.
     Offer(ShareId),
     /// An entry of what somebody publishes.
-    #[serde(with = "entry_id")]
     Published(EntryId),
 }
 
@@ -441,23 +472,6 @@ impl fmt::Debug for Event {
             Self::DownloadFailed { id, from, code, .. } => write!(f, "DownloadFailed({id} from {from}, {code})"),
             Self::Unreadable => f.write_str("Unreadable"),
         }
-    }
-}
-
-/// Entries' names in JSON: hex.
-mod entry_id {
-    use data_encoding::HEXLOWER;
-
-    use super::{Deserialize, Deserializer, EntryId, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(id: &EntryId, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(id)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EntryId, D::Error> {
-        let bytes = HEXLOWER.decode(String::deserialize(deserializer)?.as_bytes()).ok();
-        let id = bytes.and_then(|bytes| bytes.try_into().ok());
-        id.map(EntryId).ok_or_else(|| serde::de::Error::custom("no entry's name"))
     }
 }
 

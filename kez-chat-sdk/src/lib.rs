@@ -54,6 +54,7 @@ mod contacts;
 mod conversation;
 mod conversations;
 mod denial;
+mod diagnosis;
 mod event;
 mod export;
 #[cfg(feature = "files")]
@@ -93,15 +94,16 @@ pub use config::ClientBuilder;
 pub use contacts::{Agreement, Blocked, Contact, ContactError, Contacts, Notice, Trouble};
 pub use conversation::{Conversation, OutboxEntry, SendError};
 pub use conversations::{ConversationSummary, Conversations};
+pub use diagnosis::{Diagnosis, Fault, Finding, Part, Seen};
 pub use event::{
     DownloadId, DownloadOrigin, Event, EventId, MessageState, Order, Peer, PendingEvent, ShareId, SharedFile,
 };
 pub use export::{Export, ExportError, ExportProgress};
 #[cfg(feature = "files")]
 pub use files::{
-    BadFile, Download, DownloadState, FetchOptions, FileUsage, Files, FilesError, IfExists, LeftOut, LeftOutKind,
-    ListedEntry, Listing, Offer, OwnShare, OwnShareId, PublishedEntry, Relays, Repaired, Share, Thumbnail, Transfer,
-    TransferError, TransferPath, TransferProgress,
+    BadFile, Download, DownloadState, FetchOptions, FileUsage, Files, FilesError, HeldFor, IfExists, LeftOut,
+    LeftOutKind, ListedEntry, Listing, Offer, OwnShare, OwnShareId, PublishedEntry, PublishedFiles, Relays, Repaired,
+    Share, Thumbnail, Transfer, TransferError, TransferPath, TransferProgress,
 };
 pub use home_dir::HomeDirError;
 #[cfg(feature = "keyring")]
@@ -111,7 +113,7 @@ pub use kez_core::{
     broker, claim, contact_uri, envelope, filecrypt, handle, identity, manifest, mnemonic, payload, safety, sigchain,
 };
 pub use link::{Connection, ConnectionState};
-pub use message::{Message, MessageContent, MessageRef, Place, Reaction};
+pub use message::{Message, MessageContent, MessageRef, Place, Reaction, new_message_id};
 pub use net::{HomeUrl, HomeUrlError, NetError, Roots, RootsError};
 pub use offline::{OfflineCause, Refusal};
 pub use presence::{Availability, Presence, PresenceWatch, Visibility};

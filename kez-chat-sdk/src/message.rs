@@ -9,9 +9,26 @@ use kez_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    clock::Clock,
     event::{MessageState, ShareId, SharedFile},
     keys,
 };
+
+/// Makes a name for a message, to [send](crate::Conversation::send_text_as) it under. It needs no account: a process can make it
+/// that leaves the sending to another one.
+///
+/// ```
+/// use kez_chat_sdk::{new_message_id, payload::MessageId};
+///
+/// let id = new_message_id();
+/// assert_eq!(id.to_string().parse::<MessageId>()?, id, "as 32 hex digits");
+/// assert_ne!(new_message_id(), id);
+/// # Ok::<(), kez_chat_sdk::payload::PayloadError>(())
+/// ```
+#[must_use]
+pub fn new_message_id() -> MessageId {
+    new_id(Clock::system().now_ms())
+}
 
 /// Makes a name for a message of ours: the time, then 10 random bytes. Rows of one time lie together then, in this database
 /// and in the recipient's, so that a commit writes few pages.

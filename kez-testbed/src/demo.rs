@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use self::person::Person;
 use anyhow::{Context as _, Result, bail};
 use kez_testbed::Testbed;
 use tokio::time::timeout;

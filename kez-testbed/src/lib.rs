@@ -23,6 +23,7 @@ pub mod packet_filter;
 pub mod processes;
 pub mod secret_service;
 pub mod slow_udp;
+pub mod terminal;
 mod testbed;
 
 pub use testbed::{Testbed, TestbedBuilder, TestbedError};

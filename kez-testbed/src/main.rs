@@ -1,6 +1,7 @@
 //! The command `kez-testbed`: the stack for people who want to see it or try it.
 
 mod demo;
+mod pictures;
 mod soak;
 mod up;
 
@@ -66,6 +67,15 @@ enum Task {
         #[arg(long)]
         sig_server: PathBuf,
     },
+    /// Draws what the README shows, from a demo and a conversation that take place.
+    Pictures {
+        /// The `kez-chat` program.
+        #[arg(long)]
+        cli: PathBuf,
+        /// The folder for the pictures.
+        #[arg(long, default_value = "docs/pictures")]
+        to: PathBuf,
+    },
     /// Makes sure that there is a nats-server, one of the oldest supported release, and on Linux an nft, and prints where.
     Fetch,
 }
@@ -92,6 +102,10 @@ async fn run(Arguments { task, until_stdin_closes, .. }: Arguments) -> Result<Ex
     match task {
         Task::Up { cli, json } => up::run(&cli, json, stop).await,
         Task::Demo { cli } => demo::run(&cli, stop).await,
+        Task::Pictures { cli, to } => tokio::select! {
+            drawn = pictures::draw(&cli, &to) => drawn.map(|()| ExitCode::SUCCESS),
+            stopped = stop => stopped.map(|()| ExitCode::from(INTERRUPTED)).map_err(Into::into),
+        },
         Task::SoakServers { kills, seed, chat_server, sig_server } => {
             let programs = Programs { chat_server, sig_server };
             soak::run(&programs, kills, seed.unwrap_or_else(rand::random), stop).await

@@ -22,7 +22,8 @@ Examples:
   cargo xtask bench files                       1 GiB, three times each, beside iroh-blobs, sendme and croc
   cargo xtask bench files loopback --mib 64     a smaller file
   cargo xtask bench files delay                 paths of 50 and 100 ms, by ranges in parallel and by one stream
-  cargo xtask bench keeping                     a history of 100,000 messages, in about two minutes")]
+  cargo xtask bench keeping                     a history of 100,000 messages, in about two minutes
+  cargo xtask bench cli                         how long the command takes to start, in about two minutes")]
 pub(crate) struct Options {
     /// The suite.
     suite: Suite,
@@ -61,6 +62,8 @@ enum Suite {
     Files,
     /// The part `keeping` of `messaging`: a long history, beside SQLite that does the bare queries.
     Keeping,
+    /// The start of the `kez-chat` command, beside a program that does nothing.
+    Cli,
 }
 
 /// Runs a suite in an optimised build.
@@ -68,8 +71,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     ensure!(options.suite == Suite::Core || !options.aws_lc_rs, "--aws-lc-rs goes with `core`");
     let is_timed = matches!(options.suite, Suite::Broker | Suite::Messaging);
     ensure!(is_timed || options.seconds.is_none(), "--seconds goes with `broker` and `messaging`");
-    let has_parts = !matches!(options.suite, Suite::Core | Suite::Keeping);
-    ensure!(has_parts || options.parts.is_empty(), "`core` and `keeping` have no parts");
+    let has_parts = !matches!(options.suite, Suite::Core | Suite::Keeping | Suite::Cli);
+    ensure!(has_parts || options.parts.is_empty(), "`core`, `keeping` and `cli` have no parts");
     let unknown = options.parts.iter().find(|part| !["loopback", "delay"].contains(&part.as_str()));
     if let (Suite::Files, Some(unknown)) = (options.suite, unknown) {
         bail!("`files` has no part {unknown}; it has `loopback` and `delay`");
@@ -92,7 +95,21 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         Suite::Keeping => messaging(workspace, |command| {
             command.arg("keeping");
         }),
+        Suite::Cli => cli(workspace),
     }
+}
+
+fn cli(workspace: &Workspace) -> Result<()> {
+    workspace.run_cargo(|command| {
+        command.args(["build", "--release", "--package", "kez-chat-cli"]);
+    })?;
+    // Beside this program's own folder, which is that of another profile.
+    let program = workspace.programs.with_file_name("release").join("kez-chat");
+    workspace.run_cargo(|command| {
+        command
+            .args(["bench", "--package", "kez-cli-benches", "--bench", "cli", "--", "compare", "--cli"])
+            .arg(program);
+    })
 }
 
 fn messaging(workspace: &Workspace, configure: impl FnOnce(&mut Command)) -> Result<()> {

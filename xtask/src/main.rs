@@ -67,6 +67,8 @@ enum Task {
     Demo,
     /// Keeps a broker and both servers running until Ctrl-C.
     Up,
+    /// Draws docs/pictures anew, from a demo and a conversation that take place.
+    Pictures,
     /// Runs all tests.
     Test {
         /// Goes to `cargo test` as it is.
@@ -102,6 +104,7 @@ fn main() -> Result<ExitCode> {
     match task {
         Task::Demo => testbed(&workspace, "demo").map(|never| match never {}),
         Task::Up => testbed(&workspace, "up").map(|never| match never {}),
+        Task::Pictures => testbed(&workspace, "pictures").map(|never| match never {}),
         Task::Test { more } => test(&workspace, &more).map(|()| ExitCode::SUCCESS),
         Task::Ci => ci::run(&workspace),
         Task::Vectors { check, reader } => {

@@ -5,12 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kez_chat_sdk::Client;
-
 use crate::{
+    api::Object,
     failure::{Failure, Kind},
+    link::Link,
     output::Output,
-    seed,
     stop::Stop,
 };
 
@@ -31,19 +30,23 @@ impl Context {
         Ok(Self { home: std::path::absolute(home)?, output, stop: Stop::watch()? })
     }
 
-    /// Opens the client, does some work with it, and closes it in order, also when the work fails or Ctrl-C ends it.
-    pub(crate) async fn with_client(
+    /// Reaches the owner of the home or becomes it, does some work, and leaves in order, also when the work fails or Ctrl-C
+    /// ends it.
+    pub(crate) async fn with_link(
         &self,
-        work: impl AsyncFnOnce(&Client) -> Result<(), Failure>,
+        work: impl AsyncFnOnce(&mut Link) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let opened = async {
-            let key_store = seed::key_store(&self.home, false).await?;
-            Ok(Client::open(&self.home, key_store).await?)
-        };
-        let client = self.stop.or(opened).await?;
-        let done = self.stop.or(work(&client)).await;
-        client.shutdown().await;
+        let mut link = self.stop.or(Link::reach(self.home.clone())).await?;
+        let done = self.stop.or(work(&mut link)).await;
+        link.close().await;
         done
+    }
+}
+
+impl Context {
+    /// Shows some things in their order.
+    pub(crate) fn show_all(&self, link: &Link, lines: impl IntoIterator<Item = Object>) -> Result<(), Failure> {
+        lines.into_iter().try_for_each(|line| self.output.show(line, link.own_home()))
     }
 }
 

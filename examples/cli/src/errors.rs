@@ -1,8 +1,8 @@
 //! Which kind of failure each of the SDK's errors is.
 
 use kez_chat_sdk::{
-    AccountError, BackupError, ClientError, ContactError, FilesError, HomeDirError, HomeUrlError, NetError, SendError,
-    TransferError, Unconfirmed,
+    AccountError, BackupError, ClientError, ContactError, ExportError, FilesError, HomeDirError, HomeUrlError,
+    KeyStoreError, NetError, RequestError, SearchError, SendError, StoreError, TransferError, Unconfirmed,
 };
 
 use crate::failure::{Failure, Kind};
@@ -58,6 +58,43 @@ impl From<ContactError> for Failure {
             _ => Kind::Peer,
         };
         Self::from_error(kind, error.code(), &error)
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Contact(error) => error.into(),
+            RequestError::Net(ref net) => Self::from_error(of_net(net), error.code(), &error),
+            RequestError::Store(error) => error.into(),
+            error => Self::from_error(Kind::Peer, error.code(), &error),
+        }
+    }
+}
+
+impl From<SearchError> for Failure {
+    fn from(error: SearchError) -> Self {
+        let kind = if let SearchError::Store(_) = error { Kind::Account } else { Kind::Usage };
+        Self::from_error(kind, error.code(), &error)
+    }
+}
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        let kind = if let ExportError::Store(_) = error { Kind::Account } else { Kind::Files };
+        Self::from_error(kind, error.code(), &error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::from_error(Kind::Account, error.code(), &error)
+    }
+}
+
+impl From<KeyStoreError> for Failure {
+    fn from(error: KeyStoreError) -> Self {
+        Self::from_error(Kind::Account, error.code(), &error)
     }
 }
 

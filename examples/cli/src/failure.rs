@@ -24,6 +24,12 @@ impl Kind {
         self as u8
     }
 
+    /// Reads what another process answered.
+    pub(crate) fn from_exit_code(code: i64) -> Self {
+        const ALL: [Kind; 6] = [Kind::Usage, Kind::Account, Kind::Network, Kind::Peer, Kind::Files, Kind::NotNow];
+        ALL.into_iter().find(|kind| code == i64::from(kind.exit_code())).unwrap_or(Self::Other)
+    }
+
     /// Says what to do where an error does not say it itself.
     fn advice(self) -> &'static str {
         match self {
@@ -88,7 +94,9 @@ fn command_for(code: &str) -> Option<&'static str> {
     match code {
         "NotRegistered" => Some("make an account with kez-chat register, or name its folder with --home"),
         "NotAContact" => Some("add them with kez-chat add"),
-        "NoSuchOffer" => Some("kez-chat offers lists what there is"),
+        "NoSuchOffer" | "NoSuchShare" | "NoSuchEntry" => Some("kez-chat files lists what there is"),
+        "NoSuchDownload" => Some("kez-chat transfers lists them"),
+        "NoSuchRequest" => Some("kez-chat requests lists who wrote"),
         _ => None,
     }
 }

@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, Local, TimeZone};
 
+use crate::api::files::Progress;
+
 /// Writes a size: `512 B`, `1.2 MB`.
 pub(crate) fn size(bytes: u64) -> String {
     if bytes < 1000 {
@@ -18,6 +20,27 @@ pub(crate) fn size(bytes: u64) -> String {
         unit = larger;
     }
     format!("{value:.1} {unit}")
+}
+
+/// Writes how far something has come: `3.1 MB of 12.0 MB, 1.4 MB/s, 0:06 left, direct`.
+pub(crate) fn progress(at: &Progress) -> String {
+    let mut text = format!("{} of {}", size(at.done_bytes), size(at.total_bytes));
+    if let Some(rate) = at.bytes_per_s {
+        text.push_str(&format!(", {}/s", size(rate)));
+    }
+    if let Some(seconds) = at.remaining_s.filter(|_| at.done_bytes < at.total_bytes) {
+        text.push_str(&format!(", {} left", duration(seconds)));
+    }
+    if let Some(over) = &at.over {
+        text.push_str(if over == "relay" { ", through a relay" } else { ", direct" });
+    }
+    text
+}
+
+/// Writes a time that passes: `0:06`, `1:02:03`.
+fn duration(seconds: u64) -> String {
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
 /// Writes a moment in the reader's zone: `14:03` today, with the date on other days.
@@ -59,6 +82,16 @@ mod tests {
         ] {
             assert_eq!(size(bytes), text);
         }
+    }
+
+    #[test]
+    fn progress_says_what_is_known() {
+        let mut at = Progress { done_bytes: 1_000, total_bytes: 5_000, ..Progress::default() };
+        assert_eq!(progress(&at), "1.0 kB of 5.0 kB");
+        at.bytes_per_s = Some(1_000);
+        at.remaining_s = Some(3_724);
+        at.over = Some("relay".to_owned());
+        assert_eq!(progress(&at), "1.0 kB of 5.0 kB, 1.0 kB/s, 1:02:04 left, through a relay");
     }
 
     #[test]

@@ -1,18 +1,27 @@
 //! The `kez-chat` command: parse, one call of the SDK, render.
 
+mod api;
 mod args;
+mod bridge;
+mod calls;
+mod chat;
 mod commands;
 mod context;
+mod editor;
 mod errors;
 mod failure;
 mod human;
+mod link;
 mod output;
+mod owner;
+mod qr;
 mod quiz;
+mod render;
 mod safe;
 mod seed;
+mod settings;
 mod stop;
 mod terminal;
-mod view;
 
 use std::{
     env,
@@ -74,7 +83,7 @@ fn report(failure: &Failure, output: Output) {
     }
     if output.json {
         // Standard error gets its lines all the same, and the exit code says it too.
-        let _ = output.show(&view::Failed::of(failure));
+        let _ = output.show(failure, "");
     }
     let _ = writeln!(io::stderr(), "{failure}");
 }

@@ -3,16 +3,13 @@
 use std::io::{self, Write as _};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use kez_chat_sdk::{FilesError, Transfer};
 use serde::Serialize;
 
-use crate::{failure::Failure, safe};
-
-/// Something that a command shows.
-pub(crate) trait View: Serialize {
-    /// Writes it for people, without a line break at its end. Whatever came from others is made [`safe`] here.
-    fn text(&self) -> String;
-}
+use crate::{
+    api::{Line, files::Progress},
+    failure::Failure,
+    human, render, safe,
+};
 
 /// Where a command shows things.
 #[derive(Clone, Copy, Debug)]
@@ -21,10 +18,11 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Shows one thing on standard output, at once.
-    pub(crate) fn show(self, view: &impl View) -> Result<(), Failure> {
-        let line = if self.json { json_line(view)? } else { view.text() };
-        let mut out = io::stdout().lock();
+    /// Shows one thing on standard output, at once. People see handles of their `own` home bare.
+    pub(crate) fn show(self, line: impl Into<Line>, own: &str) -> Result<(), Failure> {
+        let line = line.into();
+        let line = if self.json { json_line(&line)? } else { render::text(&line, own) };
+        let mut out = anstream::stdout().lock();
         writeln!(out, "{line}")?;
         out.flush()?;
         Ok(())
@@ -34,23 +32,35 @@ impl Output {
     pub(crate) fn note(self, text: &str) {
         if !self.json {
             // Nobody there to read it is no failure.
-            let _ = writeln!(io::stderr(), "{text}");
+            let _ = writeln!(anstream::stderr(), "{text}");
         }
     }
 
-    /// Waits for a transfer, and shows on a terminal how far it has come.
-    pub(crate) async fn follow<T>(self, mut transfer: Transfer<T>) -> Result<T, FilesError> {
+    /// Begins to show on a terminal how far something has come.
+    pub(crate) fn meter(self) -> Meter {
         let bar = if self.json { ProgressBar::hidden() } else { ProgressBar::no_length() };
-        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {decimal_bytes}/{decimal_total_bytes} {eta}") {
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:30} {msg}") {
             bar.set_style(style);
         }
-        while let Some(at) = transfer.progress().await {
-            bar.set_length(at.total_bytes);
-            bar.set_position(at.done_bytes);
-            bar.set_message(safe::line(&at.path));
-        }
-        bar.finish_and_clear();
-        transfer.await
+        Meter(bar)
+    }
+}
+
+/// A bar on a terminal, until this is dropped.
+pub(crate) struct Meter(ProgressBar);
+
+impl Meter {
+    pub(crate) fn show(&self, at: &Progress) {
+        self.0.set_length(at.total_bytes);
+        self.0.set_position(at.done_bytes);
+        self.0.set_prefix(safe::line(&at.path));
+        self.0.set_message(human::progress(at));
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 

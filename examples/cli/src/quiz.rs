@@ -1,6 +1,9 @@
 //! The paper backup at a terminal: the words are shown, and some of them asked back.
 
-use kez_chat_sdk::{BackedUpAccount, NewAccount, mnemonic::Quiz};
+use kez_chat_sdk::{
+    BackedUpAccount, NewAccount,
+    mnemonic::{Mnemonic, Quiz},
+};
 use zeroize::Zeroizing;
 
 use crate::{failure::Failure, terminal::Terminal};
@@ -14,6 +17,7 @@ can give them back to you. They are what helps when this device is lost.
 
 ";
 const READY: &str = "\nPress Enter when they are on the paper: ";
+const DONE: &str = "\nPress Enter to hide them: ";
 const ASK: &str = "Now type some of them, as they stand on the paper.\n";
 
 /// Shows the words, hides them, and asks some back; shows them again until the answers are right.
@@ -37,6 +41,20 @@ pub(crate) async fn hold(account: NewAccount, terminal: &Terminal) -> Result<Bac
         }
         screen.clear()?;
     }
+}
+
+/// Shows the words again, on a screen of their own, until the person is done.
+pub(crate) async fn show(words: &Mnemonic, terminal: &Terminal) -> Result<(), Failure> {
+    let grid = grid(&words.expose_words());
+    let screen = terminal.private_screen()?;
+    terminal.write(WHY)?;
+    terminal.write(&grid)?;
+    terminal.ask(DONE).await?;
+    screen.clear()?;
+    if !screen.vanishes() {
+        terminal.write("The words are still on this screen: clear it.\n")?;
+    }
+    Ok(())
 }
 
 /// Asks for the words of a quiz; `None` if one of them was wrong too often.

@@ -26,13 +26,7 @@ pub(crate) async fn key_store(home: &Path, is_new: bool) -> Result<Arc<dyn KeySt
         return Ok(Arc::new(OsKeyring::new(&home.to_string_lossy())));
     }
     if !seed.exists() && !is_new {
-        let what = format!("there is no account in {}", home.display());
-        return Err(Failure::new(
-            Kind::Account,
-            "NotRegistered",
-            what,
-            "make one with kez-chat register, or say --home",
-        ));
+        return Err(no_account(home)());
     }
     let Some(terminal) = Terminal::for_questions() else {
         let what = "the seed needs a passphrase, and there is no terminal to ask for it";
@@ -41,6 +35,12 @@ pub(crate) async fn key_store(home: &Path, is_new: bool) -> Result<Arc<dyn KeySt
     };
     let text = if is_new { choose(&terminal).await? } else { terminal.ask_secret("Passphrase: ").await? };
     Ok(Arc::new(PassphraseFile::new(seed, Passphrase::new(text.to_string()))))
+}
+
+/// Says that there is no account in a home.
+pub(crate) fn no_account(home: &Path) -> impl FnOnce() -> Failure {
+    let what = format!("there is no account in {}", home.display());
+    move || Failure::new(Kind::Account, "NotRegistered", what, "make one with kez-chat register, or say --home")
 }
 
 /// Reads the passphrase that a file holds, without the line break at its end.

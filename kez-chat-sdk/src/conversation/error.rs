@@ -76,6 +76,9 @@ pub enum SendError {
     /// The message does not wait for a receipt.
     #[error("message {0} needs no sending again: it is queued, has arrived, or is none of yours to them")]
     NothingToResend(MessageId),
+    /// Something else of ours has the name under which it was to be sent, or had it.
+    #[error("the name {0} is taken by something else of yours; make a new one")]
+    NameTaken(MessageId),
     /// There is no such message in the conversation, or none that this can be done to.
     #[error("there is no message {id} here that {what}; only what the conversation shows can be referred to")]
     NoSuchMessage {
@@ -115,6 +118,7 @@ impl SendError {
             Self::NoInbox { .. } => "NoInbox",
             Self::TooLate(_) => "TooLate",
             Self::NothingToResend(_) => "NothingToResend",
+            Self::NameTaken(_) => "NameTaken",
             Self::NoSuchMessage { .. } => "NoSuchMessage",
             Self::SignedInElsewhere => "SignedInElsewhere",
             Self::YouMoved => "YouMoved",

@@ -89,6 +89,43 @@ impl<'a> Conversation<'a> {
         self.send(Content::Text(text.to_owned()), Some(to)).await
     }
 
+    /// Accepts a text for sending under a [name](crate::new_message_id) of the caller's, and does so once: if a text of ours to
+    /// this contact has that name, it was accepted before, and nothing is sent, also if it was edited, cancelled or deleted
+    /// since. So a call whose answer was lost can be repeated.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let stage = Stage::set().await;
+    /// # let client = stage.client("alice").await;
+    /// use kez_chat_sdk::new_message_id;
+    ///
+    /// let (notes, id) = (client.conversation(client.primary()), new_message_id());
+    /// notes.send_text_as(id, "milk, bread").await?;
+    /// // Whoever asked was not told, and asks again.
+    /// notes.send_text_as(id, "milk, bread").await?;
+    /// assert_eq!(notes.history(None, 50).await?.len(), 1);
+    /// # client.shutdown().await;
+    /// # stage.strike().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`send_text`](Self::send_text); [`SendError::NameTaken`] if something else of ours has the name.
+    pub async fn send_text_as(&self, id: MessageId, text: &str) -> Result<(), SendError> {
+        self.send_once(id, text, None).await
+    }
+
+    /// Accepts a text that answers a message of this conversation, under a name, [once](Self::send_text_as).
+    ///
+    /// # Errors
+    /// As [`reply`](Self::reply) and [`send_text_as`](Self::send_text_as).
+    pub async fn reply_as(&self, id: MessageId, to: MessageRef, text: &str) -> Result<(), SendError> {
+        self.send_once(id, text, Some(to)).await
+    }
+
     /// Gives a text of ours another wording, here and at the recipient's. Returns the name of the change, by which it can
     /// be [waited for](crate::Client::wait_until).
     ///
@@ -126,6 +163,12 @@ impl<'a> Conversation<'a> {
         let id = draft.id;
         self.shared.store.queue_message(draft).await?;
         Ok(id)
+    }
+
+    async fn send_once(&self, id: MessageId, text: &str, reply_to: Option<MessageRef>) -> Result<(), SendError> {
+        let draft = Draft { id, reply_to, ..self.draft(Content::Text(text.to_owned())) };
+        // What was accepted stays so, whatever has become of the account since.
+        self.shared.store.queue_once(draft, self.shared.own.now().refusal()).await
     }
 
     /// Checks that this installation may still write.

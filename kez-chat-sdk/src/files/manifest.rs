@@ -17,7 +17,7 @@ use super::{
 use crate::{
     account::own_chain,
     shared::Shared,
-    store::{ManifestRow, Publication, StoreError},
+    store::{ManifestRow, Publication, Store, StoreError},
 };
 
 /// How long a change waits for company, as long as there is more, and how often at most.
@@ -104,7 +104,7 @@ async fn publish(shared: &Arc<Shared>) -> Result<(), FilesError> {
     let publication = shared.store.publication().await?;
     // One that is not settled has gone out just now: what is not in it waits for its time.
     if !publication.is_said(says.as_ref()) && publication.is_settled(says.as_ref()) {
-        let files = prepare(shared, &node, &publication, says.as_ref()).await?;
+        let files = prepare(&shared.store, &node, &shared.key, &publication, says.as_ref()).await?;
         chain.set_shared_files(files).await?;
     }
     let Some(said) = shared.store.publication().await?.said(chain.shared_files()) else { return Ok(()) };
@@ -117,8 +117,9 @@ async fn publish(shared: &Arc<Shared>) -> Result<(), FilesError> {
 
 /// Returns what the sigchain is to say. One that was made before and never said will do, if nothing has changed since.
 async fn prepare(
-    shared: &Shared,
+    store: &Store,
     node: &Node,
+    key: &SecretKey,
     publication: &Publication,
     says: Option<&SharedFiles>,
 ) -> Result<SharedFiles, FilesError> {
@@ -135,19 +136,19 @@ async fn prepare(
     }
     let made = publication.manifests.iter().map(|row| row.version).max().unwrap_or(0);
     let version = highest.max(made).max(publication.settled_version) + 1;
-    let (change, collection) = shared.store.collection().await?;
+    let (change, collection) = store.collection().await?;
     let is_public = collection.iter().any(|entry| matches!(entry.access, kez_core::manifest::Access::Public));
     let manifest = if collection.is_empty() {
         None
     } else {
-        let bytes = make(collection, shared.key.clone(), version).await?;
+        let bytes = make(collection, key.clone(), version).await?;
         Some(node.add(bytes.into(), Purpose::Manifest).await?)
     };
     let replaces_lost = publication.said(says).is_none() && says.is_some_and(|says| says.manifest.is_some());
-    shared.store.begin_manifest(ManifestRow { version, hash: manifest, change, is_public, replaces_lost }).await?;
+    store.begin_manifest(ManifestRow { version, hash: manifest, change, is_public, replaces_lost }).await?;
     if let Some(hash) = manifest {
         // Readers may ask as soon as the sigchain says it.
-        node.set_audience(hash, shared.store.audience(hash).await?);
+        node.set_audience(hash, store.audience(hash).await?);
     }
     Ok(SharedFiles { manifest, version })
 }
@@ -167,7 +168,74 @@ async fn says(shared: &Shared) -> Result<Option<SharedFiles>, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use kez_core::{
+        filecrypt::FileKey,
+        manifest::{Access, Details, Draft, EntryId},
+        payload::{FileEntry, SharePath},
+    };
+
     use super::*;
+    use crate::{
+        files::{node::NodeSettings, published::restore},
+        store::NewEntry,
+    };
+
+    /// As when a process is killed between any two steps.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_cut_off_between_blob_row_and_signature_is_said_once_or_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = SecretKey::generate(&mut rand::rng());
+        let store = Store::open(&dir.path().join("kez.db"), &key).await.unwrap();
+        let start = async || Node::start(&dir.path().join("blobs"), &key, NodeSettings::default()).await.unwrap();
+        let publish = async |number: u8| {
+            let file = FileEntry {
+                path: SharePath::parse(&number.to_string()).unwrap(),
+                media_type: String::new(),
+                blob_hash: [number; 32],
+                key: FileKey::from_bytes([number; 32]),
+                plain_hash: [number; 32],
+                plain_len: 1,
+            };
+            let details = Details { file, shared_at_ms: 1, thumbnail: None };
+            let draft = Draft { id: EntryId([number; 16]), access: Access::Public, details };
+            store.keep_published(vec![NewEntry { draft, files: Vec::new() }]).await.unwrap();
+        };
+        let prepared = async |node: &Node, says: Option<&SharedFiles>| {
+            let publication = store.publication().await.unwrap();
+            prepare(&store, node, &key, &publication, says).await.unwrap()
+        };
+        publish(1).await;
+        let mut node = start().await;
+        // The blob is there, and its row is not: nobody ever learns of it.
+        let unknown = node.add(b"a manifest".to_vec().into(), Purpose::Manifest).await.unwrap();
+        node.shutdown().await;
+        node = start().await;
+        restore(&store, &node).await.unwrap();
+        node.collect().await.unwrap();
+        assert!(!node.has(unknown).await.unwrap());
+        // The row is there, and the signature is not: the same manifest will do.
+        let first = prepared(&node, None).await;
+        node.shutdown().await;
+        node = start().await;
+        restore(&store, &node).await.unwrap();
+        node.collect().await.unwrap();
+        assert_eq!(prepared(&node, None).await, first);
+        assert_eq!((first.version, store.publication().await.unwrap().manifests.len()), (1, 1));
+        // Unless something has changed since; its number is not given again.
+        publish(2).await;
+        let second = prepared(&node, None).await;
+        assert_eq!(second.version, 2);
+        assert_ne!(second.manifest, first.manifest);
+        // Or it is gone.
+        node.release(second.manifest.unwrap(), Purpose::Manifest).await.unwrap();
+        node.collect().await.unwrap();
+        assert_eq!(prepared(&node, None).await.version, 3);
+        // The signature is there, and that it was seen is not: it is what is said.
+        let says = prepared(&node, None).await;
+        let publication = store.publication().await.unwrap();
+        assert!(publication.is_said(Some(&says)) && !publication.is_settled(Some(&says)));
+        node.shutdown().await;
+    }
 
     #[test]
     fn there_is_one_event_in_ten_minutes_whatever_the_clock_does() {

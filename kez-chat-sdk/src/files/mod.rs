@@ -2,6 +2,7 @@
 
 mod browse;
 mod compare;
+mod diagnosis;
 pub(crate) mod downloads;
 mod error;
 mod fetching;
@@ -24,6 +25,7 @@ use std::{
 use kez_core::{
     identity::PrimaryKey,
     manifest::{Access, EntryId},
+    payload::MessageId,
 };
 
 pub use self::{
@@ -32,16 +34,17 @@ pub use self::{
     error::FilesError,
     fetching::Offer,
     node::NodeError as TransferError,
-    published::PublishedEntry,
+    published::{PublishedEntry, PublishedFiles},
     relays::Relays,
     room::FileUsage,
-    sharing::{BadFile, OwnShare, OwnShareId, Repaired, Share},
+    sharing::{BadFile, HeldFor, OwnShare, OwnShareId, Repaired, Share},
     source::{LeftOut, LeftOutKind},
     thumbnail::Thumbnail,
     transfer::{Transfer, TransferPath, TransferProgress},
 };
 pub(crate) use self::{
-    manifest::keep_said, node::UploadLimit, published::refresh_audiences, slot::serve_in_background,
+    diagnosis::look_at_endpoints, manifest::keep_said, node::UploadLimit, published::refresh_audiences,
+    slot::serve_in_background,
 };
 use crate::{
     contacts::Contacts,
@@ -108,9 +111,23 @@ impl<'a> Files<'a> {
     /// # Errors
     /// [`FilesError`]; nobody is told of files that could not be sealed, one and all.
     pub fn share(&self, path: &Path, readers: &[PrimaryKey]) -> Transfer<Share> {
+        self.begin_share(path, readers, None)
+    }
+
+    /// [Shares](Self::share) under a [name](crate::new_message_id) of the caller's, and does so once: repeated with the same
+    /// readers it returns the share that there is, whatever is at the path now. So a call whose answer was lost can be
+    /// repeated. What was left out of a folder is said the first time only.
+    ///
+    /// # Errors
+    /// As [`share`](Self::share); `NameTaken` if it was shared with others under that name, or has ended since.
+    pub fn share_as(&self, name: MessageId, path: &Path, readers: &[PrimaryKey]) -> Transfer<Share> {
+        self.begin_share(path, readers, Some(name))
+    }
+
+    fn begin_share(&self, path: &Path, readers: &[PrimaryKey], name: Option<MessageId>) -> Transfer<Share> {
         let (shared, path) = (Arc::clone(self.shared), path.to_owned());
         let readers = readers.iter().copied().collect();
-        Transfer::begin(|meter| async move { sharing::share(&shared, &path, readers, meter).await })
+        Transfer::begin(|meter| async move { sharing::share(&shared, &path, readers, name, meter).await })
     }
 
     /// Lists what we hold ready for others, oldest first.
@@ -217,8 +234,12 @@ impl<'a> Files<'a> {
         downloads::cancel(self.shared, id).await
     }
 
-    /// Publishes a file: whoever it is for finds it when they [look](Self::browse) at what we publish, and nobody is told.
-    /// It is served while a client of this account is open.
+    /// Publishes a file, or a folder and the files in it, each of which is an entry of its own: whoever they are for finds
+    /// them when they [look](Self::browse) at what we publish, and nobody is told. They are served while a client of this
+    /// account is open.
+    ///
+    /// As in [sharing](Self::share), what is sealed already and has not changed is not sealed again, links in a folder are
+    /// not followed, and dropping the transfer cancels.
     ///
     /// Our sigchain says so within seconds, or ten minutes after it last said something of that kind. Publishing for
     /// [anybody](Access::Public) has our endpoint answer anybody.
@@ -254,7 +275,7 @@ impl<'a> Files<'a> {
     ///
     /// # Errors
     /// [`FilesError`]; nothing is published then.
-    pub fn publish(&self, path: &Path, access: Access) -> Transfer<PublishedEntry> {
+    pub fn publish(&self, path: &Path, access: Access) -> Transfer<PublishedFiles> {
         let (shared, path) = (Arc::clone(self.shared), path.to_owned());
         Transfer::begin(|meter| async move { published::publish(&shared, &path, access, meter).await })
     }

@@ -8,14 +8,14 @@ use std::{
 
 use kez_core::{
     identity::PrimaryKey,
-    manifest::{Access, Collection, Details, Draft, EntryId},
+    manifest::{Access, Collection, Details, Draft, EntryId, Thumbnail},
     payload::{FOLDER_MEDIA_TYPE, FileEntry, FolderList},
 };
 
 use super::{
-    FilesError, Share,
-    node::{Node, Purpose},
-    sharing,
+    FilesError, LeftOut, Share,
+    node::{Node, Purpose, TempTag},
+    sharing::{self, Held, Sealed, Unfinished},
     slot::node,
     thumbnail,
     transfer::Meter,
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     event::SharedFile,
     shared::Shared,
-    store::{NewEntry, StoreError},
+    store::{NewEntry, OwnFile, ShareFile, Store, StoreError},
 };
 
 /// A file of ours that is published.
@@ -48,18 +48,31 @@ impl From<Draft> for PublishedEntry {
     }
 }
 
+/// What was published at once.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PublishedFiles {
+    /// The files, one by one, also those of a folder.
+    pub entries: Vec<PublishedEntry>,
+    /// What of a folder was not published: links are not followed.
+    pub left_out: Vec<LeftOut>,
+}
+
 pub(super) async fn publish(
     shared: &Arc<Shared>,
     path: &Path,
     access: Access,
     mut meter: Meter,
-) -> Result<PublishedEntry, FilesError> {
+) -> Result<PublishedFiles, FilesError> {
     check_standing(shared)?;
     let access = checked(access)?;
     let node = node(shared).await?;
+    let mut unfinished = Unfinished::new(&node);
     let sealed = sharing::seal(shared, &node, path, &mut meter).await?;
-    let entry = keep(shared, &node, sealed.files.clone(), &access).await?.pop();
-    entry.ok_or_else(|| StoreError::damaged("what was published is nowhere").into())
+    let left_out = sealed.left_out.clone();
+    let entries = keep(shared, &node, sealed.files.clone(), &access, Some(sealed)).await?;
+    unfinished.is_finished = true;
+    Ok(PublishedFiles { entries, left_out })
 }
 
 /// Publishes what was shared.
@@ -72,13 +85,20 @@ pub(super) async fn publish_shared(
     let access = checked(access)?;
     let message = *share.messages.first().ok_or(FilesError::NothingShared)?;
     let offer = shared.store.own_offer(shared.primary(), message).await?.ok_or(FilesError::NothingShared)?;
-    keep(shared, &*node(shared).await?, offer.entries, &access).await
+    let files = offer.entries.into_iter().map(|entry| ShareFile {
+        file: OwnFile::of(&entry),
+        path: entry.path,
+        media_type: entry.media_type,
+        is_listed: false,
+    });
+    keep(shared, &node(shared).await?, files.collect(), &access, None).await
 }
 
 pub(super) async fn unpublish(shared: &Arc<Shared>, id: EntryId) -> Result<(), FilesError> {
     check_standing(shared)?;
     let blobs = shared.store.unpublish(id).await?.ok_or(FilesError::NoSuchEntry(id))?;
     if let Some(node) = shared.node.running().await {
+        let _turn = node.ledger().await;
         serve(shared, &node, &blobs).await?;
         let_go(shared, &node, blobs).await?;
     }
@@ -89,18 +109,19 @@ pub(super) async fn set_access(shared: &Arc<Shared>, id: EntryId, access: Access
     check_standing(shared)?;
     let access = checked(access)?;
     let blobs = shared.store.set_published_access(id, access).await?.ok_or(FilesError::NoSuchEntry(id))?;
-    match shared.node.running().await {
-        Some(node) => serve(shared, &node, &blobs).await,
-        None => Ok(()),
+    if let Some(node) = shared.node.running().await {
+        let _turn = node.ledger().await;
+        serve(shared, &node, &blobs).await?;
     }
+    Ok(())
 }
 
 /// Takes over, in a node that has just started, what is published; and lets go what was cut short.
-pub(super) async fn restore(shared: &Shared, node: &Node) -> Result<(), FilesError> {
-    let [files, manifests] = shared.store.audiences().await?;
+pub(super) async fn restore(store: &Store, node: &Node) -> Result<(), FilesError> {
+    let [files, manifests] = store.audiences().await?;
     node.keep_only(Purpose::Published, &files.keys().copied().collect()).await?;
     node.keep_only(Purpose::Manifest, &manifests.keys().copied().collect()).await?;
-    node.keep_only(Purpose::Browsed, &shared.store.browsed_manifests().await?).await?;
+    node.keep_only(Purpose::Browsed, &store.browsed_manifests().await?).await?;
     node.set_audiences(files.into_iter().chain(manifests).collect());
     Ok(())
 }
@@ -114,61 +135,77 @@ pub(crate) async fn refresh_audiences(shared: &Shared) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Keeps files as published, all or none, and serves them.
+/// Keeps files as published, all or none, and serves them. `sealed` is what holds them until then, if anything has to.
 async fn keep(
-    shared: &Shared,
-    node: &Node,
-    files: Vec<FileEntry>,
+    shared: &Arc<Shared>,
+    node: &Arc<Node>,
+    files: Vec<ShareFile>,
     access: &Access,
+    sealed: Option<Sealed>,
 ) -> Result<Vec<PublishedEntry>, FilesError> {
-    let mut entries = Vec::with_capacity(files.len());
-    let mut blobs = HashSet::new();
-    let kept = async {
-        for file in files {
-            let entry = prepare(shared, node, file, access).await?;
-            blobs.extend(entry.blobs.iter().copied());
-            // What no manifest could say is found now, and not when it is made.
-            Collection::new().put(entry.draft.clone())?;
-            entries.push(entry);
-        }
-        shared.store.keep_published(entries.clone()).await?;
-        Ok(())
-    };
-    let kept: Result<(), FilesError> = kept.await;
-    let blobs: Vec<_> = blobs.into_iter().collect();
-    match kept {
-        Ok(()) => serve(shared, node, &blobs).await?,
-        Err(error) => {
-            let_go(shared, node, blobs).await?;
-            return Err(error);
-        }
+    let mut prepared = Vec::with_capacity(files.len());
+    for file in files {
+        let entry = prepare(shared, node, file, access).await?;
+        // What no manifest could say is found now, and not when it is made.
+        Collection::new().put(entry.new.draft.clone())?;
+        prepared.push(entry);
     }
-    Ok(entries.into_iter().map(|entry| entry.draft.into()).collect())
+    let kept = tokio::spawn({
+        let (shared, node) = (Arc::clone(shared), Arc::clone(node));
+        // What was begun is finished or undone, whoever stops waiting for it.
+        async move {
+            let _sealed = sealed;
+            let (entries, _held): (Vec<_>, Vec<_>) = prepared.into_iter().map(|entry| (entry.new, entry.held)).unzip();
+            let blobs: HashSet<_> = entries.iter().flat_map(|entry| &entry.files).map(|file| file.blob_hash).collect();
+            let blobs: Vec<_> = blobs.into_iter().collect();
+            let _turn = node.ledger().await;
+            let kept = async {
+                node.keep(&blobs, Purpose::Published).await?;
+                shared.store.keep_published(entries.clone()).await
+            };
+            match kept.await {
+                Ok(()) => serve(&shared, &node, &blobs).await?,
+                Err(error) => {
+                    let_go(&shared, &node, blobs).await?;
+                    return Err(error);
+                }
+            }
+            Ok(entries.into_iter().map(|entry| entry.draft.into()).collect())
+        }
+    });
+    kept.await.map_err(|_| StoreError::Closed)?
 }
 
-/// Draws a file's picture, and keeps every blob that its readers may fetch.
-async fn prepare(shared: &Shared, node: &Node, file: FileEntry, access: &Access) -> Result<NewEntry, FilesError> {
-    if !node.has(file.blob_hash).await? {
-        return Err(FilesError::NothingShared);
-    }
-    let mut blobs = vec![file.blob_hash];
-    let mut thumbnail = None;
-    if file.media_type == FOLDER_MEDIA_TYPE {
-        blobs.extend(files_in(node, &file).await?);
+/// An entry whose blobs are in the store.
+struct Prepared {
+    new: NewEntry,
+    held: (TempTag, Option<Held>),
+}
+
+/// Draws a file's picture, and lists what its readers may fetch.
+async fn prepare(shared: &Shared, node: &Node, file: ShareFile, access: &Access) -> Result<Prepared, FilesError> {
+    let entry = file.entry();
+    let held = node.hold(entry.blob_hash).await?.ok_or(FilesError::NothingShared)?;
+    let mut files = vec![file.file];
+    let mut picture = None;
+    if entry.media_type == FOLDER_MEDIA_TYPE {
+        files.extend(files_in(node, &entry).await?);
     } else {
-        thumbnail = thumbnail::make(node, &file).await?;
+        picture = thumbnail::make(node, &entry).await?;
     }
-    node.keep(&blobs, Purpose::Published).await?;
-    blobs.extend(thumbnail.as_ref().map(|thumbnail| thumbnail.blob_hash));
-    let details = Details { file, shared_at_ms: shared.home_now_ms(), thumbnail };
+    let thumbnail = picture.as_ref().map(|Held { file, .. }| {
+        files.push(file.clone());
+        Thumbnail { blob_hash: file.blob_hash, plain_len: file.plain_len, key: file.key.clone() }
+    });
+    let details = Details { file: entry, shared_at_ms: shared.home_now_ms(), thumbnail };
     let draft = Draft { id: EntryId(rand::random()), access: access.clone(), details };
-    Ok(NewEntry { draft, blobs })
+    Ok(Prepared { new: NewEntry { draft, files }, held: (held, picture) })
 }
 
-/// Lists the blobs of the files in a folder of ours.
-async fn files_in(node: &Node, folder: &FileEntry) -> Result<Vec<[u8; 32]>, FilesError> {
+/// Lists the files in a folder of ours.
+async fn files_in(node: &Node, folder: &FileEntry) -> Result<Vec<OwnFile>, FilesError> {
     let list = FolderList::decode(&node.open_bytes(folder).await?).map_err(StoreError::damaged)?;
-    Ok(list.entries().iter().map(|entry| entry.blob_hash).collect())
+    Ok(list.entries().iter().map(OwnFile::of).collect())
 }
 
 /// Tells the node whom some published blobs are for, and our manifests.

@@ -23,7 +23,7 @@ use crate::shared::Shared;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileUsage {
-    /// Bytes of the sealed files that are held ready for others.
+    /// Bytes of the sealed files that are held ready for others: shared or published, each counted once.
     pub shared_bytes: u64,
     /// Bytes that came of files that are being fetched.
     pub fetching_bytes: u64,

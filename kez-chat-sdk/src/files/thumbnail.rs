@@ -19,7 +19,8 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::{
     TransferError,
-    node::{Node, Plain, Purpose},
+    node::{Node, Plain},
+    sharing::Held,
 };
 
 /// Which images get one.
@@ -67,12 +68,12 @@ impl fmt::Debug for Thumbnail {
     }
 }
 
-/// Draws a thumbnail of a file that is in the store, and keeps it there, sealed under a key of its own. There is none of
-/// what is no image, or too large a one.
+/// Draws a thumbnail of a file that is in the store, and seals it there under a key of its own. There is none of what is no
+/// image, or too large a one.
 ///
 /// # Errors
-/// [`TransferError`], if the file or its picture can't be read or kept.
-pub(super) async fn make(node: &Node, file: &FileEntry) -> Result<Option<manifest::Thumbnail>, TransferError> {
+/// [`TransferError`], if the file can't be read or its picture not sealed.
+pub(super) async fn make(node: &Node, file: &FileEntry) -> Result<Option<Held>, TransferError> {
     let format = ImageFormat::from_path(file.path.as_str());
     if file.plain_len > MAX_SOURCE_BYTES || !format.is_ok_and(|format| FORMATS.contains(&format)) {
         return Ok(None);
@@ -84,8 +85,7 @@ pub(super) async fn make(node: &Node, file: &FileEntry) -> Result<Option<manifes
     let Ok(Ok(drawn)) = drawn.await else { return Ok(None) };
     let key = FileKey::generate(&mut rand::rng());
     let imported = node.import(Plain::Memory(drawn.jpeg.into()), &key, |_| {}).await?;
-    node.keep(&[imported.blob_hash], Purpose::Published).await?;
-    Ok(Some(manifest::Thumbnail { blob_hash: imported.blob_hash, plain_len: imported.plain_len, key }))
+    Ok(Some(Held::new(key, imported, None)))
 }
 
 /// Opens what a peer calls a thumbnail and draws it anew.

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use kez_core::{
     filecrypt::{FileKey, SEGMENT_BYTES, TAG_BYTES},
     identity::PrimaryKey,
+    manifest::EntryId,
     payload::{FileEntry, MessageId, SharePath},
 };
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -13,7 +14,7 @@ use super::{Draft, Store, StoreError, contacts, outbox, unshare};
 use crate::{
     conversation::SendError,
     event::{Peer, SharedFile},
-    files::OwnShareId,
+    files::{BadFile, HeldFor, OwnShareId},
     keys::checked,
 };
 
@@ -58,10 +59,12 @@ pub(crate) struct OwnShareRow {
     pub(crate) total_bytes: u64,
 }
 
-/// What is to be told of a file of a share that can't be delivered.
-pub(crate) struct ShareUse {
-    pub(crate) share: OwnShareId,
-    pub(crate) file: SharedFile,
+impl OwnFile {
+    /// Takes what is known of a file of which nobody knows where it lay.
+    pub(crate) fn of(entry: &FileEntry) -> Self {
+        let FileEntry { blob_hash, key, plain_hash, plain_len, .. } = entry.clone();
+        Self { blob_hash, key, plain_hash, plain_len, source: None, stamp: None }
+    }
 }
 
 impl ShareFile {
@@ -88,6 +91,9 @@ impl Store {
         self.transact(move |db| {
             let share = insert(db, &files, shared_at_ms)?;
             for announcement in announcements {
+                if outbox::named(db, &announcement.own, &announcement.id)?.is_some() {
+                    return Err(SendError::NameTaken(announcement.id));
+                }
                 db.prepare_cached("INSERT INTO share_readers (share, reader, message_id) VALUES (?1, ?2, ?3)")
                     .and_then(|mut statement| {
                         statement.execute((share, announcement.recipient.as_bytes(), announcement.id.0))
@@ -96,6 +102,28 @@ impl Store {
                 outbox::queue(db, announcement)?;
             }
             Ok(OwnShareId(share))
+        })
+        .await
+    }
+
+    /// Looks for a share by its announcements. Tells how many of them there are or were, and returns the share if it has not
+    /// ended for all of their readers.
+    pub(crate) async fn announced(
+        &self,
+        own: PrimaryKey,
+        announcements: Vec<(PrimaryKey, MessageId)>,
+    ) -> Result<(usize, Option<OwnShareRow>), StoreError> {
+        self.read(move |db| {
+            let mut statement = db.prepare_cached(
+                "SELECT id, shared_at_ms FROM shares JOIN share_readers ON share = id WHERE reader = ?1 AND message_id = ?2",
+            )?;
+            let (mut told, mut share) = (0, None);
+            for (reader, message) in announcements {
+                told += usize::from(outbox::named(db, &own, &message)?.is_some());
+                let found = statement.query_row((reader.as_bytes(), message.0), |row| Ok((row.get(0)?, row.get(1)?)));
+                share = share.or(found.optional()?);
+            }
+            Ok((told, share.map(|(id, shared_at_ms)| own_share(db, id, shared_at_ms)).transpose()?))
         })
         .await
     }
@@ -162,16 +190,16 @@ impl Store {
         .await
     }
 
-    /// Lists the blobs of our own files.
-    pub(crate) async fn own_blobs(&self) -> Result<HashSet<[u8; 32]>, StoreError> {
+    /// Lists the blobs of what is shared.
+    pub(crate) async fn shared_blobs(&self) -> Result<HashSet<[u8; 32]>, StoreError> {
         self.read(|db| {
-            let mut statement = db.prepare_cached("SELECT blob_hash FROM own_files")?;
+            let mut statement = db.prepare_cached("SELECT DISTINCT blob_hash FROM share_files")?;
             Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
         })
         .await
     }
 
-    /// Lists our own files.
+    /// Lists our own files: what is shared, and what is published.
     pub(crate) async fn own_files(&self) -> Result<Vec<OwnFile>, StoreError> {
         self.read(|db| {
             let mut statement = db.prepare_cached(OWN_FILE)?;
@@ -226,17 +254,25 @@ impl Store {
         .await
     }
 
-    /// Lists where a blob is used.
-    pub(crate) async fn uses(&self, blob_hash: [u8; 32]) -> Result<Vec<ShareUse>, StoreError> {
+    /// Lists what can't be delivered without a blob. A picture stands for its file, and what is listed in a folder that is
+    /// published for the folder.
+    pub(crate) async fn uses(&self, blob_hash: [u8; 32]) -> Result<Vec<BadFile>, StoreError> {
         self.read(move |db| {
-            let mut statement = db.prepare_cached(
+            let mut shared = db.prepare_cached(
                 "SELECT path, media_type, plain_len, share FROM share_files JOIN own_files USING (blob_hash)
                  WHERE blob_hash = ?1 ORDER BY share, place",
             )?;
-            let rows = statement.query_map([blob_hash], |row| {
-                Ok(ShareUse { share: OwnShareId(row.get(3)?), file: shared_file(row)? })
+            let mut published = db.prepare_cached(
+                "SELECT path, media_type, plain_len, id FROM published
+                 WHERE id IN (SELECT entry FROM published_blobs WHERE blob_hash = ?1) ORDER BY shared_at_ms, id",
+            )?;
+            let shares = shared.query_map([blob_hash], |row| {
+                Ok(BadFile { held_for: HeldFor::Share(OwnShareId(row.get(3)?)), file: shared_file(row)? })
             })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            let entries = published.query_map([blob_hash], |row| {
+                Ok(BadFile { held_for: HeldFor::Published(EntryId(row.get(3)?)), file: shared_file(row)? })
+            })?;
+            Ok(shares.chain(entries).collect::<Result<_, _>>()?)
         })
         .await
     }
@@ -280,21 +316,27 @@ fn shared_file(row: &Row<'_>) -> rusqlite::Result<SharedFile> {
     Ok(SharedFile { path: row.get(0)?, media_type: row.get(1)?, size_bytes: row.get(2)? })
 }
 
+/// Keeps a file of our own, unless it is there already.
+pub(super) fn keep(db: &Connection, file: &OwnFile) -> Result<(), StoreError> {
+    let OwnFile { blob_hash, key, plain_hash, plain_len, source, stamp } = file;
+    db.prepare_cached(
+        "INSERT INTO own_files (blob_hash, file_key, plain_hash, plain_len, source, stamp) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT DO NOTHING",
+    )?
+    .execute((blob_hash, key.expose_bytes(), plain_hash, plain_len, source, stamp))?;
+    Ok(())
+}
+
 fn insert(db: &Connection, files: &[ShareFile], shared_at_ms: u64) -> Result<i64, StoreError> {
     let share = db
         .prepare_cached("INSERT INTO shares (shared_at_ms) VALUES (?1) RETURNING id")?
         .query_row([shared_at_ms], |row| row.get(0))?;
-    let mut own = db.prepare_cached(
-        "INSERT INTO own_files (blob_hash, file_key, plain_hash, plain_len, source, stamp) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT DO NOTHING",
-    )?;
     let mut place = db.prepare_cached(
         "INSERT INTO share_files (share, place, blob_hash, path, media_type, is_listed) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     for (index, ShareFile { file, path, media_type, is_listed }) in files.iter().enumerate() {
-        let OwnFile { blob_hash, key, plain_hash, plain_len, source, stamp } = file;
-        own.execute((blob_hash, key.expose_bytes(), plain_hash, plain_len, source, stamp))?;
-        place.execute((share, index, blob_hash, path.as_str(), media_type, is_listed))?;
+        keep(db, file)?;
+        place.execute((share, index, file.blob_hash, path.as_str(), media_type, is_listed))?;
     }
     Ok(share)
 }

@@ -16,7 +16,7 @@ use kez_core::{
 };
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Store, StoreError, events};
+use super::{OwnFile, Store, StoreError, events, own_shares, unshare::forget_unused};
 use crate::{account::OwnChainNotice, event::Event, files::FilesError, keys::checked};
 
 /// What a manifest takes before its first entry.
@@ -36,11 +36,11 @@ impl Audience {
     }
 }
 
-/// An entry to publish, with every blob that whoever reads it may fetch.
-#[derive(Clone, Debug)]
+/// An entry to publish, with everything that whoever reads it may fetch: the file, its picture, the files of a folder.
+#[derive(Clone)]
 pub(crate) struct NewEntry {
     pub(crate) draft: Draft,
-    pub(crate) blobs: Vec<[u8; 32]>,
+    pub(crate) files: Vec<OwnFile>,
 }
 
 /// How far publishing has come.
@@ -90,6 +90,7 @@ impl Store {
             if db.execute("DELETE FROM published WHERE id = ?1", [id.0])? == 0 {
                 return Ok(None);
             }
+            forget_unused(db, &blobs)?;
             note_change(db)?;
             Ok(Some(blobs))
         })
@@ -279,7 +280,7 @@ fn details_bytes(file: &FileEntry) -> usize {
     16 + 1 + 4 + said.next_multiple_of(256) + 16
 }
 
-fn insert(db: &Connection, NewEntry { draft, blobs }: &NewEntry) -> Result<(), StoreError> {
+fn insert(db: &Connection, NewEntry { draft, files }: &NewEntry) -> Result<(), StoreError> {
     let Draft { id, access, details: Details { file, shared_at_ms, thumbnail } } = draft;
     db.prepare_cached(
         "INSERT INTO published (id, path, media_type, blob_hash, file_key, plain_hash, plain_len, shared_at_ms,
@@ -304,8 +305,9 @@ fn insert(db: &Connection, NewEntry { draft, blobs }: &NewEntry) -> Result<(), S
     ))?;
     let mut statement =
         db.prepare_cached("INSERT OR IGNORE INTO published_blobs (entry, blob_hash) VALUES (?1, ?2)")?;
-    for blob in blobs {
-        statement.execute((id.0, blob))?;
+    for file in files {
+        own_shares::keep(db, file)?;
+        statement.execute((id.0, file.blob_hash))?;
     }
     insert_readers(db, *id, access)
 }

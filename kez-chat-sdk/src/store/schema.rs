@@ -443,6 +443,10 @@ const MIGRATIONS: &[&str] = &[
         blob_hash BLOB NOT NULL UNIQUE,
         picture BLOB NOT NULL
      ) STRICT;",
+    // What is published is a file of our own as well: it takes room, and is looked after. Of what was published before, this
+    // is as much as is written down.
+    "INSERT INTO own_files (blob_hash, file_key, plain_hash, plain_len)
+        SELECT blob_hash, file_key, plain_hash, plain_len FROM published WHERE true ON CONFLICT DO NOTHING;",
 ];
 
 /// The version that this application writes.

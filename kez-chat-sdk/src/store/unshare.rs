@@ -49,10 +49,11 @@ pub(super) fn end(db: &Connection, share: i64, reader: &[u8; 32]) -> Result<Vec<
     Ok(lost)
 }
 
-/// Forgets those of these files that no share has any more. What is published is kept by itself.
-fn forget_unused(db: &Connection, blobs: &[[u8; 32]]) -> Result<(), StoreError> {
+/// Forgets those of these files that are neither shared nor published any more.
+pub(super) fn forget_unused(db: &Connection, blobs: &[[u8; 32]]) -> Result<(), StoreError> {
     let mut statement = db.prepare_cached(
-        "DELETE FROM own_files WHERE blob_hash = ?1 AND NOT EXISTS (SELECT 1 FROM share_files WHERE blob_hash = ?1)",
+        "DELETE FROM own_files WHERE blob_hash = ?1 AND NOT EXISTS (SELECT 1 FROM share_files WHERE blob_hash = ?1)
+            AND NOT EXISTS (SELECT 1 FROM published_blobs WHERE blob_hash = ?1)",
     )?;
     for blob in blobs {
         statement.execute([blob])?;

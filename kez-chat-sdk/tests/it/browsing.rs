@@ -11,7 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use iroh::{Endpoint, RelayMode, endpoint::presets, protocol::Router};
+use iroh::{
+    Endpoint, RelayMode,
+    endpoint::{Connection, presets},
+    protocol::{AcceptError, ProtocolHandler, Router},
+};
 use iroh_blobs::{ALPN, BlobsProtocol, store::mem::MemStore};
 use kez_chat_sdk::{
     Client, Clock, Event, FilesError, Listing, OwnChainNotice, PublishedEntry, TransferError,
@@ -22,6 +26,7 @@ use kez_chat_sdk::{
     sigchain::{Chain, Op},
 };
 use kez_testbed::Testbed;
+use tokio::sync::watch;
 
 use crate::{
     audit::secrets::share_in,
@@ -32,7 +37,7 @@ use crate::{
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
 /// A home whose sigchain server takes each change at once: clients keep the time by themselves.
-async fn patient_home() -> Testbed {
+pub(crate) async fn patient_home() -> Testbed {
     Testbed::builder().sig_settings(|settings| settings.shared_files_interval = Duration::ZERO).start().await.unwrap()
 }
 
@@ -68,27 +73,27 @@ async fn with_clock(person: &Person, client: Client) -> (Client, Later) {
     (later.open(person).await, later)
 }
 
-fn file(person: &Person, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+pub(crate) fn file(person: &Person, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     let path = person.folder.path().join(name);
     fs::write(&path, content).unwrap();
     path
 }
 
-fn readers(people: &[&Client]) -> Access {
+pub(crate) fn readers(people: &[&Client]) -> Access {
     Access::Readers(people.iter().map(|client| client.primary()).collect())
 }
 
 async fn publish_file(person: &Person, client: &Client, name: &str, access: Access) -> PublishedEntry {
     let content = format!("the content of {name}");
-    client.files().publish(&file(person, name, content), access).await.unwrap()
+    client.files().publish(&file(person, name, content), access).await.unwrap().entries.remove(0)
 }
 
-async fn said(client: &Client) -> u64 {
+pub(crate) async fn said(client: &Client) -> u64 {
     tokio::time::timeout(PATIENCE, client.files().until_published()).await.expect("it is said in time").unwrap()
 }
 
 /// Looks at what somebody publishes as soon as it is known where their endpoint is.
-async fn browse(client: &Client, peer: PrimaryKey) -> Listing {
+pub(crate) async fn browse(client: &Client, peer: PrimaryKey) -> Listing {
     let begun = Instant::now();
     loop {
         match client.files().browse(peer).await {
@@ -102,14 +107,14 @@ async fn browse(client: &Client, peer: PrimaryKey) -> Listing {
     }
 }
 
-fn names(listing: &Listing) -> Vec<&str> {
+pub(crate) fn names(listing: &Listing) -> Vec<&str> {
     let mut names: Vec<_> = listing.entries.iter().map(|entry| entry.file.path.as_str()).collect();
     names.sort_unstable();
     names
 }
 
 /// Lists what a chain has said of manifests.
-fn says(chain: &Chain) -> Vec<(bool, u64)> {
+pub(crate) fn says(chain: &Chain) -> Vec<(bool, u64)> {
     let said = chain.events().iter().filter_map(|event| match event.op() {
         Ok(Op::SetSharedFiles { manifest, version }) => Some((manifest.is_some(), *version)),
         _ => None,
@@ -275,7 +280,7 @@ async fn a_picture_comes_when_it_is_shown_and_says_nothing_of_the_camera() {
     let comment = [&[0xff, 0xfe, 0, PLACE.len() as u8 + 2], PLACE].concat();
     let photograph = [&jpeg[..2], &comment, &jpeg[2..]].concat();
     let photograph = file(&alice, "photograph.jpg", photograph);
-    let picture = a.files().publish(&photograph, readers(&[&b])).await.unwrap();
+    let picture = a.files().publish(&photograph, readers(&[&b])).await.unwrap().entries.remove(0);
     let text = publish_file(&alice, &a, "text.txt", readers(&[&b])).await;
     assert_eq!((picture.has_thumbnail, text.has_thumbnail), (true, false));
     said(&a).await;
@@ -356,22 +361,80 @@ async fn a_manifest_that_is_not_what_the_chain_says_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_manifest_leaves_the_last_one_in_use_and_a_better_one_is_taken() {
+    let testbed = patient_home().await;
+    let (mallory, b) = Mallory::meet(&testbed).await;
+    let owner = mallory.key.primary();
+    let draft = mallory.draft(1, Access::Public, None);
+    let made = |version| build(&mallory.key, version, std::slice::from_ref(&draft), &mut rand::rng()).unwrap();
+    let is_in_use = async || {
+        assert!(b.files().thumbnail(owner, draft.id).await.unwrap().is_none(), "it is known to have none");
+        let unknown = b.files().thumbnail(owner, EntryId([9; 16])).await.unwrap_err();
+        assert_eq!(unknown.code(), "NoSuchEntry");
+    };
+    mallory.say(&testbed, made(1), 1).await;
+    assert_eq!(browse(&b, owner).await.version, 1);
+    // The very bytes that the chain names, and no manifest.
+    mallory.say(&testbed, b"anything but a manifest".to_vec(), 2).await;
+    for _ in 0..2 {
+        let refused = b.files().browse(owner).await.unwrap_err();
+        assert!(matches!(&refused, FilesError::BadManifest { .. }) && refused.code() == "BadManifest", "{refused:?}");
+        is_in_use().await;
+        b.files().clean_up().await.unwrap();
+    }
+    // Other bytes than those that the chain names.
+    mallory.say(&testbed, made(3), 3).await;
+    mallory.lies.send_replace(true);
+    for _ in 0..2 {
+        let refused = b.files().browse(owner).await.unwrap_err();
+        assert!(matches!(&refused, FilesError::Transfer(TransferError::PeerFault { .. })), "{refused:?}");
+        is_in_use().await;
+    }
+    mallory.lies.send_replace(false);
+    assert_eq!(b.files().browse(owner).await.unwrap().version, 3);
+    is_in_use().await;
+    mallory.leave().await;
+    b.shutdown().await;
+    testbed.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_that_are_shown_one_after_the_other_come_over_one_connection() {
+    let testbed = patient_home().await;
+    let (mallory, b) = Mallory::meet(&testbed).await;
+    let owner = mallory.key.primary();
+    let mut drafts = Vec::new();
+    for number in 0..20_u8 {
+        let image = image::RgbImage::from_pixel(9, 9, image::Rgb([number, 7, 7]));
+        let mut jpeg = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+        let (plain, key) = (jpeg.into_inner(), FileKey::from_bytes([number; 32]));
+        let blob_hash = mallory.serve(seal(&key, &plain)).await;
+        let thumbnail = Thumbnail { blob_hash, plain_len: plain.len() as u64, key };
+        drafts.push(mallory.draft(number.into(), Access::Public, Some(thumbnail)));
+    }
+    mallory.say(&testbed, build(&mallory.key, 1, &drafts, &mut rand::rng()).unwrap(), 1).await;
+    browse(&b, owner).await;
+    for draft in &drafts {
+        assert!(b.files().thumbnail(owner, draft.id).await.unwrap().is_some());
+    }
+    assert_eq!(mallory.calls.load(Ordering::Relaxed), 1);
+    mallory.leave().await;
+    b.shutdown().await;
+    testbed.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_thumbnail_that_is_none_is_refused() {
     let testbed = patient_home().await;
     let (mallory, b) = Mallory::meet(&testbed).await;
     let owner = mallory.key.primary();
     let key = FileKey::from_bytes([5; 32]);
-    let seal = |plain: &[u8]| {
-        let (mut blob, mut sealer) = (Vec::new(), Sealer::new(&key));
-        sealer.update(plain, &mut blob).unwrap();
-        sealer.finish(&mut blob).unwrap();
-        blob
-    };
     let mut promised = Vec::new();
     for (plain, plain_len) in
         [(b"no picture".to_vec(), 10), (b"longer than said".to_vec(), 3), (vec![0; 70_000], 70_000)]
     {
-        let blob_hash = mallory.serve(seal(&plain)).await;
+        let blob_hash = mallory.serve(seal(&key, &plain)).await;
         promised.push(Thumbnail { blob_hash, plain_len, key: key.clone() });
     }
     let drafts: Vec<_> =
@@ -389,13 +452,55 @@ async fn a_thumbnail_that_is_none_is_refused() {
     testbed.shutdown().await.unwrap();
 }
 
+fn seal(key: &FileKey, plain: &[u8]) -> Vec<u8> {
+    let (mut blob, mut sealer) = (Vec::new(), Sealer::new(key));
+    sealer.update(plain, &mut blob).unwrap();
+    sealer.finish(&mut blob).unwrap();
+    blob
+}
+
 /// Somebody whose endpoint serves anybody anything, at an address that Bob knows.
 struct Mallory {
     key: SecretKey,
     store: MemStore,
     router: Router,
+    /// How often they were called.
+    calls: Arc<AtomicU64>,
+    /// Whether they answer with something else than was asked for.
+    lies: watch::Sender<bool>,
     _person: Person,
     _bob: Person,
+}
+
+#[derive(Clone, Debug)]
+struct Moody {
+    blobs: BlobsProtocol,
+    calls: Arc<AtomicU64>,
+    lies: watch::Sender<bool>,
+}
+
+impl ProtocolHandler for Moody {
+    async fn accept(&self, connection: Connection) -> Result<(), AcceptError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let mut lies = self.lies.subscribe();
+        if !*lies.borrow_and_update() {
+            return tokio::select! {
+                accepted = self.blobs.accept(connection.clone()) => accepted,
+                _ = lies.changed() => Ok(connection.close(0_u32.into(), b"in another mood")),
+            };
+        }
+        while let Ok((mut answer, _question)) = connection.accept_bi().await {
+            // A length, and bytes of another blob.
+            let _ = answer.write_all(&[&5_u64.to_le_bytes()[..], b"wrong"].concat()).await;
+            let _ = answer.finish();
+            let _ = answer.stopped().await;
+        }
+        Ok(())
+    }
+
+    async fn shutdown(&self) {
+        self.blobs.shutdown().await;
+    }
 }
 
 impl Mallory {
@@ -419,8 +524,10 @@ impl Mallory {
             .bind()
             .await
             .unwrap();
-        let router = Router::builder(endpoint).accept(ALPN, BlobsProtocol::new(&store, None)).spawn();
-        (Self { key, store, router, _person: person, _bob: bob }, b)
+        let (calls, lies) = (Arc::default(), watch::Sender::default());
+        let moody = Moody { blobs: BlobsProtocol::new(&store, None), calls: Arc::clone(&calls), lies: lies.clone() };
+        let router = Router::builder(endpoint).accept(ALPN, moody).spawn();
+        (Self { key, store, router, calls, lies, _person: person, _bob: bob }, b)
     }
 
     fn draft(&self, number: u32, access: Access, thumbnail: Option<Thumbnail>) -> Draft {

@@ -1,6 +1,7 @@
 //! What two people see of their conversation.
 
-use kez_chat_sdk::{Client, Event, Message, MessageContent, MessageRef, MessageState, Place};
+use futures::future::try_join_all;
+use kez_chat_sdk::{Client, Event, Message, MessageContent, MessageRef, MessageState, Place, new_message_id};
 use kez_testbed::Testbed;
 
 use crate::people::{PATIENCE, next, text_of, two_friends};
@@ -104,5 +105,48 @@ async fn what_changed_while_one_was_away_is_shown_as_it_is_now() {
     let contents: Vec<_> = page(&b, &a).await.into_iter().map(|message| message.content).collect();
     assert_eq!(contents, [text("kept, and changed", true), MessageContent::Deleted, text("last", false)]);
     assert_eq!(b.conversation(a.primary()).summary().await.unwrap().unread, 2);
+    testbed.shutdown().await.unwrap();
+}
+
+/// As when who asked was not told, and asks again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_under_a_name_is_sent_once_however_often_it_is_asked_for() {
+    let testbed = Testbed::start().await.unwrap();
+    let ((alice, a), (_bob, b)) = two_friends(&testbed).await;
+    let (to_bob, to_alice) = (a.conversation(b.primary()), b.conversation(a.primary()));
+    let [first, second, third] = [new_message_id(), new_message_id(), new_message_id()];
+    for _ in 0..2 {
+        to_bob.send_text_as(first, "first").await.unwrap();
+    }
+    try_join_all((0..8).map(|_| to_bob.send_text_as(second, "second"))).await.unwrap();
+    assert_eq!(text_of(&news(&b).await), "first");
+    assert_eq!(text_of(&news(&b).await), "second");
+    let question = MessageRef { author: b.primary(), id: to_alice.send_text("and third?").await.unwrap() };
+    assert_eq!(text_of(&news(&a).await), "and third?");
+    to_bob.reply_as(third, question, "third").await.unwrap();
+    assert!(matches!(news(&b).await, Event::Message { reply_to: Some(to), .. } if to == question));
+
+    // Whatever became of them, and of who was to send them.
+    let change = to_bob.edit(first, "the first").await.unwrap();
+    to_bob.delete(second).await.unwrap();
+    assert!(matches!(news(&b).await, Event::Edited { .. }));
+    assert!(matches!(news(&b).await, Event::Deleted { .. }));
+    to_alice.delete(question.id).await.unwrap();
+    assert!(matches!(news(&a).await, Event::Deleted { .. }));
+    a.shutdown().await;
+    let a = alice.open().await;
+    let to_bob = a.conversation(b.primary());
+    to_bob.send_text_as(first, "first").await.unwrap();
+    to_bob.send_text_as(second, "second").await.unwrap();
+    to_bob.reply_as(third, question, "third").await.unwrap();
+
+    // A name is for one thing.
+    let notes = a.conversation(a.primary());
+    assert_eq!(notes.send_text_as(first, "first").await.unwrap_err().code(), "NameTaken");
+    assert_eq!(to_bob.send_text_as(change, "the first").await.unwrap_err().code(), "NameTaken");
+    assert!(notes.history(None, 9).await.unwrap().is_empty());
+    to_bob.send_text("last").await.unwrap();
+    assert_eq!(text_of(&news(&b).await), "last");
+    assert_eq!(page(&a, &b).await.len(), 5);
     testbed.shutdown().await.unwrap();
 }

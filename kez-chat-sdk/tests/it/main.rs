@@ -14,6 +14,8 @@ mod connection;
 mod contacts;
 mod conversations;
 mod database;
+#[cfg(feature = "files")]
+mod diagnosis;
 mod dialling;
 #[cfg(target_os = "linux")]
 mod encrypted;
@@ -53,6 +55,8 @@ mod people;
 mod poison;
 mod presence;
 mod privacy;
+#[cfg(feature = "files")]
+mod publishing;
 mod raw;
 mod recover;
 #[cfg(feature = "files")]

@@ -95,9 +95,10 @@ async fn what_is_public_is_found_by_a_stranger_for_as_long_as_it_is() {
         std::fs::write(&path, "all is well").unwrap();
         path
     };
-    let secret = a.files().publish(&write("secret.txt"), Access::Readers(Vec::new())).await.unwrap();
-    let public = a.files().publish(&write("public.txt"), Access::Public).await.unwrap();
-    let other = a.files().publish(&write("other.txt"), Access::Public).await.unwrap();
+    let publish = async |name, access| a.files().publish(&write(name), access).await.unwrap().entries.remove(0);
+    let secret = publish("secret.txt", Access::Readers(Vec::new())).await;
+    let public = publish("public.txt", Access::Public).await;
+    let other = publish("other.txt", Access::Public).await;
     a.files().until_published().await.unwrap();
     let look = async {
         loop {
@@ -165,8 +166,12 @@ impl Relay {
         Self { url, tls: CaTlsConfig::custom_roots([authority.certificate()]), server }
     }
 
+    /// Returns where it is.
+    pub(crate) fn url(&self) -> &RelayUrl {
+        &self.url
+    }
+
     /// Ends it, and tells who is there.
-    #[cfg(target_os = "linux")]
     pub(crate) async fn shutdown(self) {
         self.server.shutdown().await.unwrap();
     }

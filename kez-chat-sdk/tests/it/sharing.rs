@@ -7,14 +7,14 @@ use std::{
 };
 
 use kez_chat_sdk::{
-    Client, Event, FilesError, LeftOut, LeftOutKind, MessageState, ShareId, SharedFile, filecrypt::blob_len,
-    payload::FOLDER_MEDIA_TYPE,
+    Client, Event, FilesError, HeldFor, LeftOut, LeftOutKind, MessageState, Share, ShareId, SharedFile,
+    filecrypt::blob_len, identity::SecretKey, new_message_id, payload::FOLDER_MEDIA_TYPE,
 };
 use kez_testbed::Testbed;
 
 use crate::{
     files::{content, offered},
-    people::{Person, next, online, two_friends},
+    people::{Person, next, online, text_of, two_friends},
 };
 
 const MIB: usize = 1 << 20;
@@ -30,7 +30,7 @@ pub(crate) fn kept_in(home: &Path) -> Vec<PathBuf> {
 }
 
 /// Writes a file as it was a minute ago, below folders that are made.
-fn write(path: &Path, bytes: &[u8]) {
+pub(crate) fn write(path: &Path, bytes: &[u8]) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
     let earlier = SystemTime::now() - Duration::from_secs(60);
@@ -219,6 +219,38 @@ async fn an_unchanged_file_is_sealed_once_and_readable_until_its_last_share_ends
     testbed.shutdown().await.unwrap();
 }
 
+/// As when who asked was not told, and asks again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shared_under_a_name_is_offered_once_however_often_it_is_asked_for() {
+    let testbed = Testbed::start().await.unwrap();
+    let ((alice, a), (_bob, b)) = two_friends(&testbed).await;
+    let (source, name, bob) = (alice.folder.path().join("film"), new_message_id(), b.primary());
+    write(&source, &content(100_000));
+    let same = |share: Share| (share.id, share.messages, share.files);
+    let ask = async || a.files().share_as(name, &source, &[bob]).await;
+    let (first, second) = tokio::join!(ask(), ask());
+    let first = same(first.unwrap());
+    assert_eq!(same(second.unwrap()), first);
+    a.shutdown().await;
+    let a = alice.open().await;
+    fs::remove_file(&source).unwrap();
+    assert_eq!(same(a.files().share_as(name, &source, &[bob]).await.unwrap()), first);
+    a.files().clean_up().await.unwrap();
+    assert_eq!((a.files().shares().await.unwrap().len(), kept(&alice).len()), (1, 1));
+
+    // A name is for one share.
+    let other = SecretKey::from_seed([9; 32]).primary();
+    assert_eq!(a.files().share_as(name, &source, &[bob, other]).await.unwrap_err().code(), "NameTaken");
+    a.files().unshare(first.0, None).await.unwrap();
+    assert_eq!(a.files().share_as(name, &source, &[bob]).await.unwrap_err().code(), "NameTaken");
+    assert_eq!(offered(&b).await.1, first.2);
+    a.conversation(bob).send_text("last").await.unwrap();
+    assert_eq!(text_of(&next(&b).await), "last");
+    a.shutdown().await;
+    b.shutdown().await;
+    testbed.shutdown().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_share_ends_with_its_message_or_its_reader_and_takes_its_blob_along() {
     let testbed = Testbed::start().await.unwrap();
@@ -396,7 +428,8 @@ async fn damage_is_found_mended_from_the_file_or_told_to_be_gone() {
     damage(&alice);
 
     let bad = a.files().verify().await.unwrap();
-    assert_eq!(bad.iter().map(|bad| (bad.share, bad.file.path.as_str())).collect::<Vec<_>>(), [(share.id, "film")]);
+    let held_for = HeldFor::Share(share.id);
+    assert_eq!(bad.iter().map(|bad| (bad.held_for, bad.file.path.as_str())).collect::<Vec<_>>(), [(held_for, "film")]);
     let fault = b.files().fetch(offer, bob.folder.path()).await.unwrap_err();
     assert_eq!(fault.code(), "PeerFault");
     // Shared again, it is not that copy.
@@ -430,8 +463,8 @@ async fn damage_is_found_mended_from_the_file_or_told_to_be_gone() {
     let outcome = a.files().repair().await.unwrap();
     assert!(outcome.lost.is_empty(), "{outcome:?}");
     assert_eq!(
-        outcome.repaired.iter().map(|bad| (bad.share, &bad.file)).collect::<Vec<_>>(),
-        [(share.id, &share.files[0])]
+        outcome.repaired.iter().map(|bad| (bad.held_for, &bad.file)).collect::<Vec<_>>(),
+        [(HeldFor::Share(share.id), &share.files[0])]
     );
     let (offer, _) = offered(&b).await;
     let paths = b.files().fetch(offer, bob.folder.path().join("list")).await.unwrap();
@@ -442,7 +475,7 @@ async fn damage_is_found_mended_from_the_file_or_told_to_be_gone() {
 }
 
 /// Flips a bit of the only blob that is not small.
-fn damage(person: &Person) {
+pub(crate) fn damage(person: &Person) {
     let blobs = kept(person);
     let [blob] = &blobs[..] else { panic!("{blobs:?}") };
     let mut bytes = fs::read(blob).unwrap();

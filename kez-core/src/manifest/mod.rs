@@ -17,9 +17,10 @@ mod wrap;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use data_encoding::HEXLOWER;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -77,6 +78,9 @@ pub enum ManifestError {
     /// Two entries have the same id.
     #[error("two entries of the manifest have the same id {0}")]
     DuplicateId(EntryId),
+    /// A text names no entry.
+    #[error("an entry is named by 32 digits of 0-9 and a-f, as a listing shows them")]
+    BadEntryId,
     /// The entry asked for is not there, or not for this reader.
     #[error("there is no such entry for you in the manifest")]
     NotAReader,
@@ -98,7 +102,7 @@ impl ManifestError {
         match self {
             Self::BadVersion(_) => Code::BadVersion,
             Self::Codec(error) => error.code_or(Code::BadManifest),
-            Self::BadField { .. } | Self::Damaged => Code::BadManifest,
+            Self::BadField { .. } | Self::BadEntryId | Self::Damaged => Code::BadManifest,
             Self::BadKey => Code::BadKey,
             Self::DuplicateId(_) => Code::DuplicateId,
             Self::NotAReader => Code::NotAReader,
@@ -111,7 +115,16 @@ impl ManifestError {
     }
 }
 
-/// An entry's name: 16 random bytes, kept for as long as the entry is published.
+/// An entry's name: 16 random bytes, kept for as long as the entry is published; 32 hex digits in text.
+///
+/// ```
+/// use kez_core::manifest::EntryId;
+///
+/// let id: EntryId = "00112233445566778899aabbccddeeff".parse()?;
+/// assert_eq!(id.to_string(), "00112233445566778899aabbccddeeff");
+/// assert_eq!(serde_json::to_value(id).unwrap(), id.to_string());
+/// # Ok::<(), kez_core::manifest::ManifestError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryId(pub [u8; 16]);
 
@@ -124,6 +137,27 @@ impl fmt::Display for EntryId {
 impl fmt::Debug for EntryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "EntryId({self})")
+    }
+}
+
+impl FromStr for EntryId {
+    type Err = ManifestError;
+
+    fn from_str(text: &str) -> Result<Self, ManifestError> {
+        let bytes = HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or(ManifestError::BadEntryId)
+    }
+}
+
+impl Serialize for EntryId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EntryId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -339,3 +339,24 @@ proptest! {
         );
     }
 }
+
+#[test]
+fn entries_are_named_by_32_lower_case_hex_digits_and_nothing_else() {
+    let id = EntryId([0xa5; 16]);
+    assert_eq!(id.to_string().parse(), Ok(id));
+    let name = "a5".repeat(16);
+    let bad = [
+        "",
+        &name[1..],
+        &name[2..],
+        &format!("{name}a5"),
+        &name.to_uppercase(),
+        &format!(" {name}"),
+        &name.replace('5', "g"),
+    ];
+    for bad in bad {
+        assert_eq!(bad.parse::<EntryId>(), Err(ManifestError::BadEntryId), "{bad}");
+        assert!(serde_json::from_value::<EntryId>(bad.into()).is_err());
+    }
+    assert!(serde_json::from_value::<EntryId>(5.into()).is_err());
+}

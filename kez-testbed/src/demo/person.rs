@@ -18,7 +18,7 @@ use super::{pty, remark};
 
 /// A person, the folder that is all they have, and the `kez-chat` program.
 #[derive(Debug)]
-pub(super) struct Person {
+pub(crate) struct Person {
     name: &'static str,
     cli: PathBuf,
     folder: PathBuf,
@@ -27,7 +27,7 @@ pub(super) struct Person {
 
 impl Person {
     /// Gives a person a new folder, and a passphrase file in place of the passphrase that a person would type.
-    pub(super) fn new(name: &'static str, people: &Path, cli: &Path, server: &str) -> Result<Self> {
+    pub(crate) fn new(name: &'static str, people: &Path, cli: &Path, server: &str) -> Result<Self> {
         let folder = people.join(name);
         fs::create_dir(&folder).with_context(|| format!("{} can't be made", folder.display()))?;
         let passphrase_file = people.join(format!("{name}.passphrase"));
@@ -41,12 +41,12 @@ impl Person {
         Ok(Self { name, cli: cli.to_owned(), folder, environment })
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.name
     }
 
     /// Returns the folder that the account is in, and in which the person's commands run.
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
@@ -54,13 +54,19 @@ impl Person {
     pub(super) async fn register(&self) -> Result<()> {
         let arguments = ["register", self.name];
         self.show(&arguments);
-        let mut command = std::process::Command::new(&self.cli);
-        command.args(arguments).envs(self.environment.clone()).current_dir(&self.folder);
+        let command = self.command(&arguments);
         spawn_blocking(move || pty::register(command)).await?
     }
 
+    /// Prepares a command for a terminal.
+    pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(&self.cli);
+        command.args(arguments).envs(self.environment.clone()).current_dir(&self.folder);
+        command
+    }
+
     /// Runs a command to its end, which has to be a good one, and returns the lines it has printed.
-    pub(super) async fn run(&self, arguments: &[&str]) -> Result<Vec<String>> {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Result<Vec<String>> {
         self.start(arguments)?.finish().await
     }
 

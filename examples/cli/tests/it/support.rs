@@ -125,12 +125,18 @@ impl Person {
 
     /// Starts a command at a terminal of its own, which shows what is typed.
     pub(crate) fn at_terminal(&self, arguments: &[&str]) -> PtySession {
-        let mut command = std::process::Command::new("sh");
-        command.args(["-c", "stty echo && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_kez-chat")]);
-        command.env_remove("KEZ_PASSPHRASE_FILE").env_remove("KEZ_LOG").envs(self.environment.iter().cloned());
-        command.current_dir(&self.folder).arg("--home").arg(&self.home).args(arguments);
+        let command = self.in_shell("stty echo && exec \"$0\" \"$@\"", arguments);
         let millis = u64::try_from(PATIENCE.as_millis()).ok();
         spawn_with_options(command, Options::new().timeout_ms(millis)).unwrap()
+    }
+
+    /// Prepares a shell's script at a terminal, in which `"$0" "$@"` is a command.
+    pub(crate) fn in_shell(&self, script: &str, arguments: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_kez-chat")]);
+        command.env_remove("KEZ_PASSPHRASE_FILE").env_remove("KEZ_LOG").envs(self.environment.iter().cloned());
+        command.current_dir(&self.folder).arg("--home").arg(&self.home).args(arguments);
+        command
     }
 
     /// Registers without a terminal.

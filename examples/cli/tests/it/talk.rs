@@ -7,7 +7,7 @@ use tokio::{io::AsyncReadExt as _, time::timeout};
 use crate::support::{PATIENCE, Person};
 
 /// Makes two people who know each other.
-async fn two_contacts() -> (TempDir, Testbed, Person, Person) {
+pub(crate) async fn two_contacts() -> (TempDir, Testbed, Person, Person) {
     let folder = tempfile::tempdir().unwrap();
     let testbed = Testbed::start().await.unwrap();
     let alice = Person::new(folder.path(), "alice", &testbed.home_url());

@@ -1,12 +1,12 @@
 //! Blobs that are made and read in memory: manifests and thumbnails.
 
-use std::io;
+use std::{io, time::Duration};
 
 use bytes::Bytes;
 use iroh_blobs::{Hash, HashAndFormat, api::blobs::BlobStatus};
 use kez_core::{identity::PrimaryKey, payload::Addresses};
 
-use super::{Node, NodeError, Purpose, import::write_through, pull::Arrival, upstream::Upstream};
+use super::{Node, NodeError, NodeSettings, Purpose, import::write_through, pull::Arrival, upstream::Upstream};
 
 impl Node {
     /// Puts a small blob into the store. It is on disk, and kept, when this returns.
@@ -52,17 +52,39 @@ impl Node {
         let raw = HashAndFormat::raw(hash);
         let _held = self.store.tags().temp_tag(raw).await.map_err(NodeError::store)?;
         if !self.has(blob_hash).await? {
-            let upstream = self.upstream(peer, addresses, self.settings.connect_timeout).await?;
-            tokio::select! {
-                brought = self.pull_up_to(&upstream, hash, max_len) => brought?,
-                stalled = upstream.silence(self.settings.stall_timeout) => {
-                    upstream.give_up();
-                    return Err(stalled);
+            let NodeSettings { connect_timeout, stall_timeout, .. } = self.settings;
+            let pulled = self.pull_small(peer, addresses, hash, max_len, stall_timeout.min(connect_timeout)).await;
+            match pulled {
+                // The connection was there before, perhaps, and they are somewhere else by now.
+                Err(NodeError::Interrupted { .. }) => {
+                    self.pull_small(peer, addresses, hash, max_len, stall_timeout).await?;
                 }
+                pulled => pulled?,
             }
         }
         let read = self.read(blob_hash, max_len).await?;
         read.ok_or_else(|| NodeError::store(io::Error::other("the blob is gone again, or is not what it was")))
+    }
+
+    /// Pulls a small blob from a peer. It ends when nothing came from them for as long as `patience`.
+    async fn pull_small(
+        &self,
+        peer: PrimaryKey,
+        addresses: &Addresses,
+        hash: Hash,
+        max_len: u64,
+        patience: Duration,
+    ) -> Result<(), NodeError> {
+        let upstream = self.upstream(peer, addresses, self.settings.connect_timeout).await?;
+        tokio::select! {
+            pulled = self.pull_up_to(&upstream, hash, max_len) => pulled?,
+            stalled = upstream.silence(patience) => {
+                upstream.give_up();
+                return Err(stalled);
+            }
+        }
+        upstream.linger();
+        Ok(())
     }
 
     async fn pull_up_to(&self, upstream: &Upstream, hash: Hash, max_len: u64) -> Result<(), NodeError> {

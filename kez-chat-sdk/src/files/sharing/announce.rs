@@ -27,9 +27,13 @@ pub(super) async fn commit(
     files: Vec<ShareFile>,
     entries: Vec<FileEntry>,
     readers: &BTreeSet<PrimaryKey>,
+    name: Option<MessageId>,
 ) -> Result<(OwnShareId, Vec<MessageId>), FilesError> {
     let content = FileShare { entries, addresses: node.addresses() };
-    let draft = |&reader: &PrimaryKey| Conversation::new(shared, reader).draft(Content::FileShare(content.clone()));
+    let draft = |&reader: &PrimaryKey| {
+        let draft = Conversation::new(shared, reader).draft(Content::FileShare(content.clone()));
+        Draft { id: name.map_or(draft.id, |name| message_id(name, &reader)), ..draft }
+    };
     let announcements: Vec<_> = readers.iter().map(draft).collect();
     let messages = announcements.iter().map(|announcement| announcement.id).collect();
     let turn = node.ledger().await;
@@ -44,6 +48,18 @@ pub(super) async fn commit(
     });
     let id = kept.await.map_err(|_| StoreError::Closed)??;
     Ok((id, messages))
+}
+
+/// Names the announcement to a reader of a share that has a name. It tells nobody of the name, nor of other readers'.
+pub(super) fn message_id(share: MessageId, reader: &PrimaryKey) -> MessageId {
+    let mut id = share.0;
+    let hash = blake3::Hasher::new_derive_key("kez-chat-sdk announcement of a named share")
+        .update(&share.0)
+        .update(reader.as_bytes())
+        .finalize();
+    // As in every name of ours, the time comes first.
+    id[6..].copy_from_slice(&hash.as_bytes()[..10]);
+    MessageId(id)
 }
 
 /// Whoever has the turn to change what is kept.

@@ -9,14 +9,14 @@ use std::{collections::BTreeSet, fmt, path::Path, sync::Arc};
 use kez_core::{
     filecrypt::{FileKey, blob_len},
     identity::PrimaryKey,
-    payload::{FOLDER_MEDIA_TYPE, FileEntry, FolderList, MessageId, PayloadError, SharePath},
+    payload::{FOLDER_MEDIA_TYPE, FolderList, MessageId, PayloadError, SharePath},
 };
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
 pub use self::{
     held::OwnShare,
-    repair::{BadFile, Repaired},
+    repair::{BadFile, HeldFor, Repaired},
 };
 pub(super) use self::{
     held::{list, unshare},
@@ -58,6 +58,12 @@ impl OwnShareId {
     pub fn new(number: i64) -> Self {
         Self(number)
     }
+
+    /// Returns its number.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        self.0
+    }
 }
 
 impl fmt::Display for OwnShareId {
@@ -84,65 +90,105 @@ pub(super) async fn share(
     shared: &Arc<Shared>,
     path: &Path,
     readers: BTreeSet<PrimaryKey>,
+    name: Option<MessageId>,
     mut meter: Meter,
 ) -> Result<Share, FilesError> {
     if readers.is_empty() {
         return Err(FilesError::NoReaders);
     }
+    if let Some(name) = name
+        && let Some(share) = shared_before(shared, name, &readers).await?
+    {
+        return Ok(share);
+    }
     for &reader in &readers {
         Conversation::new(shared, reader).check_sendable().await?;
     }
-    let path = path.to_owned();
-    let source = spawn_blocking(move || Source::look(&path)).await.map_err(|_| StoreError::Closed)??;
-    meter.name(source.name.as_str());
-    meter.expect(0, source.bytes());
+    let source = look(path, &mut meter).await?;
     let node = node(shared).await?;
-    let mut unfinished = Unfinished { node: Arc::clone(&node), is_finished: false };
+    let mut unfinished = Unfinished::new(&node);
     // Room is promised until rows say what is taken.
     let (held, _rooms) = seal_all(shared, &node, &source, &mut meter).await?;
-    let sharing = Sharing { shared, node: &node, readers, source, held };
-    let share = sharing.announce().await?;
-    unfinished.is_finished = true;
-    Ok(share)
+    let sharing = Sharing { shared, node: &node, readers: &readers, name, source, held };
+    let share = sharing.announce().await;
+    if let (Some(name), Err(FilesError::Send(SendError::NameTaken(_)))) = (name, &share)
+        && let Some(share) = shared_before(shared, name, &readers).await?
+    {
+        // Who asked at the same time was first.
+        return Ok(share);
+    }
+    unfinished.is_finished = share.is_ok();
+    share
 }
 
-/// Files that are sealed and not shared. The store holds them for as long as this is kept.
+/// Finds what was shared under a name.
+///
+/// # Errors
+/// `NameTaken` if it was shared with others, or has ended.
+async fn shared_before(
+    shared: &Shared,
+    name: MessageId,
+    readers: &BTreeSet<PrimaryKey>,
+) -> Result<Option<Share>, FilesError> {
+    let announcements: Vec<_> = readers.iter().map(|reader| (*reader, announce::message_id(name, reader))).collect();
+    let messages: Vec<_> = announcements.iter().map(|(_, message)| *message).collect();
+    match shared.store.announced(shared.primary(), announcements).await? {
+        (0, _) => Ok(None),
+        (told, Some(row)) if told == readers.len() => {
+            Ok(Some(Share { id: row.id, messages, files: row.files, left_out: Vec::new() }))
+        }
+        _ => Err(SendError::NameTaken(name).into()),
+    }
+}
+
+/// Files that are sealed and not shared. The store holds them, and has promised them room, for as long as this is kept.
 pub(super) struct Sealed {
-    pub(super) files: Vec<FileEntry>,
+    pub(super) files: Vec<ShareFile>,
+    /// What of a folder was left out.
+    pub(super) left_out: Vec<LeftOut>,
     _held: Vec<Held>,
     _rooms: Vec<Room>,
 }
 
-/// Seals a file, unless it was and is as it was then.
+/// Seals a file, or all of a folder, but what was sealed before and is as it was then.
 pub(super) async fn seal(
     shared: &Arc<Shared>,
     node: &Arc<Node>,
     path: &Path,
     meter: &mut Meter,
 ) -> Result<Sealed, FilesError> {
-    let looked_at = path.to_owned();
-    let source = spawn_blocking(move || Source::look(&looked_at)).await.map_err(|_| StoreError::Closed)??;
-    if source.is_folder {
-        return Err(TransferError::NotAFile { path: path.to_owned() }.into());
-    }
+    let source = look(path, meter).await?;
+    let (held, rooms) = seal_all(shared, node, &source, meter).await?;
+    let sharing = Sharing { shared, node, readers: &BTreeSet::new(), name: None, source, held };
+    let files = sharing.files(|file| Ok(file.path.clone()), false)?;
+    Ok(Sealed { files, left_out: sharing.source.left_out, _held: sharing.held, _rooms: rooms })
+}
+
+/// Looks at what the person points at.
+async fn look(path: &Path, meter: &mut Meter) -> Result<Source, FilesError> {
+    let path = path.to_owned();
+    let source = spawn_blocking(move || Source::look(&path)).await.map_err(|_| StoreError::Closed)??;
     meter.name(source.name.as_str());
     meter.expect(0, source.bytes());
-    let (held, rooms) = seal_all(shared, node, &source, meter).await?;
-    let sharing = Sharing { shared, node, readers: BTreeSet::new(), source, held };
-    let files = sharing.files(|file| Ok(file.path.clone()), false)?.iter().map(ShareFile::entry).collect();
-    Ok(Sealed { files, _held: sharing.held, _rooms: rooms })
+    Ok(source)
 }
 
 /// A file that the store holds sealed, for as long as this is kept.
-struct Held {
-    file: OwnFile,
+pub(super) struct Held {
+    pub(super) file: OwnFile,
     _tag: TempTag,
 }
 
-/// What was sealed of a share that does not come about goes soon.
-struct Unfinished {
+/// What was sealed and does not come to be held ready goes soon.
+pub(super) struct Unfinished {
     node: Arc<Node>,
-    is_finished: bool,
+    pub(super) is_finished: bool,
+}
+
+impl Unfinished {
+    pub(super) fn new(node: &Arc<Node>) -> Self {
+        Self { node: Arc::clone(node), is_finished: false }
+    }
 }
 
 impl Drop for Unfinished {
@@ -214,7 +260,7 @@ async fn held_before(shared: &Shared, node: &Node, files: &[SourceFile]) -> Resu
 }
 
 impl Held {
-    fn new(key: FileKey, imported: Imported, source: Option<&str>) -> Self {
+    pub(super) fn new(key: FileKey, imported: Imported, source: Option<&str>) -> Self {
         let Imported { blob_hash, plain_hash, plain_len, stamp, held } = imported;
         let stamp = stamp.map(Stamp::to_bytes);
         let file = OwnFile { blob_hash, key, plain_hash, plain_len, source: source.map(str::to_owned), stamp };
@@ -226,7 +272,9 @@ impl Held {
 struct Sharing<'a> {
     shared: &'a Arc<Shared>,
     node: &'a Arc<Node>,
-    readers: BTreeSet<PrimaryKey>,
+    readers: &'a BTreeSet<PrimaryKey>,
+    /// What the caller calls it, if anything.
+    name: Option<MessageId>,
     source: Source,
     held: Vec<Held>,
 }
@@ -273,7 +321,7 @@ impl Sharing<'_> {
     async fn commit(&self, files: Vec<ShareFile>) -> Result<Share, FilesError> {
         let entries: Vec<_> = files.iter().filter(|file| !file.is_listed).map(ShareFile::entry).collect();
         let announced = entries.iter().map(SharedFile::of).collect();
-        let (id, messages) = announce::commit(self.shared, self.node, files, entries, &self.readers).await?;
+        let (id, messages) = announce::commit(self.shared, self.node, files, entries, self.readers, self.name).await?;
         Ok(Share { id, messages, files: announced, left_out: self.source.left_out.clone() })
     }
 }

@@ -1,8 +1,8 @@
-//! Looking after what is shared: whether it is as it was on the disk, and making it so again.
+//! Looking after what is held ready: whether it is as it was on the disk, and making it so again.
 
 use std::{path::PathBuf, sync::Arc};
 
-use kez_core::payload::FolderList;
+use kez_core::{manifest::EntryId, payload::FolderList};
 
 use super::OwnShareId;
 use crate::{
@@ -18,20 +18,47 @@ use crate::{
     store::{OwnFile, StoreError},
 };
 
-/// A file of a share that can't be delivered as it is. The same damage may be of several shares.
+/// What the store keeps files of ours for.
+const PURPOSES: [Purpose; 2] = [Purpose::Shared, Purpose::Published];
+
+/// Why a file of ours is held ready.
 ///
 /// ```
-/// use kez_chat_sdk::{BadFile, OwnShareId, SharedFile};
+/// use kez_chat_sdk::{HeldFor, OwnShareId, manifest::EntryId};
+///
+/// assert!(HeldFor::Share(OwnShareId::new(3)) < HeldFor::Published(EntryId([0; 16])), "shares come first");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HeldFor {
+    /// It was shared.
+    Share(OwnShareId),
+    /// It is published.
+    Published(EntryId),
+}
+
+impl HeldFor {
+    fn purpose(self) -> Purpose {
+        match self {
+            Self::Share(_) => Purpose::Shared,
+            Self::Published(_) => Purpose::Published,
+        }
+    }
+}
+
+/// A file that can't be delivered as it is. The same damage may be of several shares and entries.
+///
+/// ```
+/// use kez_chat_sdk::{BadFile, HeldFor, OwnShareId, SharedFile};
 ///
 /// let file = SharedFile { path: "report.pdf".into(), media_type: String::new(), size_bytes: 12 };
-/// let bad = BadFile { share: OwnShareId::new(3), file };
-/// assert_eq!(format!("{bad:?}"), "BadFile { share: OwnShareId(3), file: SharedFile(redacted, 12 bytes) }");
+/// let bad = BadFile { held_for: HeldFor::Share(OwnShareId::new(3)), file };
+/// assert!(!format!("{bad:?}").contains("report"), "nothing to be read in a log");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadFile {
-    /// The share that it belongs to.
-    pub share: OwnShareId,
-    /// The file.
+    /// What it belongs to.
+    pub held_for: HeldFor,
+    /// The file; of an entry also if its picture is what is damaged, or one of the files of a folder that it is.
     pub file: SharedFile,
 }
 
@@ -47,18 +74,18 @@ pub struct BadFile {
 pub struct Repaired {
     /// What is as it was.
     pub repaired: Vec<BadFile>,
-    /// What is gone: its file has changed, or is not where it was. Who asks for it is told so. Share it again.
+    /// What is gone: its file has changed, or is not where it was. Who asks for it is told so. Share or publish it again.
     pub lost: Vec<BadFile>,
 }
 
-/// Looks for shared files whose blobs are not what they were.
+/// Looks for files held ready whose blobs are not what they were.
 pub(in crate::files) async fn verify(shared: &Arc<Shared>, mut meter: Meter) -> Result<Vec<BadFile>, FilesError> {
     let node = node(shared).await?;
     let mut bad = Vec::new();
     for file in find_bad(shared, &node, &mut meter).await? {
-        bad.extend(uses(shared, &file).await?);
+        bad.extend(shared.store.uses(file.blob_hash).await?);
     }
-    bad.sort_unstable_by_key(|bad| bad.share);
+    bad.sort_unstable_by_key(|bad| bad.held_for);
     Ok(bad)
 }
 
@@ -69,7 +96,7 @@ pub(in crate::files) async fn repair(shared: &Arc<Shared>, mut meter: Meter) -> 
     meter.expect(0, bad.iter().map(|file| file.plain_len).sum());
     let (mut outcome, mut before) = (Repaired::default(), 0);
     for file in bad {
-        let uses = uses(shared, &file).await?;
+        let uses = shared.store.uses(file.blob_hash).await?;
         if let Some(used) = uses.first() {
             meter.name(&used.file.path);
         }
@@ -84,8 +111,8 @@ pub(in crate::files) async fn repair(shared: &Arc<Shared>, mut meter: Meter) -> 
         meter.set(before);
     }
     node.collect().await?;
-    outcome.repaired.sort_unstable_by_key(|bad| bad.share);
-    outcome.lost.sort_unstable_by_key(|bad| bad.share);
+    outcome.repaired.sort_unstable_by_key(|bad| bad.held_for);
+    outcome.lost.sort_unstable_by_key(|bad| bad.held_for);
     Ok(outcome)
 }
 
@@ -104,11 +131,6 @@ async fn find_bad(shared: &Shared, node: &Node, meter: &mut Meter) -> Result<Vec
     Ok(bad)
 }
 
-async fn uses(shared: &Shared, file: &OwnFile) -> Result<Vec<BadFile>, FilesError> {
-    let uses = shared.store.uses(file.blob_hash).await?;
-    Ok(uses.into_iter().map(|used| BadFile { share: used.share, file: used.file }).collect())
-}
-
 /// Seals a file again. Under the same key the same file becomes the same blob; another file must not get that key, so the
 /// file is looked through first.
 async fn mend(
@@ -121,9 +143,12 @@ async fn mend(
     match node.import(plain, &file.key, progress).await {
         Ok(imported) if imported.blob_hash == file.blob_hash => {
             let _turn = node.ledger().await;
-            // It may have been unshared meanwhile.
-            if shared.store.own_blobs().await?.contains(&file.blob_hash) {
-                node.keep(&[file.blob_hash], Purpose::Shared).await?;
+            // It may have been taken back meanwhile.
+            let uses = shared.store.uses(file.blob_hash).await?;
+            for purpose in PURPOSES {
+                if uses.iter().any(|used| used.held_for.purpose() == purpose) {
+                    node.keep(&[file.blob_hash], purpose).await?;
+                }
             }
             Ok(true)
         }
@@ -156,7 +181,9 @@ async fn give_up(node: &Node, file: &OwnFile) -> Result<(), FilesError> {
     let _turn = node.ledger().await;
     // Looked at again, for what a moment's trouble is not worth.
     if !node.is_sound(file.blob_hash, file.plain_len, |_| {}).await? {
-        node.release(file.blob_hash, Purpose::Shared).await?;
+        for purpose in PURPOSES {
+            node.release(file.blob_hash, purpose).await?;
+        }
         node.collect().await?;
     }
     Ok(())

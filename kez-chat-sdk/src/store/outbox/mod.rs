@@ -19,7 +19,10 @@ use zeroize::Zeroizing;
 
 use self::queue::{number, say_nothing_instead};
 pub(crate) use self::receipts::ReceiptDue;
-pub(super) use self::{queue::queue, resend::resend_all};
+pub(super) use self::{
+    queue::{named, queue},
+    resend::resend_all,
+};
 use super::{Store, StoreError, contacts, events, heads, unshare::end_message};
 use crate::{
     conversation::{OutboxEntry, SendError},
@@ -69,6 +72,16 @@ impl Store {
     /// Keeps a message in its conversation and queues it, in one transaction.
     pub(crate) async fn queue_message(&self, draft: Draft) -> Result<(), SendError> {
         self.transact(move |db| queue(db, draft)).await
+    }
+
+    /// Keeps and queues a message, unless that was done before under its name. `refusal` is why nothing new may be written.
+    pub(crate) async fn queue_once(&self, draft: Draft, refusal: Option<SendError>) -> Result<(), SendError> {
+        self.transact(move |db| match named(db, &draft.own, &draft.id)? {
+            None => refusal.map_or_else(|| queue(db, draft), Err),
+            Some((peer, kind)) if (&peer, kind) == (draft.recipient.as_bytes(), draft.content.kind()) => Ok(()),
+            Some(_) => Err(SendError::NameTaken(draft.id)),
+        })
+        .await
     }
 
     /// Lists, oldest first, rows after `after` that wait for the broker. To a contact in trouble nothing goes at all.

@@ -5,7 +5,7 @@ use kez_core::{
     identity::PrimaryKey,
     payload::{Content, MessageId, Payload, PayloadError},
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use zeroize::Zeroizing;
 
 use super::{Draft, OutboxRow};
@@ -72,6 +72,18 @@ pub(in crate::store) fn queue(db: &Connection, mut draft: Draft) -> Result<(), S
         Some(_) => Ok(insert(db, &recipient, draft.id.0, draft.nats_msg_id, &bytes, Kind::Message { at_once })?),
         None => Ok(()),
     }
+}
+
+/// Finds with whom the message of ours is, and of what kind, that has or had this name.
+pub(in crate::store) fn named(
+    db: &Connection,
+    own: &PrimaryKey,
+    id: &MessageId,
+) -> Result<Option<([u8; 32], u64)>, StoreError> {
+    Ok(db
+        .prepare_cached("SELECT peer, kind FROM messages WHERE author = ?1 AND id = ?2")?
+        .query_row((own.as_bytes(), id.0), |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?)
 }
 
 fn has_unnumbered(db: &Connection, recipient: &PrimaryKey) -> Result<bool, StoreError> {

@@ -225,3 +225,23 @@ async fn numbers_follow_the_rows_and_none_is_missing_whatever_is_taken_back() {
     let expected = [sent(1, "a"), sent(2, "c"), (3, None), sent(4, "e")];
     assert_eq!(numbers(&store).await, expected, "its number is filled with nothing");
 }
+
+#[tokio::test]
+async fn what_was_queued_under_its_name_stays_so_and_is_not_queued_again() {
+    let (_dir, store) = store(None).await;
+    let named = |id, text| Draft { id: MessageId([id; 16]), ..draft(text, true) };
+    store.queue_once(named(1, "first"), None).await.unwrap();
+    assert!(matches!(store.queue_once(named(2, "new"), Some(SendError::YouRetired)).await, Err(SendError::YouRetired)));
+    store.transact::<_, StoreError>(|db| Ok(db.execute("UPDATE contacts SET retired = 1", [])?)).await.unwrap();
+    store.queue_once(named(1, "first"), Some(SendError::YouRetired)).await.unwrap();
+    assert!(matches!(store.queue_once(named(2, "new"), None).await, Err(SendError::Retired { .. })));
+    // Of another kind, or to somebody else.
+    let edit = Content::Edit { id: MessageId([1; 16]), text: "another".into() };
+    let taken = [Draft { content: edit, ..named(1, "") }, Draft { recipient: own(), ..named(1, "first") }];
+    for draft in taken {
+        assert!(
+            matches!(store.queue_once(draft, None).await, Err(SendError::NameTaken(MessageId(id))) if id == [1; 16])
+        );
+    }
+    assert_eq!(store.undelivered(own()).await.unwrap().len(), 1);
+}

@@ -1,7 +1,7 @@
 use kez_core::identity::SecretKey;
 
 use super::*;
-use crate::event::EventId;
+use crate::{event::EventId, store::schema};
 
 fn person(number: u8) -> PrimaryKey {
     SecretKey::from_seed([number; 32]).primary()
@@ -17,9 +17,10 @@ fn entry(id: u8, blob: u8, access: Access) -> NewEntry {
         plain_len: 5,
     };
     let thumbnail = Thumbnail { blob_hash: [0xf0 | id; 32], plain_len: 6, key: FileKey::from_bytes([7; 32]) };
-    let blobs = vec![file.blob_hash, thumbnail.blob_hash];
+    let picture = OwnFile { blob_hash: thumbnail.blob_hash, ..OwnFile::of(&file) };
+    let files = vec![OwnFile::of(&file), picture];
     let details = Details { file, shared_at_ms: u64::from(id), thumbnail: Some(thumbnail) };
-    NewEntry { draft: Draft { id: EntryId([id; 16]), access, details }, blobs }
+    NewEntry { draft: Draft { id: EntryId([id; 16]), access, details }, files }
 }
 
 fn for_people(people: &[u8]) -> Access {
@@ -128,4 +129,26 @@ async fn what_no_manifest_has_room_for_is_refused_and_changes_nothing() {
     assert_eq!(store.published().await.unwrap().len(), 3);
     assert_eq!(store.audience([9; 32]).await.unwrap(), audience(true, &[2, 3, 4]));
     assert_eq!(store.publication().await.unwrap().changes, 1);
+}
+
+#[test]
+fn what_was_published_before_is_a_file_of_our_own_from_now_on() {
+    let mut db = Connection::open_in_memory().unwrap();
+    schema::migrate(&mut db, 13).unwrap();
+    db.execute("INSERT INTO own_files (blob_hash, file_key, plain_hash, plain_len) VALUES (?1, ?1, ?1, 7)", [[1; 32]])
+        .unwrap();
+    for (id, blob) in [([1; 16], [1; 32]), ([2; 16], [2; 32]), ([3; 16], [2; 32])] {
+        db.execute(
+            "INSERT INTO published (id, path, media_type, blob_hash, file_key, plain_hash, plain_len, shared_at_ms,
+                is_public, access_bytes, details_bytes)
+             VALUES (?1, 'a', '', ?2, ?2, ?2, 7, 1, 1, 0, 0)",
+            (id, blob),
+        )
+        .unwrap();
+    }
+    schema::migrate(&mut db, schema::KNOWN).unwrap();
+    let own: (u32, u32) = db
+        .query_row("SELECT count(*), sum(plain_len) FROM own_files", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    assert_eq!(own, (2, 14));
 }

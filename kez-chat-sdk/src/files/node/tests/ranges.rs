@@ -177,6 +177,7 @@ async fn how_fast_a_long_pipe_is() {
         let [ours, single] = rates.map(|rates| kez_testbed::measure::median(rates).unwrap());
         let ratio = kez_testbed::measure::median(ratios).unwrap();
         println!("\nratio files_fetch_{round_trip_ms}ms_vs_one_stream {ratio:.2}");
+        println!("figure the last way of {round_trip_ms} ms: {:?}", counts.ways.lock().unwrap());
         println!(
             "figure {round_trip_ms} ms: kez {ours:.0} MB/s, whole and opened; one stream {single:.0} MB/s, as it lies"
         );
