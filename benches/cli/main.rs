@@ -91,7 +91,7 @@ impl<'a> Person<'a> {
         }
         let person = Self { cli, home: folder.join("home"), passphrase };
         let words = folder.join("words");
-        run(person.command(&["register", name, "--server", server, "--backup-file"]).arg(words));
+        run(person.command(&["register", name, "--server", server]).arg("--backup-file").arg(words));
         person
     }
 

@@ -18,6 +18,7 @@ use crate::{
     contacts::Contacts,
     conversation::{Conversation, OutboxEntry},
     conversations::Conversations,
+    diagnosis::{self, Diagnosis},
     event::{EventId, MessageState, PendingEvent},
     export::{self, Export, ExportError, ExportProgress},
     gossip::Gossip,
@@ -334,6 +335,38 @@ impl Client {
     /// [`ClientError::Store`]. That there is no connection is no error: the report says so.
     pub async fn sync_once(&self, within: Duration) -> Result<SyncReport, ClientError> {
         Ok(sync::once(&self.shared, within).await?)
+    }
+
+    /// Looks at what works and what does not, and at a contact if one is named: for a person who wonders why nothing comes.
+    ///
+    /// It takes 15 seconds at most, and changes nothing; but a client that is offline tries again at once. The servers are
+    /// asked that the account needs, and the named contact's; their endpoint is called. Nobody else hears of it.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let stage = Stage::set().await;
+    /// # let client = stage.client("alice").await;
+    /// use kez_chat_sdk::{Part, Seen};
+    ///
+    /// let diagnosis = client.diagnose(None).await;
+    /// for finding in &diagnosis.findings {
+    ///     match &finding.outcome {
+    ///         Ok(seen) => println!("{}: {seen}", finding.part),
+    ///         Err(fault) => println!("{}: {} ({fault})", finding.part, fault.code()),
+    ///     }
+    /// }
+    /// assert!(diagnosis.works());
+    /// let clock = diagnosis.of(Part::Clock).unwrap();
+    /// assert!(matches!(clock.outcome, Ok(Seen::Clock { ahead_s: -1..=1 })));
+    /// # client.shutdown().await;
+    /// # stage.strike().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn diagnose(&self, contact: Option<PrimaryKey>) -> Diagnosis {
+        diagnosis::diagnose(&self.shared, contact).await
     }
 
     /// Waits until a message of ours has come at least as far as `state`, or `timeout` is over; returns how far it

@@ -54,6 +54,7 @@ mod contacts;
 mod conversation;
 mod conversations;
 mod denial;
+mod diagnosis;
 mod event;
 mod export;
 #[cfg(feature = "files")]
@@ -93,6 +94,7 @@ pub use config::ClientBuilder;
 pub use contacts::{Agreement, Blocked, Contact, ContactError, Contacts, Notice, Trouble};
 pub use conversation::{Conversation, OutboxEntry, SendError};
 pub use conversations::{ConversationSummary, Conversations};
+pub use diagnosis::{Diagnosis, Fault, Finding, Part, Seen};
 pub use event::{
     DownloadId, DownloadOrigin, Event, EventId, MessageState, Order, Peer, PendingEvent, ShareId, SharedFile,
 };

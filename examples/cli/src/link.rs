@@ -373,6 +373,7 @@ impl Work {
                     Some(Read::Line(line)) => self.hear(&line),
                     Some(Read::TooLong) => tracing::warn!("the owner wrote a line that is too long"),
                     None => {
+                        self.tell_of_end();
                         let reached = tokio::select! {
                             () = closing.cancelled() => break,
                             reached = self.reach_again() => reached,
@@ -457,6 +458,13 @@ impl Work {
             Ok(notification) => drop(self.teller.send(notification)),
             Err(error) => tracing::warn!(%error, "the owner tells something that this version does not know"),
         }
+    }
+
+    /// Says that there is no owner for the moment.
+    fn tell_of_end(&self) {
+        let why = Some("the process that owned this home has ended".to_owned());
+        let state = "connecting".to_owned();
+        let _ = self.teller.send(Notification::Connection(api::event::Connection { state, why }));
     }
 
     /// Finds the next owner, or becomes it, and asks again for what was not answered.

@@ -4,7 +4,6 @@ mod api;
 mod args;
 mod bridge;
 mod calls;
-#[allow(dead_code, unused_imports, reason = "wired with the link")]
 mod chat;
 mod commands;
 mod context;

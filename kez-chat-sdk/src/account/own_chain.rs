@@ -11,8 +11,9 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 use super::{AccountError, chain::OwnChain, moving};
 use crate::{
     conversation::SendError,
+    diagnosis::Fault,
     link::ConnectionState,
-    net::{SigchainClient, check_broker_url},
+    net::{SigchainClient, WalkError, check_broker_url},
     shared::Shared,
 };
 
@@ -204,6 +205,24 @@ pub(crate) async fn writable(shared: &Shared) -> Result<Option<WritableChain<'_>
     }
     chain.upload_kept().await?;
     Ok(Some(WritableChain { chain, _turn: turn }))
+}
+
+/// Looks whether the chain's server has all that is known here, and returns how many events those are. Nothing is changed.
+///
+/// # Errors
+/// [`Fault`].
+pub(crate) async fn look(shared: &Shared) -> Result<u64, Fault> {
+    // What is just being published is there in a moment.
+    let _turn = shared.own.turn.lock().await;
+    let mut chain = shared.store.own_chain(shared.primary(), shared.policy).await?;
+    let base = SigchainClient::base_of(&shared.sigchain_url, &shared.primary())?;
+    let known_end = chain.tip().head();
+    match SigchainClient::new(shared.http.clone(), &base).walk(&mut chain, known_end).await.1 {
+        Ok(()) => Ok(chain.tip().seq()),
+        Err(WalkError::Net(error)) => Err(error.into()),
+        Err(WalkError::Chain { source: source @ ChainError::Rollback { .. }, .. }) => Err(Fault::ChainLost { source }),
+        Err(WalkError::Chain { source, .. }) => Err(Fault::OtherChain { source }),
+    }
 }
 
 /// Tells the home and whoever reads the chain that the person has left for good.

@@ -167,7 +167,7 @@ async fn open<T: Send + 'static>(
 
 /// Returns where a peer's endpoint may be: what they said last comes before what they said when they offered something,
 /// and that before what others say.
-async fn reach(shared: &Shared, peer: PrimaryKey, others: &Addresses) -> Result<Addresses, FilesError> {
+pub(super) async fn reach(shared: &Shared, peer: PrimaryKey, others: &Addresses) -> Result<Addresses, StoreError> {
     let fresh = shared.presences.sight(&peer).addresses;
     let offered = shared.store.last_offered_from(peer).await?;
     Ok(Addresses::new(fresh.iter().chain(offered.iter()).chain(others.iter())))

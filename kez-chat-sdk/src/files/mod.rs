@@ -2,6 +2,7 @@
 
 mod browse;
 mod compare;
+mod diagnosis;
 pub(crate) mod downloads;
 mod error;
 mod fetching;
@@ -42,7 +43,8 @@ pub use self::{
     transfer::{Transfer, TransferPath, TransferProgress},
 };
 pub(crate) use self::{
-    manifest::keep_said, node::UploadLimit, published::refresh_audiences, slot::serve_in_background,
+    diagnosis::look_at_endpoints, manifest::keep_said, node::UploadLimit, published::refresh_audiences,
+    slot::serve_in_background,
 };
 use crate::{
     contacts::Contacts,

@@ -6,8 +6,8 @@ use kez_core::{handle::Policy, identity::PrimaryKey, payload::Addresses};
 use tokio::sync::Mutex;
 
 use super::{
-    FilesError, Relays,
-    node::{Node, NodeSettings, Purpose},
+    FilesError, Relays, TransferError,
+    node::{Caller, Node, NodeSettings, Purpose},
     published,
 };
 use crate::{
@@ -104,16 +104,8 @@ async fn start(shared: &Arc<Shared>) -> Result<Arc<Node>, FilesError> {
     if shared.stop.is_cancelled() {
         return Err(StoreError::Closed.into());
     }
-    let settings = NodeSettings {
-        relays: shared.config.relays.clone(),
-        roots: shared.config.roots.clone(),
-        loopback_allowed: shared.policy == Policy::Development,
-        lan_discovery: shared.config.lan_discovery,
-        uploads: shared.config.uploads.clone(),
-        ..NodeSettings::default()
-    };
     let kept = shared.store.kept_downloads(shared.now_ms()).await?;
-    let node = Arc::new(Node::start(&shared.blobs_dir(), &shared.key, settings).await?);
+    let node = Arc::new(Node::start(&shared.blobs_dir(), &shared.key, settings(shared)).await?);
     if let Err(error) = serve(shared, &node).await {
         node.shutdown().await;
         return Err(error);
@@ -132,6 +124,29 @@ async fn start(shared: &Arc<Shared>) -> Result<Arc<Node>, FilesError> {
         }
     });
     Ok(node)
+}
+
+/// Returns who calls relays and peers for a look at them: the node, or an endpoint of its own where none runs, so that nobody
+/// is told of one that serves nothing.
+pub(super) async fn caller(shared: &Shared, home_relays: &[String]) -> Result<Caller, TransferError> {
+    match shared.node.running().await {
+        Some(node) => Ok(node.caller()),
+        None => {
+            let relays = if shared.config.relays == Relays::Home { home_relays } else { &[] };
+            Caller::bind(&shared.key, settings(shared), relays).await
+        }
+    }
+}
+
+fn settings(shared: &Shared) -> NodeSettings {
+    NodeSettings {
+        relays: shared.config.relays.clone(),
+        roots: shared.config.roots.clone(),
+        loopback_allowed: shared.policy == Policy::Development,
+        lan_discovery: shared.config.lan_discovery,
+        uploads: shared.config.uploads.clone(),
+        ..NodeSettings::default()
+    }
 }
 
 /// Has the node hold ready what the database says.

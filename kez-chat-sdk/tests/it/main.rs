@@ -14,6 +14,8 @@ mod connection;
 mod contacts;
 mod conversations;
 mod database;
+#[cfg(feature = "files")]
+mod diagnosis;
 mod dialling;
 #[cfg(target_os = "linux")]
 mod encrypted;

@@ -166,8 +166,12 @@ impl Relay {
         Self { url, tls: CaTlsConfig::custom_roots([authority.certificate()]), server }
     }
 
+    /// Returns where it is.
+    pub(crate) fn url(&self) -> &RelayUrl {
+        &self.url
+    }
+
     /// Ends it, and tells who is there.
-    #[cfg(target_os = "linux")]
     pub(crate) async fn shutdown(self) {
         self.server.shutdown().await.unwrap();
     }

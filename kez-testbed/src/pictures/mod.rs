@@ -12,7 +12,7 @@ use crate::{demo::Person, print};
 
 /// No step takes nearly as long, also on a machine that compiles at the same time.
 const PATIENCE: Duration = Duration::from_secs(120);
-const LINES: u16 = 24;
+const LINES: u16 = 16;
 const COLUMNS: u16 = 84;
 /// The demo prints more; its end is what is drawn.
 const DEMO_LINES: u16 = 40;

@@ -51,7 +51,7 @@ pub(super) fn draw(screen: &Screen, title: &str) -> String {
     );
     for line in 0..lines {
         let y = TITLE_BAR + MARGIN + f64::from(line) * LINE;
-        for (column, width, style, text) in runs(screen, line, columns) {
+        for Run { column, width, style, text, is_wide } in runs(screen, line, columns) {
             let x = MARGIN + f64::from(column) * COLUMN;
             if let Some(paper) = style.paper {
                 let width = f64::from(width) * COLUMN;
@@ -60,11 +60,23 @@ pub(super) fn draw(screen: &Screen, title: &str) -> String {
                     "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{LINE}\" fill=\"{paper}\"/>"
                 );
             }
-            if !text.trim().is_empty() {
+            let written = text.trim();
+            if !written.is_empty() {
+                let (ink, columns) = (style.ink, written.chars().count() as f64);
+                let before = (text.len() - text.trim_start().len()) as f64;
+                let (x, y) = (x + before * COLUMN, y + 13.0);
                 let weight = if style.bold { " font-weight=\"bold\"" } else { "" };
                 let faint = if style.dim { " opacity=\"0.6\"" } else { "" };
-                let (y, ink, text) = (y + 13.0, style.ink, escaped(&text));
-                let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" fill=\"{ink}\"{weight}{faint}>{text}</text>");
+                // Whatever font there is, each piece is as wide as in the terminal.
+                let fit = match is_wide {
+                    true => String::new(),
+                    false => format!(" textLength=\"{:.1}\" lengthAdjust=\"spacingAndGlyphs\"", columns * COLUMN),
+                };
+                let _ = writeln!(
+                    svg,
+                    "<text xml:space=\"preserve\" x=\"{x:.1}\" y=\"{y:.1}\" fill=\"{ink}\"{weight}{faint}{fit}>{}</text>",
+                    escaped(written)
+                );
             }
         }
     }
@@ -72,27 +84,29 @@ pub(super) fn draw(screen: &Screen, title: &str) -> String {
     svg
 }
 
-/// Takes a line apart into pieces that look alike: where each begins, how many columns it has, and what stands in it.
-fn runs(screen: &Screen, line: u16, columns: u16) -> Vec<(u16, u16, Style, String)> {
-    let mut runs: Vec<(u16, u16, Style, String)> = Vec::new();
+/// A piece of a line that looks alike.
+struct Run {
+    column: u16,
+    width: u16,
+    style: Style,
+    text: String,
+    /// Whether it is one character that is two columns wide.
+    is_wide: bool,
+}
+
+/// Takes a line apart into pieces that look alike.
+fn runs(screen: &Screen, line: u16, columns: u16) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
     for column in 0..columns {
-        let Some(cell) = screen.cell(line, column) else { continue };
-        let style = Style::of(cell);
-        let text = match cell.contents() {
-            // The second half of what is two columns wide.
-            "" if cell.is_wide_continuation() => "",
-            "" => " ",
-            text => text,
-        };
+        let Some(cell) = screen.cell(line, column).filter(|cell| !cell.is_wide_continuation()) else { continue };
+        let (style, is_wide) = (Style::of(cell), cell.is_wide());
+        let text = if cell.contents().is_empty() { " " } else { cell.contents() };
         match runs.last_mut() {
-            // What is wide may be drawn with another width, so that what follows begins anew.
-            Some((_, width, before, written))
-                if *before == style && !cell.is_wide() && !cell.is_wide_continuation() =>
-            {
-                *width += 1;
-                written.push_str(text);
+            Some(run) if run.style == style && !run.is_wide && !is_wide => {
+                run.width += 1;
+                run.text.push_str(text);
             }
-            _ => runs.push((column, 1, style, text.to_owned())),
+            _ => runs.push(Run { column, width: 1 + u16::from(is_wide), style, text: text.to_owned(), is_wide }),
         }
     }
     runs

@@ -13,6 +13,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kez-testbed", &["kez-core", "kez-service", "kez-sig-server", "kez-chat-server"]),
     ("kez-chat-sdk", &["kez-core"]),
     ("kez-chat-cli", &["kez-chat-sdk"]),
+    ("kez-echo-bot", &["kez-chat-sdk"]),
+    ("kez-embed", &["kez-chat-sdk"]),
     ("kez-benches", &["kez-core"]),
     ("kez-cli-benches", &["kez-testbed"]),
     ("kez-files-benches", &["kez-chat-sdk", "kez-testbed"]),

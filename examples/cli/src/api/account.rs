@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Peer;
+use crate::failure::{Failure, Kind};
 
 /// Asks who answers. It is the first call on every connection.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -170,14 +171,42 @@ pub(crate) struct Diagnosis {
 /// What was found of one part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Finding {
-    /// The part: home, clock, sigchain, broker, relay, or contact.
+    /// The part: "account", "home", "clock", "sigchain", "broker", "relay", "contact", or "path" for the way to the contact's
+    /// device.
     pub(crate) part: String,
     /// Whether it works.
     pub(crate) works: bool,
+    /// The fault's stable name, if it does not work.
+    #[serde(default)]
+    pub(crate) code: Option<String>,
     /// What was seen.
     pub(crate) what: String,
     /// What to do, if it does not work.
     pub(crate) advice: Option<String>,
+}
+
+impl Finding {
+    /// Says that a part does not work.
+    pub(crate) fn fault(part: &str, failure: Failure) -> Self {
+        let Failure { code, what, advice, .. } = failure;
+        Self { part: part.to_owned(), works: false, code: Some(code), what, advice: Some(advice) }
+    }
+}
+
+impl From<kez_chat_sdk::Finding> for Finding {
+    fn from(finding: kez_chat_sdk::Finding) -> Self {
+        let part = finding.part.name();
+        match finding.outcome {
+            Ok(seen) => Self { part: part.to_owned(), works: true, code: None, what: seen.to_string(), advice: None },
+            Err(fault) => Self::fault(part, Failure::from_error(Kind::Other, fault.code(), &fault)),
+        }
+    }
+}
+
+impl From<kez_chat_sdk::Diagnosis> for Diagnosis {
+    fn from(diagnosis: kez_chat_sdk::Diagnosis) -> Self {
+        Self { findings: diagnosis.findings.into_iter().map(Into::into).collect() }
+    }
 }
 
 /// Chooses how contacts see us.

@@ -365,9 +365,20 @@ pub(crate) struct CheckFiles {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CheckedFiles {
     /// What is damaged, and was not to be repaired.
-    pub(crate) damaged: Vec<SharedFile>,
+    pub(crate) damaged: Vec<HeldFile>,
     /// What was repaired.
-    pub(crate) repaired: Vec<SharedFile>,
+    pub(crate) repaired: Vec<HeldFile>,
     /// What is lost: its file has changed or is gone.
-    pub(crate) lost: Vec<SharedFile>,
+    pub(crate) lost: Vec<HeldFile>,
+}
+
+/// A file that we hold ready, and for what.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct HeldFile {
+    /// The file.
+    pub(crate) file: SharedFile,
+    /// The share that it belongs to, if it does.
+    pub(crate) share: Option<i64>,
+    /// The name of the published entry that it belongs to, if it does.
+    pub(crate) entry: Option<String>,
 }

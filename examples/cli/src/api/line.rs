@@ -9,7 +9,7 @@ use super::{
     Peer,
     account::{Account, Backup, Export, Finding, MovePlan, Owner, SetVisibility},
     event::{Connection, Event},
-    files::{Download, ListedEntry, Offer, PublishedEntry, Share, SharedFile, Usage},
+    files::{Download, HeldFile, ListedEntry, Offer, PublishedEntry, Share, Usage},
     people::{Blocked, Contact, Presence, RequestMessage, StrangerRequest},
     talk::{Conversation, Hit, Message, Sent},
 };
@@ -186,8 +186,9 @@ pub(crate) struct Unpublished {
 /// A file that we hold ready and that is not as it was.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CheckedFile {
-    /// The file.
-    pub(crate) file: SharedFile,
+    /// The file, and for what it is held ready.
+    #[serde(flatten)]
+    pub(crate) held: HeldFile,
     /// What became of it: "damaged", "repaired" or "lost".
     pub(crate) outcome: String,
 }

@@ -7,6 +7,7 @@ pub(crate) mod account;
 pub(crate) mod event;
 pub(crate) mod files;
 mod line;
+mod markdown;
 pub(crate) mod people;
 mod schema;
 pub(crate) mod talk;
@@ -22,6 +23,7 @@ pub(crate) use self::{
         BlockChanged, CheckedFile, CommandError, ContactLine, ConversationMessage, FetchedPath, Forgotten, Line,
         Object, Serving, TakenBack, Unpublished, Unshared,
     },
+    markdown::markdown,
     schema::schema,
 };
 use crate::failure::{Failure, Kind};

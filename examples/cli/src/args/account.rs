@@ -169,6 +169,9 @@ pub(crate) struct Api {
     /// Writes the JSON Schema of calls, answers and events, and ends
     #[arg(long)]
     pub(crate) schema: bool,
+    /// Writes the tables of docs/API.md, and ends
+    #[arg(long, hide = true)]
+    pub(crate) markdown: bool,
 }
 
 /// Writes completions for a shell

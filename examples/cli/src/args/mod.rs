@@ -89,6 +89,7 @@ pub(crate) enum Command {
     Decline(Decline),
     Presence(Presence),
     // Messages.
+    Chat(Chat),
     Send(Send),
     Listen(Listen),
     Conversations(Conversations),

@@ -42,6 +42,19 @@ pub(crate) struct Listen {
     pub(crate) timeout: Option<u64>,
 }
 
+/// Talks with a contact, live, in this terminal
+///
+/// Messages, receipts, files, and whether they are there. /help in it lists what can be typed. What was begun to be written
+/// is kept for the next time.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  kez-chat chat @bob")]
+pub(crate) struct Chat {
+    /// The contact
+    pub(crate) who: String,
+}
+
 /// Lists the conversations, the latest first
 #[derive(Debug, Args)]
 #[command(after_help = "\

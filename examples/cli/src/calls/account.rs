@@ -1,24 +1,20 @@
 //! Calls about the own account.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use kez_chat_sdk::{Client, ConnectionState, OldHandle, resolve_handle};
-use tokio::time::timeout;
+use kez_chat_sdk::{Client, OldHandle, resolve_handle};
 
 use crate::{
     api::{
         Done,
         account::{
-            Account, Backup, Diagnosis, Doctor, Export, Finding, Move, MovePlan, PlanMove, Retire, SetVisibility,
-            WriteBackup, WriteExport,
+            Account, Backup, Diagnosis, Doctor, Export, Move, MovePlan, PlanMove, Retire, SetVisibility, WriteBackup,
+            WriteExport,
         },
     },
     failure::{Failure, Kind},
     owner::Owner,
 };
-
-/// How long a doctor waits for a connection that is just being made.
-const CONNECTING: Duration = Duration::from_secs(5);
 
 pub(super) async fn backup(client: Client, call: WriteBackup) -> Result<Backup, Failure> {
     let kez_chat_sdk::Backup { made_at_ms, messages, bytes, .. } = client.backup_to(&call.file).await?;
@@ -68,28 +64,9 @@ pub(super) async fn set_visibility(client: Client, call: SetVisibility) -> Resul
 }
 
 pub(super) async fn doctor(client: Client, call: Doctor) -> Result<Diagnosis, Failure> {
-    let mut findings = Vec::new();
-    let mut connection = client.connection();
-    let settled = connection.until(|state| *state != ConnectionState::Connecting);
-    let state = timeout(CONNECTING, settled).await.ok().flatten().unwrap_or(ConnectionState::Connecting);
-    findings.push(Finding {
-        part: "broker".to_owned(),
-        works: state == ConnectionState::Online,
-        what: state.to_string(),
-        advice: (state != ConnectionState::Online).then(|| "check the network".to_owned()),
-    });
-    if let Some(who) = call.who {
-        let contact = super::find(&client, &who).await?;
-        let looked = client.contacts().refresh(contact.primary).await.map_err(Failure::from);
-        findings.push(finding("contact", looked.map(|contact| format!("{} events walked", contact.events_walked))));
-    }
-    Ok(Diagnosis { findings })
-}
-
-fn finding(part: &str, outcome: Result<String, Failure>) -> Finding {
-    let part = part.to_owned();
-    match outcome {
-        Ok(what) => Finding { part, works: true, what, advice: None },
-        Err(failure) => Finding { part, works: false, what: failure.what, advice: Some(failure.advice) },
-    }
+    let contact = match call.who {
+        Some(who) => Some(super::find(&client, &who).await?.primary),
+        None => None,
+    };
+    Ok(client.diagnose(contact).await.into())
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use kez_chat_sdk::{
-    Client, DownloadId, FetchOptions, IfExists, OwnShareId, ShareId, Transfer,
+    BadFile, Client, DownloadId, FetchOptions, HeldFor, IfExists, OwnShareId, ShareId, Transfer,
     manifest::{Access, EntryId},
     new_message_id,
 };
@@ -14,8 +14,8 @@ use crate::{
         Done, Peer,
         files::{
             Browse, CancelDownload, CheckFiles, CheckedFiles, Download, DownloadState, Downloads, Fetch,
-            FetchPublished, Fetched, ListedEntry, Listing, Offer, Offers, Publish, PublishedEntry, PublishedList,
-            RetryDownload, Share, ShareFiles, SharedFile, Shares, Unpublish, Unshare, Usage,
+            FetchPublished, Fetched, HeldFile, ListedEntry, Listing, Offer, Offers, Publish, PublishedEntry,
+            PublishedList, RetryDownload, Share, ShareFiles, SharedFile, Shares, Unpublish, Unshare, Usage,
         },
     },
     failure::{Failure, Kind},
@@ -220,7 +220,11 @@ pub(super) async fn usage(client: Client) -> Result<Usage, Failure> {
 
 pub(super) async fn check(client: Client, call: CheckFiles, report: Report) -> Result<CheckedFiles, Failure> {
     let files = client.files();
-    let list = |bad: Vec<kez_chat_sdk::BadFile>| bad.into_iter().map(|bad| bad.file.into()).collect();
+    let held = |bad: BadFile| match bad.held_for {
+        HeldFor::Share(share) => HeldFile { file: bad.file.into(), share: Some(share.number()), entry: None },
+        HeldFor::Published(entry) => HeldFile { file: bad.file.into(), share: None, entry: Some(entry.to_string()) },
+    };
+    let list = |bad: Vec<BadFile>| bad.into_iter().map(held).collect();
     if call.repair {
         let kez_chat_sdk::Repaired { repaired, lost } = follow(files.repair(), &report).await?;
         return Ok(CheckedFiles { damaged: Vec::new(), repaired: list(repaired), lost: list(lost) });

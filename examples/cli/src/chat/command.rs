@@ -2,8 +2,6 @@
 
 use std::{env, fs, path::PathBuf};
 
-use kez_chat_sdk::ShareId;
-
 use crate::safe;
 
 /// The commands as they are typed, and what each does.
@@ -27,7 +25,7 @@ Ctrl-C ends, Ctrl-D too while nothing is being written. A text that begins with 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Share(PathBuf),
-    Fetch { share_id: ShareId, folder: PathBuf },
+    Fetch { share_id: i64, folder: PathBuf },
     Reply { number: u64, text: Option<String> },
     React(Option<String>),
     Edit(Option<String>),
@@ -57,7 +55,7 @@ pub(crate) fn parse(text: &str) -> Result<Command, String> {
             let (number, folder) = cut(rest);
             let Some(number) = number.parse().ok().filter(|number| *number > 0) else { return usage(name) };
             let folder = path(if folder.is_empty() { "." } else { folder });
-            Ok(Command::Fetch { share_id: ShareId::new(number), folder })
+            Ok(Command::Fetch { share_id: number, folder })
         }
         "/reply" => {
             let (number, text) = cut(rest);
@@ -154,7 +152,7 @@ mod tests {
 
     #[test]
     fn commands_are_read() {
-        let fetch = |folder: &str| Command::Fetch { share_id: ShareId::new(3), folder: folder.into() };
+        let fetch = |folder: &str| Command::Fetch { share_id: 3, folder: folder.into() };
         let reply = |text: Option<&str>| Command::Reply { number: 2, text: text.map(str::to_owned) };
         for (text, command) in [
             ("/share my report.pdf ", Command::Share("my report.pdf".into())),

@@ -1,6 +1,5 @@
 //! The lines that are being written.
 
-use kez_chat_sdk::{MessageRef, payload::MessageId};
 use ratatui::style::Style;
 use ratatui_textarea::{CursorMove, TextArea, WrapMode};
 
@@ -18,10 +17,10 @@ pub(crate) enum Purpose {
     /// A new message.
     #[default]
     New,
-    /// A new wording of one of ours.
-    Edit(MessageId),
-    /// An answer.
-    Answer(MessageRef),
+    /// A new wording of the text of ours at a place.
+    Edit(u64),
+    /// An answer to the message at a place.
+    Answer(u64),
 }
 
 /// The lines that are being written.

@@ -10,7 +10,7 @@ use ratatui::{
 use super::{
     composer::Purpose,
     palette::Look,
-    rows,
+    rows::{self, Manner},
     screen::Screen,
     wrap::{fit, width, wrap},
 };
@@ -47,7 +47,7 @@ pub(crate) fn areas(screen: &Screen, area: Rect) -> Areas {
     let input = 1 + take(screen.composer.height(columns.saturating_sub(PROMPT.len())) - 1, 1);
     let purpose = take(usize::from(screen.composer.purpose != Purpose::New), 1);
     let warnings = take(warnings(screen, columns).len(), 2);
-    let progress = take(screen.progress.len().min(MOST_PROGRESS), 2);
+    let progress = take(screen.under_way.len().min(MOST_PROGRESS), 2);
     let heights = [1, warnings, free, progress, purpose, input, 1];
     let [title, warnings, view, progress, purpose, input, status] =
         Layout::vertical(heights.map(Constraint::Length)).areas(area);
@@ -62,22 +62,24 @@ pub(crate) fn draw(screen: &Screen, frame: &mut Frame<'_>) {
         return lines_at(frame, area, lines.into_iter().map(Line::from).collect());
     }
     let areas = areas(screen, area);
-    let (columns, palette) = (usize::from(area.width), screen.palette());
+    let (columns, palette) = (usize::from(area.width), screen.setting().palette);
     let styled = |text: String, look| Line::styled(text, palette.style(look));
 
     lines_at(frame, areas.title, vec![styled(title(screen, columns), Look::Bar)]);
     let warned = warnings(screen, columns).into_iter().map(|line| styled(line, Look::Alarm)).collect();
     lines_at(frame, areas.warnings, warned);
 
-    let lines = screen.scrollback.view(areas.view.height.into(), &screen.manner(areas.view.width));
+    let lines = screen
+        .scrollback
+        .view(areas.view.height.into(), &Manner { columns: areas.view.width.into(), setting: screen.setting() });
     // A short conversation stands just above what is being written.
     let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).min(areas.view.height);
     let view = Rect { y: areas.view.bottom() - height, height, ..areas.view };
     lines_at(frame, view, lines);
 
-    let progress = screen.progress.values().map(|progress| styled(fit(&progress.text(), columns), Look::Mark));
+    let progress = screen.under_way.values().map(|files| styled(fit(&files.text(), columns), Look::Mark));
     lines_at(frame, areas.progress, progress.collect());
-    if let Some(purpose) = purpose(screen, areas.purpose.width) {
+    if let Some(purpose) = purpose(screen) {
         lines_at(frame, areas.purpose, vec![styled(fit(&purpose, columns), Look::Mark)]);
     }
     draw_input(screen, frame, areas.input);
@@ -86,7 +88,7 @@ pub(crate) fn draw(screen: &Screen, frame: &mut Frame<'_>) {
 
 fn draw_input(screen: &Screen, frame: &mut Frame<'_>, area: Rect) {
     let [prompt, input] = Layout::horizontal([Constraint::Length(PROMPT.len() as u16), Constraint::Min(1)]).areas(area);
-    lines_at(frame, prompt, vec![Line::styled(PROMPT, screen.palette().style(Look::Own))]);
+    lines_at(frame, prompt, vec![Line::styled(PROMPT, screen.setting().palette.style(Look::Own))]);
     let text = screen.composer.area();
     frame.render_widget(text, input);
     let mut unscrolled = None;
@@ -112,7 +114,7 @@ fn lines_at(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'static>>) {
 
 /// The first line: the peer, and whether they are there.
 fn title(screen: &Screen, columns: usize) -> String {
-    let title = fit(&format!(" {} · {}", screen.peer(), screen.presence_text()), columns);
+    let title = fit(&format!(" {} · {}", screen.setting().peer, screen.presence_text()), columns);
     // It is a bar, also where there is nothing but blanks.
     format!("{title}{}", " ".repeat(columns.saturating_sub(width(&title))))
 }
@@ -125,13 +127,13 @@ fn warnings(screen: &Screen, columns: usize) -> Vec<String> {
 }
 
 /// Says what becomes of what is written, if it is no new message.
-fn purpose(screen: &Screen, columns: u16) -> Option<String> {
+fn purpose(screen: &Screen) -> Option<String> {
     match screen.composer.purpose {
         Purpose::New => None,
         Purpose::Edit(_) => Some("changing your message; Enter sends the new wording, Esc leaves it".to_owned()),
-        Purpose::Answer(to) => {
-            let quoted = screen.scrollback.get(&to);
-            let quoted = quoted.map(|entry| rows::quotation(entry, &screen.manner(columns))).unwrap_or_default();
+        Purpose::Answer(place) => {
+            let quoted = screen.scrollback.at(place);
+            let quoted = quoted.map(|message| rows::quotation(message, screen.setting())).unwrap_or_default();
             Some(format!("answering (Esc leaves it) {quoted}"))
         }
     }

@@ -3,25 +3,23 @@
 use std::path::PathBuf;
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
-use kez_chat_sdk::{MessageRef, MessageState, Place, ShareId, payload::MessageId};
-use ratatui_textarea::CursorMove;
 
 use super::{
     command::{self, Command},
     composer::Purpose,
-    entry::{Content, Entry},
     screen::Screen,
 };
+use crate::api::talk::{Content, Message, MessageState};
 
-/// What the person wants done that the screen can't do alone.
+/// What the person wants done that the screen can't do alone. Messages are named by their places.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    Send { text: String, answers: Option<MessageRef> },
-    Edit { id: MessageId, text: String },
-    Delete(MessageId),
-    React { to: MessageRef, emoji: Option<String> },
+    Send { text: String, answers: Option<u64> },
+    Edit { place: u64, text: String },
+    Delete(u64),
+    React { to: u64, emoji: Option<String> },
     Share(PathBuf),
-    Fetch { share_id: ShareId, folder: PathBuf },
+    Fetch { share_id: i64, folder: PathBuf },
     Verify,
     DrawAnew,
     Quit,
@@ -121,7 +119,7 @@ fn enter(screen: &mut Screen) -> Option<Action> {
     Some(match purpose {
         Purpose::New => Action::Send { text, answers: None },
         Purpose::Answer(to) => Action::Send { text, answers: Some(to) },
-        Purpose::Edit(id) => Action::Edit { id, text },
+        Purpose::Edit(place) => Action::Edit { place, text },
     })
 }
 
@@ -139,7 +137,9 @@ fn run(screen: &mut Screen, command: Command) -> Option<Action> {
             return None;
         }
         Command::Reply { number, text } => {
-            let Some(to) = screen.scrollback.at(Place::new(number)).filter(is_there).map(|entry| entry.name) else {
+            let Some(to) =
+                screen.scrollback.at(number).filter(|message| is_there(message)).map(|message| message.place)
+            else {
                 screen.say(format!("there is no message {number} here to answer"));
                 return None;
             };
@@ -152,19 +152,19 @@ fn run(screen: &mut Screen, command: Command) -> Option<Action> {
             }
         }
         Command::React(emoji) => {
-            let to = last(screen, "they have sent nothing to react to", |entry| !entry.is_own && is_there(&entry))?;
-            Action::React { to: to.name, emoji }
+            let is_one = |message: &Message| !message.is_own && is_there(message);
+            Action::React { to: last(screen, "they have sent nothing to react to", is_one)?.place, emoji }
         }
         Command::Edit(text) => match text {
-            Some(text) => Action::Edit { id: last_text(screen)?.name.id, text },
+            Some(text) => Action::Edit { place: last_text(screen)?.place, text },
             None => {
                 edit_last(screen);
                 return None;
             }
         },
         Command::Delete => {
-            let is_one = |entry: &Entry| entry.is_own && is_there(&entry);
-            Action::Delete(last(screen, "there is no message of yours to take back", is_one)?.name.id)
+            let is_one = |message: &Message| message.is_own && is_there(message);
+            Action::Delete(last(screen, "there is no message of yours to take back", is_one)?.place)
         }
     };
     done(screen);
@@ -176,35 +176,33 @@ fn run(screen: &mut Screen, command: Command) -> Option<Action> {
 
 /// Puts the last text of ours where it can be changed.
 fn edit_last(screen: &mut Screen) {
-    if let Some(entry) = last_text(screen)
-        && let Some(text) = entry.text()
-    {
-        screen.composer.set(text, Purpose::Edit(entry.name.id));
-        screen.composer.area_mut().move_cursor(CursorMove::Bottom);
+    if let Some(Message { place, content: Content::Text { text, .. }, .. }) = last_text(screen) {
+        screen.composer.set(&text, Purpose::Edit(place));
     }
 }
 
-fn last_text(screen: &mut Screen) -> Option<Entry> {
-    let is_one = |entry: &Entry| entry.is_own && is_there(&entry) && entry.text().is_some();
+fn last_text(screen: &mut Screen) -> Option<Message> {
+    let is_text = |message: &Message| matches!(message.content, Content::Text { .. });
+    let is_one = |message: &Message| message.is_own && is_there(message) && is_text(message);
     last(screen, "there is no text of yours to change", is_one)
 }
 
 /// Finds the last message of a kind, or says why there is none.
-fn last(screen: &mut Screen, none: &str, is_one: impl Fn(&Entry) -> bool) -> Option<Entry> {
+fn last(screen: &mut Screen, none: &str, is_one: impl Fn(&Message) -> bool) -> Option<Message> {
     if !screen.scrollback.holds_end() {
         screen.scrollback.scroll_to_end();
         screen.say("here is the end of the conversation: do it again if you mean the last message");
         return None;
     }
-    let found = screen.scrollback.from_the_last().find(|entry| is_one(entry)).cloned();
+    let found = screen.scrollback.from_the_last().find(|message| is_one(message)).cloned();
     if found.is_none() {
         screen.say(none);
     }
     found
 }
 
-fn is_there(entry: &&Entry) -> bool {
-    entry.content != Content::Deleted && entry.state != Some(MessageState::Withdrawn)
+fn is_there(message: &Message) -> bool {
+    message.content != Content::Deleted && message.state != Some(MessageState::Withdrawn)
 }
 
 fn complete(screen: &mut Screen) {

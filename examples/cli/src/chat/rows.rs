@@ -4,15 +4,20 @@
 //! somebody else, a reaction, a quotation or a notice.
 
 use chrono::{NaiveDate, NaiveDateTime};
-use kez_chat_sdk::{MessageState, SharedFile};
 use ratatui::text::{Line, Span};
 
 use super::{
-    entry::{Content, Entry},
     palette::{Look, Palette},
     wrap::{fit, width, wrap},
 };
-use crate::{human::size, safe};
+use crate::{
+    api::{
+        files::SharedFile,
+        talk::{Content, Message, MessageState},
+    },
+    human::size,
+    safe,
+};
 
 /// Where the further lines of a text begin.
 const TEXT_INDENT: usize = 6;
@@ -23,25 +28,33 @@ const LEAST_TEXT: usize = 12;
 /// How many files of an offer are named.
 const MOST_NAMES: usize = 5;
 
-/// What rows are made with.
-#[derive(Clone, Copy)]
-pub(crate) struct Manner<'a> {
-    pub(crate) columns: usize,
+/// Whose conversation it is, and how it is shown.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    /// The own key.
+    pub(crate) own: String,
     /// What the peer is called.
-    pub(crate) peer: &'a str,
+    pub(crate) peer: String,
     pub(crate) palette: Palette,
     /// Tells which time of the reader's a moment is, in milliseconds since 1970; nothing if there is no such moment.
     pub(crate) local: fn(u64) -> Option<NaiveDateTime>,
 }
 
+/// What rows are made with.
+#[derive(Clone, Copy)]
+pub(crate) struct Manner<'a> {
+    pub(crate) columns: usize,
+    pub(crate) setting: &'a Setting,
+}
+
 impl Manner<'_> {
     /// Returns the day of a moment.
     pub(crate) fn day(&self, unix_ms: u64) -> Option<NaiveDate> {
-        (self.local)(unix_ms).map(|moment| moment.date())
+        (self.setting.local)(unix_ms).map(|moment| moment.date())
     }
 
     fn span(&self, text: impl Into<String>, look: Look) -> Span<'static> {
-        Span::styled(text.into(), self.palette.style(look))
+        Span::styled(text.into(), self.setting.palette.style(look))
     }
 
     /// Makes a line across the whole width with a text in it.
@@ -64,7 +77,7 @@ impl Manner<'_> {
 
     /// Writes a moment: the time, with the date where it is of another day than `day`.
     fn time(&self, unix_ms: u64, day: Option<NaiveDate>) -> String {
-        match (self.local)(unix_ms) {
+        match (self.setting.local)(unix_ms) {
             Some(moment) if Some(moment.date()) == day => moment.format("%H:%M").to_string(),
             Some(moment) => moment.format("%Y-%m-%d %H:%M").to_string(),
             None => "??:??".to_owned(),
@@ -93,52 +106,53 @@ pub(crate) fn notice(text: &str, manner: &Manner<'_>) -> Vec<Line<'static>> {
 /// Shows a message. `quoted` is the one that it answers, as far as that is known. While one is to be chosen its number
 /// stands where the time does otherwise: that of its place, as `kez-chat history` shows it.
 pub(crate) fn message(
-    entry: &Entry,
-    quoted: Option<&Entry>,
+    message: &Message,
+    quoted: Option<&Message>,
     is_numbered: bool,
     manner: &Manner<'_>,
 ) -> Vec<Line<'static>> {
     let mut rows = Vec::new();
-    if entry.in_doubt {
+    if message.in_doubt {
         rows.extend(manner.about("!", "something is wrong with the sender's key or sigchain:", Look::Alarm));
     }
-    if entry.reply_to.is_some() {
-        let quotation = quoted.map_or_else(|| "an earlier message".to_owned(), |quoted| quotation(quoted, manner));
+    if message.reply_to.is_some() {
+        let quotation =
+            quoted.map_or_else(|| "an earlier message".to_owned(), |quoted| quotation(quoted, manner.setting));
         let columns = manner.columns.saturating_sub(ABOUT_INDENT.len() + 2);
         rows.push(Line::from(manner.span(format!("{ABOUT_INDENT}> {}", fit(&quotation, columns)), Look::Faint)));
     }
-    rows.extend(body(entry, is_numbered, manner));
-    for (is_own, emoji) in &entry.reactions {
-        let by = if *is_own { "you" } else { manner.peer };
-        rows.extend(manner.about("+", &format!("{} {by}", safe::line(emoji)), Look::Plain));
+    rows.extend(body(message, is_numbered, manner));
+    for reaction in &message.reactions {
+        let by = if reaction.by == manner.setting.own { "you" } else { &manner.setting.peer };
+        rows.extend(manner.about("+", &format!("{by}: {}", safe::line(&reaction.emoji)), Look::Plain));
     }
     rows
 }
 
 /// Says in one line what a message says.
-pub(crate) fn quotation(entry: &Entry, manner: &Manner<'_>) -> String {
-    let who = if entry.is_own { "you" } else { manner.peer };
-    match &entry.content {
+pub(crate) fn quotation(message: &Message, setting: &Setting) -> String {
+    let who = if message.is_own { "you" } else { &setting.peer };
+    match &message.content {
         Content::Text { text, .. } => format!("{who}: {}", text.split_whitespace().collect::<Vec<_>>().join(" ")),
         Content::Files { files, .. } => format!("{who} shared {}", shared(files)),
         Content::Deleted => format!("{who} took this back"),
-        Content::Unsupported => format!("{who} sent something that this version can't show"),
+        Content::Unsupported { .. } => format!("{who} sent something that this version can't show"),
     }
 }
 
-fn body(entry: &Entry, is_numbered: bool, manner: &Manner<'_>) -> Vec<Line<'static>> {
-    let (who, who_look) = if entry.is_own { ("you", Look::Own) } else { (manner.peer, Look::Peer) };
+fn body(message: &Message, is_numbered: bool, manner: &Manner<'_>) -> Vec<Line<'static>> {
+    let (who, who_look) = if message.is_own { ("you", Look::Own) } else { (manner.setting.peer.as_str(), Look::Peer) };
     let who = fit(who, manner.columns / 2);
     let (time, time_look) = match is_numbered {
-        true => (format!("{:>5}", format!("[{}]", entry.place.number())), Look::Mark),
-        false => (manner.time(entry.sent_at_ms, manner.day(entry.stored_at_ms)), Look::Faint),
+        true => (format!("{:>5}", format!("[{}]", message.place)), Look::Mark),
+        false => (manner.time(message.sent_at_ms, manner.day(message.stored_at_ms)), Look::Faint),
     };
-    let (text, colon) = match &entry.content {
+    let (text, colon) = match &message.content {
         Content::Text { text, .. } => (text.clone(), ":"),
         Content::Files { share_id: Some(id), files } => (format!("shared {}: /fetch {id}", shared(files)), ""),
         Content::Files { share_id: None, files } => (format!("shared {}", shared(files)), ""),
         Content::Deleted => ("took this back".to_owned(), ""),
-        Content::Unsupported => ("sent something that this version can't show".to_owned(), ""),
+        Content::Unsupported { .. } => ("sent something that this version can't show".to_owned(), ""),
     };
     let head = width(&time) + width(&who) + colon.len() + 2;
     let rest = manner.columns.saturating_sub(TEXT_INDENT);
@@ -166,7 +180,7 @@ fn body(entry: &Entry, is_numbered: bool, manner: &Manner<'_>) -> Vec<Line<'stat
         last_width = width(&line);
         row.push(manner.span(line, Look::Plain));
     }
-    if let Some(marks) = marks(entry) {
+    if let Some(marks) = marks(message) {
         if last_width + width(&marks) + 1 > columns {
             rows.push(Line::from(std::mem::replace(&mut row, vec![indent()])));
         } else {
@@ -179,9 +193,9 @@ fn body(entry: &Entry, is_numbered: bool, manner: &Manner<'_>) -> Vec<Line<'stat
 }
 
 /// Says what became of a message.
-fn marks(entry: &Entry) -> Option<String> {
-    let edited = matches!(entry.content, Content::Text { edited: true, .. }).then_some("edited");
-    let state = entry.state.filter(|_| entry.content != Content::Deleted).map(|state| match state {
+fn marks(message: &Message) -> Option<String> {
+    let edited = matches!(message.content, Content::Text { edited: true, .. }).then_some("edited");
+    let state = message.state.filter(|_| message.content != Content::Deleted).map(|state| match state {
         MessageState::Queued => "kept",
         MessageState::InboxFull => "kept: their inbox is full",
         MessageState::Sent => "sent",
@@ -189,7 +203,6 @@ fn marks(entry: &Entry) -> Option<String> {
         MessageState::Delivered => "delivered",
         MessageState::Read => "read",
         MessageState::Withdrawn => "not sent",
-        _ => "?",
     });
     let marks: Vec<&str> = edited.into_iter().chain(state).collect();
     (!marks.is_empty()).then(|| format!("· {}", marks.join(" · ")))

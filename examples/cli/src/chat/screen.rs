@@ -2,41 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDateTime;
-use kez_chat_sdk::{Availability, MessageRef, MessageState, Place, identity::PrimaryKey};
-use ratatui::layout::{Rect, Size};
+use ratatui::layout::{Position, Rect, Size};
 
 use super::{
     composer::Composer,
     draw,
-    entry::Entry,
-    palette::Palette,
-    rows::Manner,
+    rows::{Manner, Setting},
     scrollback::{Scrollback, Wanted},
-    wrap::fit,
 };
-use crate::{human, safe};
-
-/// No name is shown in full that is longer.
-const LONGEST_NAME: usize = 64;
-
-/// Whether the peer is there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Presence {
-    pub(crate) availability: Availability,
-    /// When they last showed that they were, if that is known.
-    pub(crate) last_seen_ms: Option<u64>,
-}
-
-/// The way to the home.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Connection {
-    Online,
-    /// There is none, for a reason, or not yet.
-    Down(String),
-    /// The process that owns the account has gone, and another one is looked for.
-    Reconnecting,
-}
+use crate::{
+    api::{files::Progress, people::Availability, talk::Message},
+    human, safe,
+};
 
 /// Which way files go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,30 +22,27 @@ pub(crate) enum Direction {
     Share,
 }
 
-/// How far files have come.
+/// Files that are under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Progress {
+pub(crate) struct UnderWay {
     pub(crate) direction: Direction,
-    /// What is under way: the file, or what was asked for until that is known.
-    pub(crate) name: String,
-    pub(crate) done_bytes: u64,
-    pub(crate) total_bytes: u64,
-    pub(crate) bytes_per_s: Option<u64>,
-    pub(crate) remaining_s: Option<u64>,
+    /// What was asked for, until it is known how far what has come.
+    pub(crate) asked_for: String,
+    pub(crate) progress: Option<Progress>,
 }
 
 /// What the screen of a conversation shows.
 pub(crate) struct Screen {
     pub(crate) scrollback: Scrollback,
     pub(crate) composer: Composer,
-    own: PrimaryKey,
-    peer: String,
-    pub(crate) presence: Presence,
-    pub(crate) connection: Connection,
+    /// Whether the peer is there, and when they last showed that they were, if that is known.
+    pub(crate) presence: (Availability, Option<u64>),
+    /// Why there is no way to the home, if so.
+    pub(crate) offline: Option<String>,
     /// Why nothing is sent to the peer, if so.
     pub(crate) trouble: Option<String>,
     /// Files under way, by numbers of the loop's.
-    pub(crate) progress: BTreeMap<u64, Progress>,
+    pub(crate) under_way: BTreeMap<u64, UnderWay>,
     /// The answer to what was last typed, until the next key.
     pub(crate) status: Option<String>,
     /// How many messages are on their way to the process that keeps them.
@@ -76,45 +50,32 @@ pub(crate) struct Screen {
     /// Whether somebody looks, as far as the terminal tells.
     pub(crate) is_watched: bool,
     /// Up to where the person has seen the conversation.
-    seen: Place,
+    seen: u64,
     size: Size,
-    palette: Palette,
-    local: fn(u64) -> Option<NaiveDateTime>,
+    setting: Setting,
 }
 
 impl Screen {
     /// Begins with an empty conversation.
-    pub(crate) fn new(own: PrimaryKey, peer: &str, palette: Palette, local: fn(u64) -> Option<NaiveDateTime>) -> Self {
+    pub(crate) fn new(setting: Setting) -> Self {
         Self {
             scrollback: Scrollback::new(),
             composer: Composer::new(),
-            own,
-            peer: fit(peer, LONGEST_NAME),
-            presence: Presence::default(),
-            connection: Connection::Down("connecting".to_owned()),
+            setting,
+            presence: (Availability::Offline, None),
+            offline: Some("connecting".to_owned()),
             trouble: None,
-            progress: BTreeMap::new(),
+            under_way: BTreeMap::new(),
             status: None,
             unaccepted: 0,
             is_watched: true,
-            seen: Place::new(0),
+            seen: 0,
             size: Size::new(80, 24),
-            palette,
-            local,
         }
     }
 
-    /// Returns what the peer is called, safe to be shown.
-    pub(crate) fn peer(&self) -> &str {
-        &self.peer
-    }
-
-    pub(crate) fn palette(&self) -> Palette {
-        self.palette
-    }
-
-    pub(crate) fn manner(&self, columns: u16) -> Manner<'_> {
-        Manner { columns: usize::from(columns), peer: &self.peer, palette: self.palette, local: self.local }
+    pub(crate) fn setting(&self) -> &Setting {
+        &self.setting
     }
 
     /// Notes how large the terminal is.
@@ -123,23 +84,18 @@ impl Screen {
     }
 
     /// Says up to where the conversation was read before.
-    pub(crate) fn begin_at(&mut self, read_up_to: Place) {
+    pub(crate) fn begin_at(&mut self, read_up_to: u64) {
         self.seen = read_up_to;
         self.scrollback.set_read_up_to(Some(read_up_to));
     }
 
     /// Takes the last page of the conversation; `is_all` if there is nothing before it.
-    pub(crate) fn latest(&mut self, page: Vec<Entry>, is_all: bool) {
+    pub(crate) fn latest(&mut self, page: Vec<Message>, is_all: bool) {
         self.scrollback.latest(page, is_all);
         let (unseen, _) = self.scrollback.count_theirs_after(self.seen);
         if unseen > 0 && !self.is_seen() && !self.scrollback.has_unread_line() {
             self.scrollback.set_read_up_to(Some(self.seen));
         }
-    }
-
-    /// Notes how far a message of ours came.
-    pub(crate) fn set_state(&mut self, id: kez_chat_sdk::payload::MessageId, state: MessageState) {
-        self.scrollback.set_state(&MessageRef { author: self.own, id }, state);
     }
 
     /// Says something by the way.
@@ -159,8 +115,8 @@ impl Screen {
     }
 
     /// Returns up to where the person has seen the conversation, if that is further than when it was last asked.
-    pub(crate) fn newly_seen(&mut self) -> Option<Place> {
-        let last = self.scrollback.from_the_last().find(|entry| !entry.is_own).map(|entry| entry.place)?;
+    pub(crate) fn newly_seen(&mut self) -> Option<u64> {
+        let last = self.scrollback.from_the_last().find(|message| !message.is_own).map(|message| message.place)?;
         let is_news = self.is_seen() && last > self.seen;
         is_news.then(|| {
             self.seen = last;
@@ -207,60 +163,42 @@ impl Screen {
     }
 
     fn view(&self) -> Rect {
-        draw::areas(self, Rect::from((ratatui::layout::Position::ORIGIN, self.size))).view
+        draw::areas(self, Rect::from((Position::ORIGIN, self.size))).view
     }
 
     fn with_view<T>(&mut self, work: impl FnOnce(&mut Scrollback, usize, &Manner<'_>) -> T) -> T {
         let view = self.view();
-        let manner =
-            Manner { columns: usize::from(view.width), peer: &self.peer, palette: self.palette, local: self.local };
+        let manner = Manner { columns: view.width.into(), setting: &self.setting };
         work(&mut self.scrollback, usize::from(view.height), &manner)
     }
 
     /// Returns what the first line says of the peer.
     pub(crate) fn presence_text(&self) -> String {
-        match (self.presence.availability, self.presence.last_seen_ms) {
+        match self.presence {
             (Availability::Online, _) => "online".to_owned(),
             (Availability::Away, _) => "away".to_owned(),
-            (_, Some(seen_ms)) => format!("last seen {}", human::time(seen_ms)),
-            (_, None) => "not there".to_owned(),
+            (Availability::Offline, Some(seen_ms)) => format!("last seen {}", human::time(seen_ms)),
+            (Availability::Offline, None) => "not there".to_owned(),
         }
     }
 
     /// Returns what is wrong, the worst first.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let trouble = self.trouble.as_ref().map(|trouble| format!("STOPPED: {}", safe::line(trouble)));
-        let connection = match &self.connection {
-            Connection::Online => None,
-            Connection::Down(why) => Some(safe::line(why)),
-            Connection::Reconnecting => Some("the process that kept the account has ended: reconnecting".to_owned()),
-        };
-        trouble.into_iter().chain(connection).collect()
+        trouble.into_iter().chain(self.offline.as_deref().map(safe::line)).collect()
     }
 }
 
-impl Progress {
+impl UnderWay {
     /// Writes it in one line.
     pub(crate) fn text(&self) -> String {
         let verb = match self.direction {
             Direction::Fetch => "fetching",
             Direction::Share => "sealing",
         };
-        let mut text = format!("{verb} {}", safe::line(&self.name));
-        if self.total_bytes > 0 {
-            let percent = u128::from(self.done_bytes) * 100 / u128::from(self.total_bytes);
-            text.push_str(&format!(": {percent} % of {}", human::size(self.total_bytes)));
+        match &self.progress {
+            None => format!("{verb} {}", self.asked_for),
+            Some(progress) => format!("{verb} {}: {}", progress.path, human::progress(progress)),
         }
-        if let Some(rate) = self.bytes_per_s {
-            text.push_str(&format!(", {}/s", human::size(rate)));
-        }
-        if let Some(remaining) = self.remaining_s {
-            text.push_str(&match remaining {
-                0..60 => format!(", {remaining} s left"),
-                60..3600 => format!(", {}:{:02} min left", remaining / 60, remaining % 60),
-                _ => format!(", {}:{:02} h left", remaining / 3600, remaining / 60 % 60),
-            });
-        }
-        text
     }
 }

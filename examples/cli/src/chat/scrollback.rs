@@ -1,19 +1,21 @@
 //! What was said, as much of it as the screen needs: a window on the conversation that moves with the view.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
-use kez_chat_sdk::{MessageRef, MessageState, Place};
 use ratatui::text::Line;
 
-use super::{
-    entry::Entry,
-    rows::{self, Manner},
+use super::rows::{self, Manner};
+use crate::api::{
+    files::SharedFile,
+    talk::{Content, Message, MessageRef, MessageState, Reaction},
 };
 
 /// How many messages are held at most, and how many bytes they take: what is further away is asked for again.
 const MOST_MESSAGES: usize = 2_000;
 const MOST_BYTES: usize = 8 << 20;
 const MOST_NOTICES: usize = 100;
+/// Among how many of the last messages one is looked for that is not sent yet.
+const KEPT_AMONG: usize = 50;
 
 /// Messages that the view needs and that are not held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,16 +23,16 @@ pub(crate) enum Wanted {
     /// The last ones.
     Latest,
     /// Those before a place.
-    Older(Place),
+    Older(u64),
     /// Those after a place.
-    Newer(Place),
+    Newer(u64),
 }
 
 /// Where something stands: messages by their place, what the program itself said behind the message that was last then.
-type Key = (Place, u32);
+type Key = (u64, u32);
 
 enum Item {
-    Message(Entry),
+    Message(Message),
     Notice(String),
 }
 
@@ -44,7 +46,7 @@ struct Spot {
 /// A window on the conversation.
 pub(crate) struct Scrollback {
     items: BTreeMap<Key, Item>,
-    places: HashMap<MessageRef, Place>,
+    messages: usize,
     bytes: usize,
     notices: VecDeque<Key>,
     next_notice: u32,
@@ -55,9 +57,9 @@ pub(crate) struct Scrollback {
     /// Messages were asked for, and have not come.
     is_loading: bool,
     /// Up to where the person has read; a line parts it from what they have not.
-    read_up_to: Option<Place>,
+    read_up_to: Option<u64>,
     /// The first message behind that line.
-    unread: Option<Place>,
+    unread: Option<u64>,
     /// Whether the messages show the numbers of their places.
     pub(crate) is_numbered: bool,
 }
@@ -66,7 +68,7 @@ impl Scrollback {
     pub(crate) fn new() -> Self {
         Self {
             items: BTreeMap::new(),
-            places: HashMap::new(),
+            messages: 0,
             bytes: 0,
             notices: VecDeque::new(),
             next_notice: 1,
@@ -81,13 +83,12 @@ impl Scrollback {
     }
 
     /// Takes the last page of the conversation, in order; `is_all` if there is nothing before it.
-    pub(crate) fn latest(&mut self, page: Vec<Entry>, is_all: bool) {
-        let is_first = self.places.is_empty();
+    pub(crate) fn latest(&mut self, page: Vec<Message>, is_all: bool) {
+        let is_first = self.messages == 0;
         self.is_loading = false;
         let last = self.last_place();
         // Between what is held and the page there may be more.
-        let is_apart =
-            !is_all && page.first().zip(last).is_some_and(|(first, last)| first.place.number() > last.number() + 1);
+        let is_apart = !is_all && page.first().zip(last).is_some_and(|(first, last)| first.place > last + 1);
         if (self.has_newer || is_apart) && self.top.is_some() {
             self.has_newer |= is_apart;
             return;
@@ -95,56 +96,59 @@ impl Scrollback {
         if self.has_newer || is_apart {
             self.forget_messages();
         }
-        if is_first || self.places.is_empty() {
+        if is_first || self.messages == 0 {
             self.has_older = !is_all;
         }
         let first = self.first_place();
-        for entry in page {
+        for message in page {
             // What is before the window comes when the view goes there, in one piece with what is between.
-            if first.is_none_or(|first| entry.place >= first) {
-                self.insert(entry);
+            if first.is_none_or(|first| message.place >= first) {
+                self.insert(message);
             }
         }
         self.trim(self.top.is_some());
     }
 
     /// Takes the page before the window; `is_all` if there is nothing before it.
-    pub(crate) fn older(&mut self, page: Vec<Entry>, is_all: bool) {
+    pub(crate) fn older(&mut self, page: Vec<Message>, is_all: bool) {
         self.is_loading = false;
         self.has_older = !is_all;
-        for entry in page {
-            self.insert(entry);
+        for message in page {
+            self.insert(message);
         }
         self.trim(true);
     }
 
     /// Takes the page after the window; `is_all` if there is nothing after it.
-    pub(crate) fn newer(&mut self, page: Vec<Entry>, is_all: bool) {
+    pub(crate) fn newer(&mut self, page: Vec<Message>, is_all: bool) {
         self.is_loading = false;
         self.has_newer = !is_all;
-        for entry in page {
-            self.insert(entry);
+        for message in page {
+            self.insert(message);
         }
         self.trim(false);
     }
 
     /// Takes a message as it is now, if it is held.
-    pub(crate) fn replace(&mut self, entry: Entry) {
-        if self.places.contains_key(&entry.name) {
-            self.insert(entry);
+    pub(crate) fn replace(&mut self, message: Message) {
+        if self.at(message.place).is_some() {
+            self.insert(message);
         }
     }
 
-    /// Notes how far a message of ours came. It rises, as the SDK says, but for one that is sent again.
-    pub(crate) fn set_state(&mut self, name: &MessageRef, state: MessageState) {
-        if let Some(entry) = self.entry_mut(name) {
-            entry.state = Some(state);
-        }
+    /// Notes how far a message of ours came. Tells whether it is held.
+    pub(crate) fn set_state(&mut self, id: &str, state: MessageState) -> bool {
+        let messages = self.items.values_mut().rev().filter_map(|item| match item {
+            Item::Message(message) => Some(message),
+            Item::Notice(_) => None,
+        });
+        let found = messages.into_iter().find(|message| message.is_own && message.id == id);
+        found.map(|message| message.state = Some(state)).is_some()
     }
 
     /// Says something behind the last message.
     pub(crate) fn notice(&mut self, text: &str) {
-        let key = (self.last_place().unwrap_or(Place::new(0)), self.next_notice);
+        let key = (self.last_place().unwrap_or(0), self.next_notice);
         self.next_notice += 1;
         self.items.insert(key, Item::Notice(text.to_owned()));
         self.notices.push_back(key);
@@ -156,22 +160,27 @@ impl Scrollback {
     }
 
     /// Returns a message that is held.
-    pub(crate) fn get(&self, name: &MessageRef) -> Option<&Entry> {
-        self.at(*self.places.get(name)?)
+    pub(crate) fn get(&self, name: &MessageRef) -> Option<&Message> {
+        self.from_the_last().find(|message| message.id == name.id && message.author == name.author)
     }
 
     /// Returns the messages that are held, the last one first.
-    pub(crate) fn from_the_last(&self) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn from_the_last(&self) -> impl Iterator<Item = &Message> {
         self.items.values().rev().filter_map(Item::message)
     }
 
     /// Returns the message at a place, if it is held.
-    pub(crate) fn at(&self, place: Place) -> Option<&Entry> {
+    pub(crate) fn at(&self, place: u64) -> Option<&Message> {
         self.items.get(&(place, 0)).and_then(Item::message)
     }
 
+    /// Tells whether one of the last messages is ours and not sent yet.
+    pub(crate) fn has_kept(&self) -> bool {
+        self.from_the_last().take(KEPT_AMONG).any(|message| message.state == Some(MessageState::Queued))
+    }
+
     /// Parts what was read from what follows with a line; none if nothing is to be parted.
-    pub(crate) fn set_read_up_to(&mut self, place: Option<Place>) {
+    pub(crate) fn set_read_up_to(&mut self, place: Option<u64>) {
         self.read_up_to = place;
         self.find_unread();
     }
@@ -192,9 +201,9 @@ impl Scrollback {
     }
 
     /// Counts their messages after a place; `true` if there are more.
-    pub(crate) fn count_theirs_after(&self, place: Place) -> (usize, bool) {
+    pub(crate) fn count_theirs_after(&self, place: u64) -> (usize, bool) {
         (
-            self.from_the_last().take_while(|entry| entry.place > place).filter(|entry| !entry.is_own).count(),
+            self.from_the_last().take_while(|message| message.place > place).filter(|message| !message.is_own).count(),
             self.has_newer,
         )
     }
@@ -320,39 +329,39 @@ impl Scrollback {
     }
 
     fn rows(&self, key: Key, item: &Item, manner: &Manner<'_>) -> Vec<Line<'static>> {
-        let entry = match item {
-            Item::Message(entry) => entry,
+        let message = match item {
+            Item::Message(message) => message,
             Item::Notice(text) => return rows::notice(text, manner),
         };
         let mut rows = Vec::new();
         let before = self.items.range(..key).rev().find_map(|(_, item)| item.message());
-        let day = manner.day(entry.stored_at_ms);
+        let day = manner.day(message.stored_at_ms);
         if let Some(day) = day.filter(|day| before.is_none_or(|before| manner.day(before.stored_at_ms) != Some(*day))) {
             rows.push(rows::day(day, manner));
         }
-        if self.unread == Some(entry.place) {
+        if self.unread == Some(message.place) {
             rows.push(rows::unread(manner));
         }
-        let quoted = entry.reply_to.and_then(|name| self.get(&name));
-        rows.extend(rows::message(entry, quoted, self.is_numbered, manner));
+        let quoted = message.reply_to.as_ref().and_then(|name| self.get(name));
+        rows.extend(rows::message(message, quoted, self.is_numbered, manner));
         rows
     }
 
-    fn insert(&mut self, entry: Entry) {
-        self.bytes += entry.bytes();
-        self.places.insert(entry.name, entry.place);
-        if let Some(Item::Message(before)) = self.items.insert((entry.place, 0), Item::Message(entry)) {
-            self.bytes -= before.bytes();
+    fn insert(&mut self, message: Message) {
+        self.bytes += bytes_of(&message);
+        match self.items.insert((message.place, 0), Item::Message(message)) {
+            Some(Item::Message(before)) => self.bytes -= bytes_of(&before),
+            _ => self.messages += 1,
         }
     }
 
     /// Lets go of what is more than may be held: the newest or the oldest.
     fn trim(&mut self, newest: bool) {
-        while self.places.len() > MOST_MESSAGES || self.bytes > MOST_BYTES {
+        while self.messages > MOST_MESSAGES || self.bytes > MOST_BYTES {
             let Some((_, item)) = (if newest { self.items.pop_last() } else { self.items.pop_first() }) else { break };
-            if let Item::Message(entry) = item {
-                self.bytes -= entry.bytes();
-                self.places.remove(&entry.name);
+            if let Item::Message(message) = item {
+                self.bytes -= bytes_of(&message);
+                self.messages -= 1;
                 *(if newest { &mut self.has_newer } else { &mut self.has_older }) = true;
             }
         }
@@ -361,7 +370,7 @@ impl Scrollback {
 
     fn forget_messages(&mut self) {
         self.items.clear();
-        self.places.clear();
+        self.messages = 0;
         self.notices.clear();
         self.bytes = 0;
         self.has_newer = false;
@@ -371,7 +380,8 @@ impl Scrollback {
     fn find_unread(&mut self) {
         let after = self.read_up_to.map(|place| (place, u32::MAX));
         let mut later = after.into_iter().flat_map(|after| self.items.range(after..));
-        let unread = later.find_map(|(_, item)| item.message().filter(|entry| !entry.is_own)).map(|entry| entry.place);
+        let unread =
+            later.find_map(|(_, item)| item.message().filter(|message| !message.is_own)).map(|message| message.place);
         let before = std::mem::replace(&mut self.unread, unread);
         // The line belongs to the message below it: where that is cut by the top of the view, it stays where it is.
         if let Some(Spot { key: (place, 0), row }) = &mut self.top
@@ -381,27 +391,34 @@ impl Scrollback {
         }
     }
 
-    fn first_place(&self) -> Option<Place> {
-        self.items.values().find_map(Item::message).map(|entry| entry.place)
+    fn first_place(&self) -> Option<u64> {
+        self.items.values().find_map(Item::message).map(|message| message.place)
     }
 
-    fn last_place(&self) -> Option<Place> {
-        self.from_the_last().next().map(|entry| entry.place)
-    }
-
-    fn entry_mut(&mut self, name: &MessageRef) -> Option<&mut Entry> {
-        match self.items.get_mut(&(*self.places.get(name)?, 0)) {
-            Some(Item::Message(entry)) => Some(entry),
-            _ => None,
-        }
+    fn last_place(&self) -> Option<u64> {
+        self.from_the_last().next().map(|message| message.place)
     }
 }
 
 impl Item {
-    fn message(&self) -> Option<&Entry> {
+    fn message(&self) -> Option<&Message> {
         match self {
-            Self::Message(entry) => Some(entry),
+            Self::Message(message) => Some(message),
             Self::Notice(_) => None,
         }
     }
+}
+
+/// Returns about how many bytes of memory a message takes.
+fn bytes_of(message: &Message) -> usize {
+    let content = match &message.content {
+        Content::Text { text, .. } => text.len(),
+        Content::Files { files, .. } => {
+            files.iter().map(|file| file.path.len() + file.media_type.len() + size_of::<SharedFile>()).sum()
+        }
+        Content::Deleted | Content::Unsupported { .. } => 0,
+    };
+    let reactions: usize =
+        message.reactions.iter().map(|it| it.by.len() + it.emoji.len() + size_of::<Reaction>()).sum();
+    size_of::<Message>() + message.author.len() + message.id.len() + content + reactions
 }

@@ -5,45 +5,43 @@ mod keys;
 mod window;
 
 use chrono::{DateTime, NaiveDateTime};
-use kez_chat_sdk::{
-    Availability, MessageRef, MessageState, Place, ShareId, SharedFile,
-    identity::{PrimaryKey, SecretKey},
-    payload::MessageId,
-};
 use ratatui::{Terminal, backend::TestBackend, buffer::CellWidth as _, layout::Size};
 
-use super::{
-    entry::{Content, Entry},
-    palette::Palette,
-    screen::{Connection, Presence, Screen},
+use super::{palette::Palette, rows::Setting, screen::Screen};
+use crate::api::{
+    files::SharedFile,
+    people::Availability,
+    talk::{Content, Message, MessageRef, MessageState, Reaction},
 };
 
 /// 2026-11-23, 14:03 UTC.
 const NOON: u64 = 1_795_442_580_000;
 const DAY: u64 = 86_400_000;
+const OWN: &str = "ed25519:01";
+const BOB: &str = "ed25519:02";
 
 fn utc(unix_ms: u64) -> Option<NaiveDateTime> {
     DateTime::from_timestamp_millis(i64::try_from(unix_ms).ok()?).map(|moment| moment.naive_utc())
 }
 
-fn key_of(seed: u8) -> PrimaryKey {
-    SecretKey::from_seed([seed; 32]).primary()
-}
-
-/// Makes the screen of a conversation with Bob, who is there.
-fn screen() -> Screen {
-    let mut screen = Screen::new(key_of(1), "@bob", Palette::plain(), utc);
-    screen.presence = Presence { availability: Availability::Online, last_seen_ms: None };
-    screen.connection = Connection::Online;
+fn with(peer: &str, palette: Palette) -> Screen {
+    let mut screen = Screen::new(Setting { own: OWN.to_owned(), peer: peer.to_owned(), palette, local: utc });
+    screen.presence = (Availability::Online, None);
+    screen.offline = None;
     screen.resize(Size::new(40, 12));
     screen
 }
 
-fn theirs(place: u64, text: &str) -> Entry {
-    let id = MessageId(u128::from(place).to_be_bytes());
-    Entry {
-        place: Place::new(place),
-        name: MessageRef { author: key_of(2), id },
+/// Makes the screen of a conversation with Bob, who is there.
+fn screen() -> Screen {
+    with("@bob", Palette::plain())
+}
+
+fn theirs(place: u64, text: &str) -> Message {
+    Message {
+        place,
+        author: BOB.to_owned(),
+        id: format!("{place:032x}"),
         is_own: false,
         sent_at_ms: NOON + 60_000 * place,
         stored_at_ms: NOON + 60_000 * place,
@@ -55,22 +53,22 @@ fn theirs(place: u64, text: &str) -> Entry {
     }
 }
 
-fn ours(place: u64, text: &str, state: MessageState) -> Entry {
-    let theirs = theirs(place, text);
-    let name = MessageRef { author: key_of(1), ..theirs.name };
-    Entry { name, is_own: true, state: Some(state), ..theirs }
+fn ours(place: u64, text: &str, state: MessageState) -> Message {
+    Message { author: OWN.to_owned(), is_own: true, state: Some(state), ..theirs(place, text) }
 }
 
-fn offer(place: u64, share_id: i64, files: &[(&str, u64)]) -> Entry {
-    let files = files
-        .iter()
-        .map(|(path, size_bytes)| SharedFile {
-            path: (*path).to_owned(),
-            media_type: String::new(),
-            size_bytes: *size_bytes,
-        })
-        .collect();
-    Entry { content: Content::Files { share_id: Some(ShareId::new(share_id)), files }, ..theirs(place, "") }
+fn offer(place: u64, share_id: i64, files: &[(&str, u64)]) -> Message {
+    let file = |(path, size_bytes): &(&str, u64)| SharedFile {
+        path: (*path).to_owned(),
+        media_type: String::new(),
+        size_bytes: *size_bytes,
+    };
+    let files = files.iter().map(file).collect();
+    Message { content: Content::Files { share_id: Some(share_id), files }, ..theirs(place, "") }
+}
+
+fn name_of(message: &Message) -> MessageRef {
+    MessageRef { author: message.author.clone(), id: message.id.clone() }
 }
 
 /// Draws a screen on a terminal of a size, and returns its lines without the blanks at their ends.

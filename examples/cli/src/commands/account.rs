@@ -1,10 +1,10 @@
 //! The own account.
 
-use std::path::absolute;
+use std::{env, path::absolute};
 
 use kez_chat_sdk::{
-    BegunAccount, HomeUrl, NewAccount, Registered, Roots, mnemonic::Mnemonic, recover_account, recover_account_from,
-    resolve_handle,
+    BegunAccount, Diagnosis, HomeUrl, NewAccount, Registered, Roots, mnemonic::Mnemonic, recover_account,
+    recover_account_from, resolve_handle,
 };
 use tokio::{io::AsyncReadExt as _, task::spawn_blocking};
 use zeroize::Zeroizing;
@@ -193,11 +193,24 @@ async fn confirm(question: &str, expected: &str, option: &str) -> Result<(), Fai
     if answer.trim() == expected { Ok(()) } else { Err(not_confirmed("nothing was done")) }
 }
 
-/// Looks at what works.
-pub(super) async fn doctor(context: &Context, link: &Link, typed: Doctor) -> Result<(), Failure> {
-    let findings = link.call(calls::Doctor { who: typed.who }).await?.findings;
+/// Looks at what works. Where the account can't be opened, that is what is found first, and then what is of use all the same:
+/// whether the home server of the settings answers.
+pub(super) async fn doctor(context: &Context, typed: Doctor) -> Result<(), Failure> {
+    let (mut findings, mut own_home) = (Vec::new(), None);
+    let looked = context.with_link(async |link| {
+        own_home = Some(link.own_home().to_owned());
+        findings = link.call(calls::Doctor { who: typed.who }).await?.findings;
+        Ok(())
+    });
+    match looked.await {
+        Err(failure) if own_home.is_none() && !failure.is_silent() => {
+            findings = context.stop.or(look_from_outside(failure)).await?;
+        }
+        looked => looked?,
+    }
     let broken = findings.iter().filter(|finding| !finding.works).count();
-    context.show_all(link, findings.into_iter().map(Object::Finding))?;
+    let own_home = own_home.unwrap_or_default();
+    findings.into_iter().try_for_each(|finding| context.output.show(Object::Finding(finding), &own_home))?;
     match broken {
         0 => Ok(()),
         broken => {
@@ -205,4 +218,13 @@ pub(super) async fn doctor(context: &Context, link: &Link, typed: Doctor) -> Res
             Err(Failure::new(Kind::Network, "NotWell", what, "begin with the first of them"))
         }
     }
+}
+
+async fn look_from_outside(no_account: Failure) -> Result<Vec<calls::Finding>, Failure> {
+    let mut findings = vec![calls::Finding::fault("account", no_account)];
+    if let Some(server) = settings::server(env::var("KEZ_SERVER").ok())? {
+        let seen = Diagnosis::of_home(&HomeUrl::parse(&server)?, &Roots::system()).await;
+        findings.extend(calls::Diagnosis::from(seen).findings);
+    }
+    Ok(findings)
 }

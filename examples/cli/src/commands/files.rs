@@ -140,7 +140,7 @@ async fn check(context: &Context, link: &Link, repair: bool) -> Result<(), Failu
         context.output.note("All that you share is as it was");
     }
     for (outcome, files) in [("damaged", damaged), ("repaired", repaired), ("lost", lost)] {
-        let line = |file| Object::CheckedFile(CheckedFile { file, outcome: outcome.to_owned() });
+        let line = |held| Object::CheckedFile(CheckedFile { held, outcome: outcome.to_owned() });
         context.show_all(link, files.into_iter().map(line))?;
     }
     if is_sound {

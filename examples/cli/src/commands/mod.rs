@@ -6,7 +6,7 @@ mod people;
 mod programs;
 mod talk;
 
-use crate::{args::Command, context::Context, failure::Failure};
+use crate::{args::Command, chat, context::Context, failure::Failure};
 
 /// Runs a command.
 pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failure> {
@@ -18,7 +18,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Export(typed) => context.with_link(async |link| account::export(context, link, typed).await).await,
         Command::Move(typed) => context.with_link(async |link| account::move_to(context, link, typed).await).await,
         Command::Retire(typed) => context.with_link(async |link| account::retire(context, link, typed).await).await,
-        Command::Doctor(typed) => context.with_link(async |link| account::doctor(context, link, typed).await).await,
+        Command::Doctor(typed) => account::doctor(context, typed).await,
 
         Command::Add(typed) => context.with_link(async |link| people::add(context, link, typed).await).await,
         Command::Contacts(typed) => context.with_link(async |link| people::contacts(context, link, typed).await).await,
@@ -33,6 +33,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Decline(typed) => context.with_link(async |link| people::decline(context, link, typed).await).await,
         Command::Presence(typed) => context.with_link(async |link| people::presence(context, link, typed).await).await,
 
+        Command::Chat(typed) => context.with_link(async |link| chat::run(context, link, typed).await).await,
         Command::Send(typed) => talk::send(context, typed).await,
         Command::Listen(typed) => context.with_link(async |link| talk::listen(context, link, &typed).await).await,
         Command::Conversations(_) => context.with_link(async |link| talk::conversations(context, link).await).await,

@@ -64,6 +64,9 @@ pub(super) async fn api(context: &Context, typed: &Api) -> Result<(), Failure> {
         let schema = serde_json::to_string_pretty(&api::schema()).map_err(io::Error::from)?;
         return write(&format!("{schema}\n"));
     }
+    if typed.markdown {
+        return write(&api::markdown());
+    }
     context.with_link(async |link| bridge::run(link).await).await
 }
 

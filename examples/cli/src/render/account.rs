@@ -70,7 +70,7 @@ pub(super) fn export(export: &Export) -> String {
 }
 
 pub(super) fn finding(finding: &Finding) -> String {
-    let Finding { part, works, what, advice } = finding;
+    let Finding { part, works, what, advice, .. } = finding;
     let mark = if *works { "ok  ".to_owned() } else { paint(ALARM, "FAIL") };
     let line = format!("{mark}  {:<9}  {}", safe::line(part), safe::line(what));
     match advice {

@@ -5,8 +5,8 @@ use std::path::Path;
 use super::{name, names};
 use crate::{
     api::{
-        Serving,
-        files::{Download, DownloadState, ListedEntry, Offer, PublishedEntry, Share, SharedFile, Usage},
+        CheckedFile, Serving,
+        files::{Download, DownloadState, HeldFile, ListedEntry, Offer, PublishedEntry, Share, SharedFile, Usage},
     },
     human::{progress, size, time},
     safe,
@@ -70,16 +70,30 @@ pub(super) fn listed_entry(entry: &ListedEntry) -> String {
 }
 
 fn entry_line(id: &str, file: &SharedFile, shared_at_ms: u64) -> String {
-    let short: String = id.chars().take(SHOWN_DIGITS).collect();
     let media_type = if file.media_type.is_empty() { "-" } else { &file.media_type };
     format!(
         "{}  {}  {:>9}  {}  {}",
-        safe::line(&short),
+        short(id),
         time(shared_at_ms),
         size(file.size_bytes),
         safe::line(&file.path),
         safe::line(media_type)
     )
+}
+
+pub(super) fn checked(checked: &CheckedFile) -> String {
+    let CheckedFile { held: HeldFile { file, share, entry }, outcome } = checked;
+    let of = match (share, entry) {
+        (Some(share), _) => format!("of share {share}"),
+        (None, Some(entry)) => format!("published as {}", short(entry)),
+        (None, None) => String::new(),
+    };
+    format!("{:<8}  {}  {of}", safe::line(outcome), safe::line(&file.path))
+}
+
+/// Returns the digits of an entry's name that are shown.
+fn short(id: &str) -> String {
+    safe::line(&id.chars().take(SHOWN_DIGITS).collect::<String>())
 }
 
 pub(super) fn usage(usage: &Usage) -> String {

@@ -9,8 +9,8 @@ mod talk;
 
 use crate::{
     api::{
-        BlockChanged, CheckedFile, CommandError, ContactLine, FetchedPath, Forgotten, Line, Object, Peer, TakenBack,
-        Unpublished, Unshared, account::SetVisibility,
+        BlockChanged, CommandError, ContactLine, FetchedPath, Forgotten, Line, Object, Peer, TakenBack, Unpublished,
+        Unshared, account::SetVisibility,
     },
     safe,
 };
@@ -63,9 +63,7 @@ pub(crate) fn text(line: &Line, own: &str) -> String {
         Object::Unpublished(Unpublished { id }) => format!("{} is not published any more", safe::line(id)),
         Object::Listed(entry) => files::listed_entry(entry),
         Object::Usage(usage) => files::usage(usage),
-        Object::CheckedFile(CheckedFile { file, outcome }) => {
-            format!("{:<8}  {}", safe::line(outcome), safe::line(&file.path))
-        }
+        Object::CheckedFile(checked) => files::checked(checked),
         Object::Error(CommandError { code, message, .. }) => format!("{}: {}", safe::line(code), safe::line(message)),
     }
 }

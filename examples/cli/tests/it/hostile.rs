@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use crate::support::{Bot, Person, Screen, stage};
+use crate::{
+    shown::Shown,
+    support::{Bot, Person, stage},
+};
 
 /// Clears the screen, names the window, colours, turns the direction, and makes up a line.
 const EVIL: &str = "\x1b[2J\x1b]0;owned\x07\u{9b}31m evil \u{202e}txt.exe\n23:59 @carol: I owe you\r\x08\n";
@@ -53,10 +56,10 @@ async fn what_a_peer_writes_cannot_act_on_the_terminal() {
     assert!(heard.contains(" changed a message: ␛[2J"), "{heard}");
     // And at a real terminal, with all of its bytes.
     let bob = bob.with("NO_COLOR", "1");
-    let terminal = Screen::start(&bob, &["history", &alice.at()]);
+    let mut terminal = Shown::large(&bob, &["history", &alice.at()]);
     terminal.until("again");
-    let raw = terminal.raw().replace("\r\n", "\n");
-    assert_eq!(terminal.end().0, 0);
+    let raw = terminal.written().replace("\r\n", "\n");
+    terminal.ended(0);
     is_harmless(&raw);
 }
 

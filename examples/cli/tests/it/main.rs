@@ -3,7 +3,10 @@
 
 mod api;
 mod api_events;
+mod bots;
+mod chat;
 mod disks;
+mod doctor;
 mod first_use;
 mod folders;
 mod hostile;
@@ -12,6 +15,7 @@ mod processes;
 mod recover;
 mod register;
 mod schema;
+mod shown;
 mod snapshots;
 mod sockets;
 mod story;

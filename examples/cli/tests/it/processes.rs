@@ -2,10 +2,13 @@
 
 use std::fs;
 
-use kez_testbed::{Testbed, guard::Signal};
+use kez_testbed::guard::Signal;
 use serde_json::json;
 
-use crate::support::{Bot, Ended, Person, Running, stage};
+use crate::{
+    shown::Shown,
+    support::{Bot, Ended, Person, Running, stage},
+};
 
 /// Says which process owns a home.
 async fn owner(bot: &mut Bot) -> u64 {
@@ -83,11 +86,7 @@ async fn whoever_is_killed_nothing_is_lost_and_the_next_one_takes_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_whose_owner_is_killed_before_it_answers_is_sent_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut testbed = Testbed::start().await.unwrap();
-    let [alice, bob] = ["alice", "bob"].map(|name| stage::elsewhere(folder.path(), name, &testbed));
-    tokio::join!(alice.register("alice"), bob.register("bob"));
-    stage::introduce(&alice, &bob).await;
+    let (_folder, mut testbed, alice, bob) = stage::two_contacts().await;
     let mut owner = alice.start(&["run"]);
     owner.line_with("Running as @").await;
     let mut bot = Bot::start(&alice);
@@ -118,18 +117,12 @@ async fn what_is_shared_is_served_by_whoever_stays() {
         fs::write(alice.folder.join(name), name).unwrap();
     }
     let mut bobs = Bot::listening(&bob).await;
-    let mut fetch = async |name: &str| {
-        let offer = bobs.event("file_shared").await;
-        let call = json!({ "share_id": offer["event"]["share_id"], "to": bob.folder.join("downloads") });
-        assert_eq!(bobs.ok("fetch", call).await["paths"].as_array().unwrap().len(), 1);
-        assert_eq!(fs::read_to_string(bob.folder.join("downloads").join(name)).unwrap(), name);
-    };
 
     // Somebody else stays: the command ends at once.
     let owner = listen(&alice).await;
     let said = alice.run(&["share", &bob.at(), "one"]).await.ok();
     assert_eq!(said, format!("serving one (3 B) to {} while process {} runs\n", bob.at(), owner.pid()));
-    fetch("one").await;
+    fetch(&mut bobs, &bob, "one").await;
     owner.kill().await;
 
     // Nobody does: it stays itself, and is killed in the middle of it. The next one serves what it has begun.
@@ -137,8 +130,33 @@ async fn what_is_shared_is_served_by_whoever_stays() {
     assert_eq!(sharing.line().await, format!("serving two (3 B) to {} until Ctrl-C", bob.at()));
     sharing.kill().await;
     let next = listen(&alice).await;
-    fetch("two").await;
+    fetch(&mut bobs, &bob, "two").await;
     assert_eq!(next.interrupt().await.code, Some(130));
+}
+
+/// Fetches what is offered next, a file that holds its own name.
+async fn fetch(bot: &mut Bot, person: &Person, name: &str) {
+    let offer = bot.event("file_shared").await;
+    let call = json!({ "share_id": offer["event"]["share_id"], "to": person.folder.join("downloads") });
+    assert_eq!(bot.ok("fetch", call).await["paths"].as_array().unwrap().len(), 1);
+    assert_eq!(fs::read_to_string(person.folder.join("downloads").join(name)).unwrap(), name);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shared_by_an_owner_that_passes_is_served_by_who_asked_for_it() {
+    let (alice, bob) = stage::pair().await;
+    fs::write(alice.folder.join("one"), "one").unwrap();
+    // It owns the home only for as long as it waits for an answer.
+    let mut passing = Shown::large(&alice, &["retire"]);
+    passing.until("Type it to leave for good");
+    let mut sharing = alice.start(&["share", &bob.at(), "one"]);
+    assert!(sharing.line().await.ends_with(" until Ctrl-C"));
+    passing.types("no\n");
+    passing.ended(2);
+    let mut bobs = Bot::listening(&bob).await;
+    fetch(&mut bobs, &bob, "one").await;
+    assert_eq!(owner(&mut Bot::start(&alice)).await, u64::from(sharing.pid()));
+    assert_eq!(sharing.interrupt().await.code, Some(130));
 }
 
 #[tokio::test(flavor = "multi_thread")]

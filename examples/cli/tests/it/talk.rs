@@ -1,6 +1,5 @@
 //! Messages, when something is in their way.
 
-use kez_testbed::Testbed;
 use tokio::{io::AsyncReadExt as _, time::timeout};
 
 use crate::support::{PATIENCE, stage};
@@ -17,11 +16,7 @@ async fn what_is_no_message_is_refused_in_words() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_waits_for_the_broker() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut testbed = Testbed::start().await.unwrap();
-    let [alice, bob] = ["alice", "bob"].map(|name| stage::elsewhere(folder.path(), name, &testbed));
-    tokio::join!(alice.register("alice"), bob.register("bob"));
-    stage::introduce(&alice, &bob).await;
+    let (_folder, mut testbed, alice, bob) = stage::two_contacts().await;
     testbed.kill_nats().await.unwrap();
     let sent = alice.json(&["send", "@bob", "patience"]).await;
     assert_eq!(sent[0]["state"], "queued");

@@ -4,7 +4,7 @@
 //! the file that is shared and written to the file that is fetched, and is nowhere in between. [`provider`] answers
 //! [`readers`] from an allow-list, at the rate of [`uploads`], [`import`] seals what [`plain`] reads into the store,
 //! [`kept`] says why blobs stay, [`garbage`] and [`check`] look after them. [`fetch`] brings a blob from a peer: [`upstream`]
-//! connects to them, [`pull`] asks for what is missing, [`open`] opens it, [`dest`] decides where it goes. [`small`] makes and
+//! and [`caller`] connect to them, [`pull`] asks for what is missing, [`open`] opens it, [`dest`] decides where it goes. [`small`] makes and
 //! brings what is held in memory. [`network`] opens the endpoint, and [`addresses`] decides which addresses are dialled and
 //! told.
 //!
@@ -12,6 +12,7 @@
 //! found through the addresses in its messages.
 
 mod addresses;
+mod caller;
 mod check;
 mod dest;
 mod error;
@@ -59,6 +60,7 @@ pub(crate) use iroh_blobs::api::TempTag;
 
 pub use self::error::NodeError;
 pub(crate) use self::{
+    caller::Caller,
     dest::{Target, clear_parts, deliver, exists},
     fetch::{FetchStep, Line},
     import::Imported,
@@ -237,6 +239,13 @@ impl Node {
         if let Err(error) = self.router.shutdown().await {
             tracing::warn!(%error, "the file node did not end cleanly");
         }
+    }
+
+    /// Returns who calls others for this node.
+    pub(crate) fn caller(&self) -> Caller {
+        let relays = self.relays.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let NodeSettings { loopback_allowed, lan_discovery, .. } = self.settings;
+        Caller { endpoint: self.endpoint().clone(), relays, loopback_allowed, lan_discovery, is_passing: false }
     }
 
     fn endpoint(&self) -> &Endpoint {

@@ -2,27 +2,22 @@
 
 use std::{
     collections::HashMap,
-    error::Error,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
-use iroh::{
-    EndpointId,
-    endpoint::{Connection, ConnectionError, PathList, VarInt},
-};
+use iroh::endpoint::{Connection, ConnectionError, PathList, VarInt};
 use iroh_blobs::{
-    ALPN,
     get::GetError,
     protocol::{ERR_INTERNAL, ERR_PERMISSION},
 };
 use kez_core::{identity::PrimaryKey, payload::Addresses};
 use tokio::{
     sync::{Mutex as AsyncMutex, Semaphore, SemaphorePermit},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until},
 };
 
-use super::{Node, NodeError, addresses, provider::ERR_GONE};
+use super::{Node, NodeError, caller::NOBODY, provider::ERR_GONE};
 use crate::files::TransferPath;
 
 /// How many requests are under way to a peer at a time, whatever is fetched from them. More would fill a longer pipe, and
@@ -32,7 +27,6 @@ pub(super) const REQUESTS_AT_ONCE: usize = 8;
 const STUCK: Duration = Duration::from_secs(5);
 /// How long a connection over which something small came is kept for what may come next: pictures are shown one by one.
 const LINGER: Duration = Duration::from_secs(5);
-const NOBODY: &str = "nobody answers at their addresses";
 
 /// The connections that are open. One lock for each peer, so that two fetches do not both connect.
 #[derive(Debug, Default)]
@@ -79,7 +73,7 @@ impl Node {
             // They are away for all who waited for the same answer, not for one after the other.
             return Err(NodeError::Unreachable { peer: Box::new(peer), source: NOBODY.into() });
         }
-        match self.dial(peer, addresses, within).await {
+        match self.caller().call(peer, addresses, within).await {
             Ok(connection) => {
                 let (turns, heard) = (Semaphore::new(REQUESTS_AT_ONCE), Mutex::new(Instant::now()));
                 let upstream = Arc::new(Upstream { peer, connection, turns, heard });
@@ -90,20 +84,6 @@ impl Node {
                 known.missed = Some(Instant::now());
                 Err(error)
             }
-        }
-    }
-
-    async fn dial(&self, peer: PrimaryKey, addresses: &Addresses, within: Duration) -> Result<Connection, NodeError> {
-        let unreachable =
-            |source: Box<dyn Error + Send + Sync>| NodeError::Unreachable { peer: Box::new(peer), source };
-        let id = EndpointId::from_bytes(peer.as_bytes()).map_err(|error| unreachable(error.into()))?;
-        let dialled = addresses::of_peer(id, addresses, self.has_relays(), self.settings.loopback_allowed);
-        if dialled.is_empty() && !self.settings.lan_discovery {
-            return Err(unreachable("no address of theirs is known that may be dialled".into()));
-        }
-        match timeout(within, self.endpoint().connect(dialled, ALPN)).await {
-            Ok(connected) => connected.map_err(|error| unreachable(error.into())),
-            Err(_) => Err(unreachable(NOBODY.into())),
         }
     }
 }

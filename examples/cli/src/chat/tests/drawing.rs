@@ -1,9 +1,10 @@
 use ratatui::style::{Color, Modifier};
 
 use super::*;
+use crate::api::files::Progress;
 use crate::chat::{
     composer::Purpose,
-    screen::{Direction, Progress},
+    screen::{Direction, UnderWay},
 };
 
 #[test]
@@ -34,7 +35,7 @@ fn the_title_says_whether_they_are_there() {
         (Availability::Offline, None, " @bob · not there".to_owned()),
         (Availability::Offline, Some(NOON), format!(" @bob · last seen {}", crate::human::time(NOON))),
     ] {
-        screen.presence = Presence { availability, last_seen_ms };
+        screen.presence = (availability, last_seen_ms);
         assert_eq!(drawn(&mut screen, 60, 8)[0], says);
     }
 }
@@ -43,15 +44,12 @@ fn the_title_says_whether_they_are_there() {
 fn what_is_wrong_stands_below_the_title() {
     let mut screen = screen();
     screen.trouble = Some("the key of @bob has changed; ask them".to_owned());
-    screen.connection = Connection::Down("offline: no way to kez.lat".to_owned());
+    screen.offline = Some("offline: no way to kez.lat".to_owned());
     assert_eq!(
         drawn(&mut screen, 40, 9)[1..4],
         ["! STOPPED: the key of @bob has changed;", "ask them", "! offline: no way to kez.lat"]
     );
-    screen.trouble = None;
-    screen.connection = Connection::Reconnecting;
-    assert_eq!(drawn(&mut screen, 70, 9)[1], "! the process that kept the account has ended: reconnecting");
-    screen.connection = Connection::Online;
+    (screen.trouble, screen.offline) = (None, None);
     assert_eq!(drawn(&mut screen, 70, 9)[1], "");
 }
 
@@ -68,13 +66,13 @@ fn each_message_of_ours_says_how_far_it_came() {
     ] {
         let mut screen = screen();
         screen.latest(vec![ours(1, "x", MessageState::Queued)], true);
-        screen.set_state(MessageId(1_u128.to_be_bytes()), state);
+        assert!(screen.scrollback.set_state(&format!("{:032x}", 1), state));
         assert_eq!(view(&mut screen, 60, 8)[1], format!("14:04 you: x · {says}"));
     }
     // A receipt for somebody else's message, or for one that is not held, changes nothing.
     let mut screen = screen();
     screen.latest(vec![theirs(1, "x")], true);
-    screen.set_state(MessageId(1_u128.to_be_bytes()), MessageState::Read);
+    assert!(!screen.scrollback.set_state(&format!("{:032x}", 1), MessageState::Read));
     assert_eq!(view(&mut screen, 60, 8)[1], "14:04 @bob: x");
 }
 
@@ -82,24 +80,25 @@ fn each_message_of_ours_says_how_far_it_came() {
 fn what_was_said_about_a_message_stands_with_it() {
     let mut screen = screen();
     let mut first = ours(1, "Shall we meet\nat nine?", MessageState::Read);
-    first.reactions = vec![(false, "👍".to_owned()), (true, "❤".to_owned())];
+    let reaction = |by: &str, emoji: &str| Reaction { by: by.to_owned(), emoji: emoji.to_owned() };
+    first.reactions = vec![reaction(BOB, "👍"), reaction(OWN, "❤")];
     let mut answer = theirs(2, "Better at ten");
     answer.content = Content::Text { text: "Better at ten".to_owned(), edited: true };
-    answer.reply_to = Some(first.name);
-    let deleted = Entry { content: Content::Deleted, ..theirs(3, "") };
-    let ours_deleted = Entry { content: Content::Deleted, ..ours(4, "", MessageState::Delivered) };
-    let unknown = Entry { content: Content::Unsupported, ..theirs(5, "") };
+    answer.reply_to = Some(name_of(&first));
+    let deleted = Message { content: Content::Deleted, ..theirs(3, "") };
+    let ours_deleted = Message { content: Content::Deleted, ..ours(4, "", MessageState::Delivered) };
+    let unknown = Message { content: Content::Unsupported { kind: 77 }, ..theirs(5, "") };
     let mut to_unknown = theirs(6, "yes");
-    to_unknown.reply_to = Some(theirs(99, "").name);
-    let doubtful = Entry { in_doubt: true, ..theirs(7, "Send money") };
+    to_unknown.reply_to = Some(name_of(&theirs(99, "")));
+    let doubtful = Message { in_doubt: true, ..theirs(7, "Send money") };
     screen.latest(vec![first, answer, deleted, ours_deleted, unknown, to_unknown, doubtful], true);
     assert_eq!(
         view(&mut screen, 66, 30)[1..],
         [
             "14:04 you: Shall we meet",
             "      at nine? · read",
-            "    + 👍 @bob",
-            "    + ❤ you",
+            "    + @bob: 👍",
+            "    + you: ❤",
             "    > you: Shall we meet at nine?",
             "14:05 @bob: Better at ten · edited",
             "14:06 @bob took this back",
@@ -140,28 +139,21 @@ fn offers_say_how_to_fetch_them() {
 #[test]
 fn files_under_way_say_how_far_they_are() {
     let mut screen = screen();
-    let fetch = Progress {
-        direction: Direction::Fetch,
-        name: "report.pdf".to_owned(),
+    let progress = Progress {
+        path: "report.pdf".to_owned(),
         done_bytes: 400_000,
         total_bytes: 1_200_000,
         bytes_per_s: Some(200_000),
         remaining_s: Some(4),
+        over: None,
     };
-    let share = Progress { direction: Direction::Share, name: "a\nb".to_owned(), total_bytes: 0, ..fetch.clone() };
-    let long = Progress { remaining_s: Some(7_325), bytes_per_s: None, ..fetch.clone() };
-    screen.progress.insert(1, fetch);
-    screen.progress.insert(2, share);
-    screen.progress.insert(3, long);
-    screen.progress.insert(4, Progress { name: "not seen".to_owned(), ..screen.progress[&1].clone() });
-    assert_eq!(
-        drawn(&mut screen, 70, 10)[5..8],
-        [
-            "fetching report.pdf: 33 % of 1.2 MB, 200.0 kB/s, 4 s left",
-            "sealing a␊b, 200.0 kB/s, 4 s left",
-            "fetching report.pdf: 33 % of 1.2 MB, 2:02 h left",
-        ]
-    );
+    let fetch = UnderWay { direction: Direction::Fetch, asked_for: "3".to_owned(), progress: Some(progress) };
+    screen.under_way.insert(1, fetch.clone());
+    screen.under_way.insert(2, UnderWay { direction: Direction::Share, asked_for: "a\nb".to_owned(), progress: None });
+    screen.under_way.insert(3, fetch.clone());
+    screen.under_way.insert(4, UnderWay { asked_for: "not seen".to_owned(), progress: None, ..fetch });
+    let line = "fetching report.pdf: 400.0 kB of 1.2 MB, 200.0 kB/s, 0:04 left";
+    assert_eq!(drawn(&mut screen, 70, 10)[5..8], [line, "sealing a␊b", line]);
 }
 
 #[test]
@@ -203,8 +195,7 @@ fn long_texts_are_broken_by_columns_and_set_in() {
         ]
     );
     // A head that leaves no room for the text has a line to itself.
-    let mut screen = Screen::new(key_of(1), "@a.very.long.name@a.very.long.home", Palette::plain(), utc);
-    screen.connection = Connection::Online;
+    let mut screen = with("@a.very.long.name@a.very.long.home", Palette::plain());
     screen.latest(vec![theirs(1, "Hello, how are you?")], true);
     assert_eq!(view(&mut screen, 26, 12)[1..], ["14:04 @a.very.long…:", "      Hello, how are you?"]);
 }
@@ -212,26 +203,18 @@ fn long_texts_are_broken_by_columns_and_set_in() {
 #[test]
 fn what_a_peer_writes_cannot_act_on_the_terminal_or_pass_for_something_else() {
     let evil = "\x1b[2J\x1b]0;owned\x07\u{9b}31m \u{202e}txt.exe\r\n14:03 you: I owe you\n    + 👍 you\n-- fetched";
-    let mut screen = Screen::new(key_of(1), "@b\x1b[2Job\u{202e}", Palette::plain(), utc);
+    let mut screen = with("@b\x1b[2Job\u{202e}", Palette::plain());
     screen.trouble = Some(evil.to_owned());
-    screen.connection = Connection::Down(evil.to_owned());
+    screen.offline = Some(evil.to_owned());
     screen.notice(evil);
     let mut answer = theirs(2, evil);
-    answer.reply_to = Some(theirs(1, "").name);
-    answer.reactions = vec![(false, "\x1b[2J\n".to_owned())];
+    answer.reply_to = Some(name_of(&theirs(1, "")));
+    answer.reactions = vec![Reaction { by: BOB.to_owned(), emoji: "\x1b[2J\n".to_owned() }];
     screen.latest(vec![theirs(1, evil), answer, offer(3, 3, &[(evil, 1)]), ours(4, evil, MessageState::Sent)], true);
-    screen.progress.insert(
-        1,
-        Progress {
-            direction: Direction::Fetch,
-            name: evil.to_owned(),
-            done_bytes: 0,
-            total_bytes: 0,
-            bytes_per_s: None,
-            remaining_s: None,
-        },
-    );
-    screen.composer.set(evil, Purpose::Answer(theirs(1, "").name));
+    let progress = Some(Progress { path: evil.to_owned(), ..Progress::default() });
+    screen.under_way.insert(1, UnderWay { direction: Direction::Fetch, asked_for: evil.to_owned(), progress });
+    screen.under_way.insert(2, UnderWay { direction: Direction::Share, asked_for: evil.to_owned(), progress: None });
+    screen.composer.set(evil, Purpose::Answer(1));
     screen.say(evil);
     for columns in [20, 33, 80] {
         let lines = drawn(&mut screen, columns, 60);
@@ -249,7 +232,7 @@ fn what_a_peer_writes_cannot_act_on_the_terminal_or_pass_for_something_else() {
 #[test]
 fn colours_are_an_addition_that_one_can_do_without() {
     let drawn = |palette: Palette| {
-        let mut screen = Screen::new(key_of(1), "@bob", palette, utc);
+        let mut screen = with("@bob", palette);
         screen.trouble = Some("the key has changed".to_owned());
         screen.latest(vec![theirs(1, "Hello"), ours(2, "Hello", MessageState::Read)], true);
         let mut terminal = Terminal::new(TestBackend::new(60, 12)).unwrap();
@@ -270,7 +253,7 @@ fn no_terminal_is_too_small_to_be_drawn_on() {
     let mut screen = screen();
     screen.trouble = Some("the key of @bob has changed".to_owned());
     screen.latest((1..=50).map(|place| theirs(place, "Hello, 世界")).collect(), true);
-    screen.composer.set("one\ntwo\nthree\nfour\nfive\nsix", Purpose::Answer(theirs(50, "").name));
+    screen.composer.set("one\ntwo\nthree\nfour\nfive\nsix", Purpose::Answer(50));
     for columns in 1..=30 {
         for lines in 1..=14 {
             let drawn = drawn(&mut screen, columns, lines);

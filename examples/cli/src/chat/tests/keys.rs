@@ -95,8 +95,7 @@ fn what_is_pasted_is_never_sent_by_itself_and_is_what_is_seen() {
 fn up_on_an_empty_line_changes_the_last_text() {
     let mut screen = talked();
     assert_eq!(key(&mut screen, KeyCode::Up), None);
-    let id = MessageId(3_u128.to_be_bytes());
-    assert_eq!((screen.composer.text().as_str(), screen.composer.purpose), ("two\nlines", Purpose::Edit(id)));
+    assert_eq!((screen.composer.text().as_str(), screen.composer.purpose), ("two\nlines", Purpose::Edit(3)));
     assert!(drawn(&mut screen, 80, 12).iter().any(|line| line.starts_with("changing your message")));
     key(&mut screen, KeyCode::Up);
     assert_eq!(screen.composer.area().cursor().0, 0, "then it moves");
@@ -105,7 +104,7 @@ fn up_on_an_empty_line_changes_the_last_text() {
     assert_eq!((screen.composer.text().as_str(), screen.composer.purpose), ("", Purpose::New));
 
     key(&mut screen, KeyCode::Up);
-    assert_eq!(enter(&mut screen, "!"), Some(Action::Edit { id, text: "two\nlines!".into() }));
+    assert_eq!(enter(&mut screen, "!"), Some(Action::Edit { place: 3, text: "two\nlines!".into() }));
     assert_eq!(enter(&mut screen, "new"), send("new"), "the next one is new again");
 
     key(&mut screen, KeyCode::Up);
@@ -116,9 +115,9 @@ fn up_on_an_empty_line_changes_the_last_text() {
     assert!(said(&screen).contains("/delete"));
     key(&mut screen, KeyCode::Esc);
 
-    assert_eq!(enter(&mut screen, "/edit so"), Some(Action::Edit { id, text: "so".into() }));
+    assert_eq!(enter(&mut screen, "/edit so"), Some(Action::Edit { place: 3, text: "so".into() }));
     assert_eq!(enter(&mut screen, "/edit"), None);
-    assert_eq!(screen.composer.purpose, Purpose::Edit(id));
+    assert_eq!(screen.composer.purpose, Purpose::Edit(3));
 }
 
 #[test]
@@ -144,15 +143,14 @@ fn nothing_is_changed_that_is_not_there() {
 #[test]
 fn commands_become_actions() {
     let mut screen = talked();
-    let fetch = |folder: &str| Some(Action::Fetch { share_id: ShareId::new(3), folder: folder.into() });
-    let offer = screen.scrollback.from_the_last().next().unwrap().name;
+    let fetch = |folder: &str| Some(Action::Fetch { share_id: 3, folder: folder.into() });
     for (typed, action) in [
         ("/share my file", Some(Action::Share("my file".into()))),
         ("/fetch 3", fetch(".")),
         ("/fetch 3 some where", fetch("some where")),
-        ("/react 👍", Some(Action::React { to: offer, emoji: Some("👍".into()) })),
-        ("/react", Some(Action::React { to: offer, emoji: None })),
-        ("/delete", Some(Action::Delete(MessageId(3_u128.to_be_bytes())))),
+        ("/react 👍", Some(Action::React { to: 5, emoji: Some("👍".into()) })),
+        ("/react", Some(Action::React { to: 5, emoji: None })),
+        ("/delete", Some(Action::Delete(3))),
         ("/verify", Some(Action::Verify)),
         ("/quit", Some(Action::Quit)),
     ] {
@@ -169,15 +167,13 @@ fn numbers_stand_beside_messages_while_one_is_chosen() {
     write(&mut screen, "/reply");
     let lines = view(&mut screen, 60, 20);
     assert_eq!(lines[1..3], ["  [1] you: Hello · read", "  [2] @bob: Hello"]);
-    let to = theirs(4, "").name;
-    assert_eq!(enter(&mut screen, " 4 Well"), Some(Action::Send { text: "Well".into(), answers: Some(to) }));
+    assert_eq!(enter(&mut screen, " 4 Well"), Some(Action::Send { text: "Well".into(), answers: Some(4) }));
     assert_eq!(view(&mut screen, 60, 20)[2], "14:05 @bob: Hello");
 
     assert_eq!(enter(&mut screen, "/reply 2"), None);
-    let answers = Some(theirs(2, "").name);
-    assert_eq!(screen.composer.purpose, Purpose::Answer(theirs(2, "").name));
+    assert_eq!(screen.composer.purpose, Purpose::Answer(2));
     assert!(drawn(&mut screen, 80, 12).contains(&"answering (Esc leaves it) @bob: Hello".to_owned()));
-    assert_eq!(enter(&mut screen, "two words"), Some(Action::Send { text: "two words".into(), answers }));
+    assert_eq!(enter(&mut screen, "two words"), Some(Action::Send { text: "two words".into(), answers: Some(2) }));
     enter(&mut screen, "/reply 2");
     key(&mut screen, KeyCode::Esc);
     assert_eq!(enter(&mut screen, "new"), send("new"));
@@ -223,6 +219,6 @@ fn what_could_not_be_sent_comes_back() {
     let mut screen = talked();
     screen.composer.give_back("one\ntwo", Purpose::New);
     assert_eq!(screen.composer.text(), "one\ntwo");
-    screen.composer.give_back("zero", Purpose::Answer(theirs(2, "").name));
+    screen.composer.give_back("zero", Purpose::Answer(2));
     assert_eq!((screen.composer.text().as_str(), screen.composer.purpose), ("zero\none\ntwo", Purpose::New));
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::chat::scrollback::Wanted;
 
 /// A conversation of so many messages, as the process that keeps it has it.
-struct Kept(Vec<Entry>);
+struct Kept(Vec<Message>);
 
 const PAGE: usize = 100;
 
@@ -19,9 +19,9 @@ impl Kept {
             asked.push(wanted);
             let end = match wanted {
                 Wanted::Latest => self.0.len(),
-                Wanted::Older(place) => self.0.iter().take_while(|entry| entry.place < place).count(),
+                Wanted::Older(place) => self.0.iter().take_while(|message| message.place < place).count(),
                 Wanted::Newer(place) => {
-                    let begin = self.0.iter().take_while(|entry| entry.place <= place).count();
+                    let begin = self.0.iter().take_while(|message| message.place <= place).count();
                     let end = self.0.len().min(begin + PAGE);
                     screen.scrollback.newer(self.0[begin..end].to_vec(), end == self.0.len());
                     continue;
@@ -55,10 +55,10 @@ fn older_messages_are_asked_for_at_the_top() {
     assert_eq!(kept.serve(&mut screen), []);
     screen.scroll_to_top();
     assert!(first(&mut screen).starts_with("── "), "{}", first(&mut screen));
-    assert_eq!(kept.serve(&mut screen), [Wanted::Older(Place::new(151))]);
+    assert_eq!(kept.serve(&mut screen), [Wanted::Older(151)]);
     assert!(view(&mut screen, 40, 14).iter().any(|line| line.ends_with("message 151")), "the view stays");
     screen.scroll_to_top();
-    assert_eq!(kept.serve(&mut screen), [Wanted::Older(Place::new(51))]);
+    assert_eq!(kept.serve(&mut screen), [Wanted::Older(51)]);
     screen.scroll_to_top();
     assert_eq!(kept.serve(&mut screen), []);
     assert!(view(&mut screen, 40, 14)[1].ends_with("message 1"));
@@ -114,7 +114,7 @@ fn end_goes_to_the_last_message_at_once() {
 fn the_view_stays_where_it_is_when_messages_come() {
     let (kept, mut screen) = (Kept::of(60), screen());
     kept.serve(&mut screen);
-    screen.begin_at(Place::new(60));
+    screen.begin_at(60);
     screen.scroll_up(20);
     let before = view(&mut screen, 40, 14);
     screen.latest(vec![theirs(61, "new"), theirs(62, "newer")], false);
@@ -124,7 +124,7 @@ fn the_view_stays_where_it_is_when_messages_come() {
     screen.scrollback.scroll_to_end();
     let lines = view(&mut screen, 40, 14);
     assert_eq!(lines[lines.len() - 3], "── new ─────────────────────────────────");
-    assert_eq!(screen.newly_seen(), Some(Place::new(62)));
+    assert_eq!(screen.newly_seen(), Some(62));
     assert_eq!(screen.newly_seen(), None);
     screen.wrote();
     assert!(!view(&mut screen, 40, 14).iter().any(|line| line.contains("── new")));
@@ -137,14 +137,14 @@ fn what_nobody_looks_at_is_not_seen() {
     screen.is_watched = false;
     assert_eq!(screen.newly_seen(), None);
     screen.is_watched = true;
-    assert_eq!(screen.newly_seen(), Some(Place::new(1)), "ours is not told to be read");
+    assert_eq!(screen.newly_seen(), Some(1), "ours is not told to be read");
 }
 
 #[test]
 fn what_was_not_read_before_is_parted() {
     let (kept, mut screen) = (Kept::of(150), screen());
     kept.serve(&mut screen);
-    screen.begin_at(Place::new(147));
+    screen.begin_at(147);
     let lines = view(&mut screen, 40, 14);
     assert_eq!(lines[lines.len() - 4], "── new ─────────────────────────────────");
     assert!(lines[lines.len() - 3].ends_with("message 148"));
@@ -175,7 +175,7 @@ fn a_page_that_does_not_follow_leaves_no_gap() {
     let page = |from: u64, to: u64| (from..=to).map(|place| theirs(place, &format!("message {place}"))).collect();
     screen.latest(page(151, 200), false);
     screen.scroll_to_top();
-    assert_eq!(screen.wanted(), Some(Wanted::Older(Place::new(151))));
+    assert_eq!(screen.wanted(), Some(Wanted::Older(151)));
     // While the view is elsewhere, what is between comes when it goes there.
     let mut other = super::screen();
     kept.serve(&mut other);
@@ -183,7 +183,7 @@ fn a_page_that_does_not_follow_leaves_no_gap() {
     other.latest(page(151, 200), false);
     assert!(!other.scrollback.holds_end());
     other.scroll_down(1000);
-    assert_eq!(other.wanted(), Some(Wanted::Newer(Place::new(100))));
+    assert_eq!(other.wanted(), Some(Wanted::Newer(100)));
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn a_very_long_message_can_be_scrolled_through() {
     screen.latest(vec![theirs(3, "and one more")], false);
     assert_eq!(view(&mut screen, 40, 14), before);
     screen.scroll_to_top();
-    assert!(view(&mut screen, 40, 14)[1].ends_with("line 0000000"));
+    assert!(view(&mut screen, 40, 14)[2].ends_with("line 0000000"), "{:#?}", view(&mut screen, 40, 14));
     screen.scroll_down(usize::MAX);
     assert!(last(&mut screen).ends_with("and one more"));
 }

@@ -4,7 +4,6 @@ mod bot;
 mod person;
 mod running;
 pub(crate) mod schema;
-mod screen;
 pub(crate) mod stage;
 mod words;
 
@@ -14,7 +13,6 @@ pub(crate) use self::{
     bot::Bot,
     person::Person,
     running::{Ended, Running},
-    screen::Screen,
     words::{answer, number_in, read_words},
 };
 

@@ -132,14 +132,15 @@ impl Person {
 
     /// Starts a command at a terminal of its own, which shows what is typed.
     pub(crate) fn at_terminal(&self, arguments: &[&str]) -> PtySession {
+        let command = self.in_shell("stty echo && exec \"$0\" \"$@\"", arguments);
         let millis = u64::try_from(PATIENCE.as_millis()).ok();
-        spawn_with_options(self.terminal_command(arguments), Options::new().timeout_ms(millis)).unwrap()
+        spawn_with_options(command, Options::new().timeout_ms(millis)).unwrap()
     }
 
-    /// Makes a command for a terminal of 24 lines, which shows what is typed.
-    pub(crate) fn terminal_command(&self, arguments: &[&str]) -> Command {
+    /// Prepares a shell's script at a terminal, in which `"$0" "$@"` is a command.
+    pub(crate) fn in_shell(&self, script: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("sh");
-        command.args(["-c", "stty echo rows 24 cols 100 && exec \"$0\" \"$@\"", KEZ_CHAT]);
+        command.args(["-c", script, KEZ_CHAT]);
         self.dress(&mut command);
         command.arg("--home").arg(&self.home).args(arguments);
         command

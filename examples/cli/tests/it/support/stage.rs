@@ -13,6 +13,7 @@ use std::{
 };
 
 use kez_testbed::{Testbed, guard::Guarded, secret_service::SecretService};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     runtime::Runtime,
@@ -107,4 +108,14 @@ pub(crate) async fn introduce(alice: &Person, bob: &Person) {
     let (one, other) = tokio::join!(alice.run(&to_bob), bob.run(&to_alice));
     one.ok();
     other.ok();
+}
+
+/// Makes two people who know each other at a home of their own, whose parts a test may stop.
+pub(crate) async fn two_contacts() -> (TempDir, Testbed, Person, Person) {
+    let folder = tempfile::tempdir().unwrap();
+    let testbed = Testbed::start().await.unwrap();
+    let [alice, bob] = ["alice", "bob"].map(|name| elsewhere(folder.path(), name, &testbed));
+    tokio::join!(alice.register("alice"), bob.register("bob"));
+    introduce(&alice, &bob).await;
+    (folder, testbed, alice, bob)
 }
