@@ -28,6 +28,7 @@ pub struct Terminal {
     keyboard: File,
     output: Receiver<Vec<u8>>,
     parser: vt100::Parser,
+    written: Vec<u8>,
 }
 
 impl Terminal {
@@ -50,7 +51,7 @@ impl Terminal {
             }
         });
         let parser = vt100::Parser::new(size(lines), size(columns), 0);
-        let mut terminal = Self { _process: process, keyboard, output, parser };
+        let mut terminal = Self { _process: process, keyboard, output, parser, written: Vec::new() };
         terminal.resize(lines, columns)?;
         Ok(terminal)
     }
@@ -79,6 +80,12 @@ impl Terminal {
         self.parser.screen()
     }
 
+    /// Returns all that was written to it until now, escape sequences too.
+    #[must_use]
+    pub fn written(&self) -> &[u8] {
+        &self.written
+    }
+
     /// Returns the lines without the blanks at their ends.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
@@ -99,7 +106,10 @@ impl Terminal {
         let until = Instant::now() + patience;
         while !is_there(&self.lines()) {
             match self.output.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(bytes) => self.parser.process(&bytes),
+                Ok(bytes) => {
+                    self.parser.process(&bytes);
+                    self.written.extend(bytes);
+                }
                 Err(error) => {
                     let why = match error {
                         RecvTimeoutError::Timeout => "it took too long",

@@ -41,6 +41,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long the owner may take to note what is cancelled at the end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long an owner may take to say who it is: one that was stopped with Ctrl-Z never does.
+const GREETING: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// What lies between this process and its own part as the owner.
 const PIPE_BYTES: usize = 1 << 16;
@@ -219,6 +221,11 @@ fn gone() -> Failure {
     Failure::new(Kind::Other, "OwnerGone", "the process that owns this home has ended", "run the command again")
 }
 
+fn silent() -> Failure {
+    let what = "the process that owns this home does not answer";
+    Failure::new(Kind::Account, "OwnerUnreachable", what, "let it go on, or end it; then run the command again")
+}
+
 /// How to reach an owner, again and again.
 struct Way {
     home: PathBuf,
@@ -308,7 +315,8 @@ impl Station {
         });
         let hello = Frame::call(CallId::Number(0), Hello::METHOD, json!({}));
         wire::write_line(&mut writer, &hello.to_line()?).await.map_err(|_| gone())?;
-        let Some(Read::Line(line)) = incoming.recv().await else { return Err(gone()) };
+        let Ok(said) = timeout(GREETING, incoming.recv()).await else { return Err(silent()) };
+        let Some(Read::Line(line)) = said else { return Err(gone()) };
         let answer = Frame::parse(&line)?;
         let says = match (answer.result, answer.error) {
             (Some(result), _) => serde_json::from_value::<account::Owner>(result).ok(),

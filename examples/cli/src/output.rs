@@ -23,9 +23,8 @@ impl Output {
         let line = line.into();
         let line = if self.json { json_line(&line)? } else { render::text(&line, own) };
         let mut out = anstream::stdout().lock();
-        writeln!(out, "{line}")?;
-        out.flush()?;
-        Ok(())
+        out.write_all(format!("{line}\n").as_bytes())?;
+        Ok(out.flush()?)
     }
 
     /// Says something by the way, on standard error, and only to people.

@@ -16,7 +16,7 @@ struct Settings {
 
 /// Returns the home server: what was typed, or what is set.
 pub(crate) fn server(typed: Option<String>) -> Result<Option<String>, Failure> {
-    match typed {
+    match typed.filter(|server| !server.is_empty()) {
         Some(server) => Ok(Some(server)),
         None => Ok(read()?.server),
     }

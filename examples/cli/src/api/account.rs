@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use kez_chat_sdk::contact_uri::ContactUri;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,22 @@ pub(crate) struct Account {
     pub(crate) contact_uri: String,
     /// Where the account is kept.
     pub(crate) home_dir: PathBuf,
+}
+
+impl Account {
+    /// Shows an account that was just registered, got back or moved.
+    pub(crate) fn of(registered: &kez_chat_sdk::Registered, home_dir: PathBuf) -> Self {
+        let kez_chat_sdk::Registered { primary, handle, sigchain_url, .. } = registered;
+        let sigchain_base = sigchain_url.split("/v1/").next().unwrap_or_default().to_owned();
+        let contact_uri = ContactUri { primary: *primary, handle: Some(handle.clone()), sigchain_base };
+        Self {
+            handle: handle.to_string(),
+            primary: primary.to_string(),
+            sigchain_url: sigchain_url.clone(),
+            contact_uri: contact_uri.to_string(),
+            home_dir,
+        }
+    }
 }
 
 /// Writes contacts, conversations and choices to a new file that only the account's key opens.

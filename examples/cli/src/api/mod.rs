@@ -128,11 +128,16 @@ impl Request {
             let what = format!("there is no method {method:?}");
             return Err(Failure::new(Kind::Usage, "NoSuchMethod", what, "docs/API.md lists them"));
         }
-        let params = params.unwrap_or_else(|| json!({}));
-        serde_json::from_value(json!({ "method": method, "params": params })).map_err(|error| {
-            let what = format!("the parameters of {method} can't be read: {error}");
+        let bad = |why: &dyn std::fmt::Display| {
+            let what = format!("the parameters of {method} can't be read: {why}");
             Failure::new(Kind::Usage, "BadParams", what, "docs/API.md lists them")
-        })
+        };
+        let params = params.unwrap_or_else(|| json!({}));
+        if !params.is_object() {
+            // Serde would take a list for them, in the order of the members here.
+            return Err(bad(&"they have to be an object"));
+        }
+        serde_json::from_value(json!({ "method": method, "params": params })).map_err(|error| bad(&error))
     }
 }
 
@@ -179,9 +184,12 @@ mod tests {
         let send = Request::parse("send", Some(json!({ "to": "@bob", "text": "hi" })));
         assert!(matches!(send, Ok(Request::Send(Send { wait_s: 0, .. }))), "{send:?}");
         assert_eq!(Request::parse("sendd", None).unwrap_err().code, "NoSuchMethod");
-        for params in
-            [json!({}), json!([]), json!({ "to": "@bob", "text": "hi", "txet": 1 }), json!({ "to": 1, "text": "" })]
-        {
+        for params in [
+            json!({}),
+            json!(["@bob", "hi"]),
+            json!({ "to": "@bob", "text": "hi", "txet": 1 }),
+            json!({ "to": 1, "text": "" }),
+        ] {
             assert_eq!(Request::parse("send", Some(params)).unwrap_err().code, "BadParams");
         }
     }

@@ -20,6 +20,8 @@ const JSONRPC: &str = "2.0";
 pub(crate) enum CallId {
     Number(i64),
     Text(String),
+    /// What could not be read has none (JSON-RPC 2.0, section 5).
+    Unknown,
 }
 
 /// A line of JSON-RPC, whoever wrote it.
@@ -71,7 +73,7 @@ impl Frame {
     pub(crate) fn answer(id: Option<CallId>, outcome: Result<Value, Failure>) -> Self {
         match outcome {
             Ok(result) => Self { id, result: Some(result), ..Self::empty() },
-            Err(failure) => Self { id, error: Some(failure.into()), ..Self::empty() },
+            Err(failure) => Self { id: id.or(Some(CallId::Unknown)), error: Some(failure.into()), ..Self::empty() },
         }
     }
 
@@ -116,14 +118,16 @@ pub(crate) enum Read {
     TooLong,
 }
 
-/// Reads the next line, without its end; nothing once there are no more. Empty lines are passed over.
+/// Reads the next line, without its end, which the last one may lack; nothing once there are no more. Empty lines are passed
+/// over.
 pub(crate) async fn read_line(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<Read>> {
     let mut line = Vec::new();
     let mut is_too_long = false;
     loop {
         let piece = reader.fill_buf().await?;
         if piece.is_empty() {
-            return Ok(None);
+            let last = if is_too_long { Read::TooLong } else { Read::Line(line) };
+            return Ok(Some(last).filter(|last| !matches!(last, Read::Line(line) if line.trim_ascii().is_empty())));
         }
         let end = piece.iter().position(|&byte| byte == b'\n');
         let (kept, taken) = end.map_or((piece.len(), piece.len()), |end| (end, end + 1));
@@ -209,10 +213,12 @@ mod tests {
 
     #[tokio::test]
     async fn lines_end_and_too_long_ones_cost_nothing_but_themselves() {
-        assert_eq!(lines(b"a\n\n  \r\nb\r\nhalf").await, [Some(b"a".to_vec()), Some(b"b\r".to_vec())]);
+        let last: [&[u8]; 3] = [b"a", b"b\r", b"last"];
+        assert_eq!(lines(b"a\n\n  \r\nb\r\nlast").await, last.map(|line| Some(line.to_vec())));
         let longest = vec![b'x'; MAX_LINE_BYTES];
         let input = [&longest[..], b"x\nnext\n", &longest, b"\n"].concat();
         assert_eq!(lines(&input).await, [None, Some(b"next".to_vec()), Some(longest)]);
+        assert_eq!(lines(&[&input[..MAX_LINE_BYTES], b"xx"].concat()).await, [None]);
     }
 
     #[test]
@@ -258,6 +264,8 @@ mod tests {
             "{\"jsonrpc\":\"2.0\",\"id\":3,\"error\":{\"code\":5,\"message\":\"bob is no contact\",\
              \"data\":{\"name\":\"NotAContact\",\"advice\":\"add them\"}}}\n"
         );
+        let unread = Frame::answer(None, Err(bad("no JSON".to_owned()))).to_line().unwrap();
+        assert!(unread.starts_with("{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":2,"), "{unread}");
         let back = Failure::from(Frame::parse(line.trim().as_bytes()).unwrap().error.unwrap());
         assert_eq!((back.kind, back.code.as_str(), back.advice.as_str()), (Kind::Peer, "NotAContact", "add them"));
     }

@@ -7,7 +7,10 @@ mod talk;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{OsStringValueParser, TypedValueParser as _},
+};
 
 pub(crate) use self::{account::*, files::*, people::*, talk::*};
 
@@ -52,7 +55,9 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 pub(crate) struct Common {
     /// The folder that holds the account [default: kez-chat in the XDG data folder]
+    // An empty one counts as none, as with other variables of the environment; clap's own parser of paths refuses it.
     #[arg(long, global = true, value_name = "DIR", env = "KEZ_HOME", hide_env_values = true)]
+    #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub(crate) home: Option<PathBuf>,
     /// Writes one JSON object a line on standard output
     #[arg(long, global = true)]

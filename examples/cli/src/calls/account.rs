@@ -45,7 +45,7 @@ pub(super) async fn move_to(owner: Arc<Owner>, call: Move) -> Result<Account, Fa
     }
     let old = if call.give_up_old { OldHandle::GiveUp } else { OldHandle::Keep };
     let moved = account.move_to(plan, old).await?;
-    Ok(Account { handle: moved.handle.to_string(), sigchain_url: moved.sigchain_url, ..owner.account() })
+    Ok(Account::of(&moved, owner.account().home_dir))
 }
 
 pub(super) async fn retire(owner: Arc<Owner>, call: Retire) -> Result<Account, Failure> {

@@ -3,8 +3,8 @@
 use std::{env, path::absolute};
 
 use kez_chat_sdk::{
-    BegunAccount, Diagnosis, HomeUrl, NewAccount, Registered, Roots, contact_uri::ContactUri, mnemonic::Mnemonic,
-    recover_account, recover_account_from, resolve_handle,
+    BegunAccount, Diagnosis, HomeUrl, NewAccount, Registered, Roots, mnemonic::Mnemonic, recover_account,
+    recover_account_from, resolve_handle,
 };
 use tokio::{io::AsyncReadExt as _, task::spawn_blocking};
 use zeroize::Zeroizing;
@@ -93,15 +93,7 @@ async fn read_words() -> Result<Mnemonic, Failure> {
 }
 
 fn welcome(context: &Context, account: &Registered) -> Result<(), Failure> {
-    let sigchain_base = account.sigchain_url.split("/v1/").next().unwrap_or_default().to_owned();
-    let (primary, handle) = (account.primary, account.handle.clone());
-    let registered = calls::Account {
-        handle: handle.to_string(),
-        primary: primary.to_string(),
-        sigchain_url: account.sigchain_url.clone(),
-        contact_uri: ContactUri { primary, handle: Some(handle), sigchain_base }.to_string(),
-        home_dir: context.home.clone(),
-    };
+    let registered = calls::Account::of(account, context.home.clone());
     context.output.show(Object::Registered(registered), "")
 }
 
@@ -168,6 +160,9 @@ pub(super) async fn move_to(context: &Context, link: &Link, typed: Move) -> Resu
         confirm("Move? Type yes: ", "yes", "--yes").await?;
     }
     let Move { give_up_old, without_old_home, .. } = typed;
+    if !without_old_home {
+        context.output.note("Moving; it takes a minute if kez-chat was not running before");
+    }
     let moved = link.call(calls::Move { to, give_up_old, without_old_home }).await?;
     context.output.show(Object::Moved(moved), link.own_home())
 }

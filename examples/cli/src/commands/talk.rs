@@ -49,6 +49,9 @@ async fn text(context: &Context, typed: &str) -> Result<String, Failure> {
     if typed != "-" {
         return Ok(typed.to_owned());
     }
+    if io::stdin().is_terminal() {
+        context.output.note("Type the message; Ctrl-D on a line of its own ends it");
+    }
     let mut bytes = Vec::new();
     let bad = |what: String, advice: &str| {
         Failure::new(Kind::Usage, "BadInput", format!("standard input can't be read: {what}"), advice)

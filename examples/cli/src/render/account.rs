@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{
+    files::from_here,
     names,
     paint::{ALARM, paint},
 };
@@ -56,13 +57,13 @@ pub(super) fn plan(plan: &MovePlan, own: &str) -> String {
 }
 
 pub(super) fn backup(backup: &Backup) -> String {
-    let (file, size) = (path(&backup.file), size(backup.bytes));
+    let (file, size) = (from_here(&backup.file), size(backup.bytes));
     format!("{} messages kept in {file} ({size}); with your 24 words it brings them back", backup.messages)
 }
 
 pub(super) fn export(export: &Export) -> String {
     let Export { file, contacts, conversations, messages } = export;
-    let file = path(file);
+    let file = from_here(file);
     format!(
         "{messages} messages of {conversations} conversations and {contacts} contacts are in {file}, for anybody to read"
     )

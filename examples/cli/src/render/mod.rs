@@ -27,7 +27,7 @@ pub(crate) fn text(line: &Line, own: &str) -> String {
     match object {
         Object::Registered(account) => format!("You are {}", account::text(account)),
         Object::Account(account) => account::text(account),
-        Object::Moved(account) => format!("You are {} now", account::text(account)),
+        Object::Moved(account) => format!("You are now {}", account::text(account)),
         Object::Retired(account) => format!("@{} has left for good", safe::line(&account.handle)),
         Object::Running(owner) => account::running(owner),
         Object::Visibility(SetVisibility { visibility }) => account::visibility(*visibility).to_owned(),

@@ -4,7 +4,7 @@ use std::fs;
 
 use tokio::task::spawn_blocking;
 
-use crate::{shown::Shown, talk::two_contacts};
+use crate::{shown::Shown, support::stage::two_contacts};
 
 /// Does what a person does at a terminal, which blocks.
 async fn at_terminals<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {

@@ -8,9 +8,11 @@ use crate::support::{PATIENCE, Person};
 
 const LINES: u16 = 24;
 const COLUMNS: u16 = 80;
+/// All that an ordinary command writes is on it at its end, no line of it broken.
+const LARGE: (u16, u16) = (80, 250);
 /// Runs the command in a shell, which then shows how it ended, and how it left the terminal. The command's process has its
 /// number in a file.
-const SCRIPT: &str = "stty echo; echo before the command
+const SCRIPT: &str = "trap : INT; stty echo; echo before the command
     sh -c 'echo $$ > pid; exec \"$0\" \"$@\"' \"$0\" \"$@\"; echo ended $?; stty -a; echo over";
 
 /// A terminal on which a command runs. It ends with this.
@@ -22,7 +24,16 @@ pub(crate) struct Shown {
 impl Shown {
     /// Runs a command at a terminal.
     pub(crate) fn run(person: &Person, arguments: &[&str]) -> Self {
-        let terminal = Terminal::run(person.in_shell(SCRIPT, arguments), LINES, COLUMNS).unwrap();
+        Self::of_size((LINES, COLUMNS), person, arguments)
+    }
+
+    /// Runs a command at a terminal that is larger than most.
+    pub(crate) fn large(person: &Person, arguments: &[&str]) -> Self {
+        Self::of_size(LARGE, person, arguments)
+    }
+
+    fn of_size((lines, columns): (u16, u16), person: &Person, arguments: &[&str]) -> Self {
+        let terminal = Terminal::run(person.in_shell(SCRIPT, arguments), lines, columns).unwrap();
         Self { terminal, pid: person.folder.join("pid") }
     }
 
@@ -48,15 +59,26 @@ impl Shown {
         self.terminal.lines()
     }
 
+    /// Returns all that was written until now, escape sequences too.
+    pub(crate) fn written(&self) -> String {
+        String::from_utf8_lossy(self.terminal.written()).into_owned()
+    }
+
+    /// Tells whether the screen is one that goes, with all that is on it.
+    pub(crate) fn is_private(&self) -> bool {
+        self.terminal.screen().alternate_screen()
+    }
+
     /// Tells whether something has the whole terminal to itself.
     pub(crate) fn is_taken(&self) -> bool {
         self.terminal.screen().alternate_screen() && self.terminal.screen().bracketed_paste()
     }
 
-    /// Waits until a line has a text in it.
+    /// Waits until a line has a text in it, and returns all lines.
     #[track_caller]
-    pub(crate) fn until(&mut self, text: &str) {
+    pub(crate) fn until(&mut self, text: &str) -> String {
         self.wait(text, |lines| lines.iter().any(|line| line.contains(text)));
+        self.lines().join("\n")
     }
 
     /// Waits until there is a line.
@@ -65,19 +87,24 @@ impl Shown {
         self.wait(line, |lines| lines.iter().any(|shown| shown == line));
     }
 
-    /// Waits until the command has ended, and checks that the terminal is as it was before.
+    /// Waits until the command has ended, checks that the terminal is as it was before, and returns what the command has left
+    /// there.
     #[track_caller]
-    pub(crate) fn ended(&mut self, code: i32) {
+    pub(crate) fn ended(&mut self, code: i32) -> String {
         self.until_line("over");
         let lines = self.lines();
         assert!(lines.contains(&"before the command".to_owned()), "{lines:#?}");
-        assert!(lines.contains(&format!("ended {code}")), "{lines:#?}");
+        // What was typed last may stand before it.
+        assert!(lines.iter().any(|line| line.ends_with(&format!("ended {code}"))), "{lines:#?}");
         let settings = lines.join(" ");
         for setting in [" icanon", " echo ", " isig", " icrnl", " opost"] {
             assert!(settings.contains(setting), "{setting}: {lines:#?}");
         }
         let screen = self.terminal.screen();
         assert!(!screen.alternate_screen() && !screen.bracketed_paste() && !screen.hide_cursor());
+        let shown = lines.join("\n");
+        let (_, left) = shown.split_once("before the command\n").unwrap();
+        left.split_once(&format!("ended {code}")).unwrap().0.to_owned()
     }
 
     #[track_caller]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use kez_testbed::{Testbed, guard::Signal};
+use kez_testbed::Testbed;
 use tokio::task::spawn_blocking;
 
 use crate::support::{Person, Running, answer, bytes_in, read_words};
@@ -78,7 +78,7 @@ async fn share_a_file(alice: &Person, bob: &Person) {
     assert_eq!(sharing.line().await, "serving holiday.raw (3.1 MB) to @bob until Ctrl-C");
     let offer = bob.run(&["listen", "--count", "1", "--timeout", "60"]).await.ok();
     assert!(offer.ends_with(" @alice shared holiday.raw (3.1 MB): kez-chat fetch 1\n"), "{offer}");
-    let offers = bob.json(&["offers"]).await;
+    let offers = bob.json(&["files", "--offers"]).await;
     assert_eq!((&offers[0]["share_id"], &offers[0]["fetched"]), (&1.into(), &false.into()));
     // A database that tidies up makes the folder smaller.
     let grown = bytes_in(&bob.folder).saturating_sub(before);
@@ -89,7 +89,7 @@ async fn share_a_file(alice: &Person, bob: &Person) {
     assert!(fs::read(bob.folder.join("downloads/holiday.raw")).unwrap() == content, "the bytes differ");
     bob.run(&["fetch", "1", "--to", "downloads"]).await.failed(6, "exists already");
     bob.run(&["fetch", "9"]).await.failed(6, "no offer 9");
-    assert_eq!(bob.json(&["offers"]).await[0]["fetched"], true);
+    assert_eq!(bob.json(&["files", "--offers"]).await[0]["fetched"], true);
 
     end(sharing).await;
 
@@ -103,8 +103,7 @@ async fn share_a_file(alice: &Person, bob: &Person) {
 }
 
 /// Ends a command as Ctrl-C does.
-async fn end(mut running: Running) {
-    running.signal(Signal::Interrupt).await;
-    let ended = running.end().await;
+async fn end(running: Running) {
+    let ended = running.interrupt().await;
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(130), ""));
 }

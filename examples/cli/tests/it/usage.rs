@@ -1,31 +1,15 @@
-//! Help, and what is refused before anything happens.
+//! What is refused before anything happens.
 
 use crate::support::Person;
 
-const COMMANDS: [&str; 10] =
-    ["register", "recover", "add", "contacts", "whoami", "send", "listen", "share", "offers", "fetch"];
 /// Nobody listens there.
 const NO_SERVER: &str = "http://localhost:1";
-
-#[tokio::test]
-async fn every_command_explains_itself() {
-    let folder = tempfile::tempdir().unwrap();
-    let al = Person::new(folder.path(), "al", NO_SERVER);
-    let help = al.run(&["--help"]).await.ok();
-    assert!(help.contains("Exit codes:") && help.contains("KEZ_PASSPHRASE_FILE"), "{help}");
-    for command in COMMANDS {
-        assert!(help.contains(&format!("\n  {command} ")), "{command} is missing: {help}");
-        let own_help = al.run(&[command, "--help"]).await.ok();
-        assert!(own_help.contains("Examples:") && own_help.contains("--json"), "{own_help}");
-    }
-    assert!(!al.home.exists());
-}
 
 #[tokio::test]
 async fn what_cannot_be_understood_is_exit_code_2() {
     let folder = tempfile::tempdir().unwrap();
     let al = Person::new(folder.path(), "al", NO_SERVER);
-    for arguments in [&["nonsense"][..], &[], &["send", "@bob"], &["fetch", "one"], &["register", "al", "--skip"]] {
+    for arguments in [&["nonsense"][..], &[], &["send"], &["fetch"], &["register", "al", "--skip"]] {
         assert_eq!(al.run(arguments).await.code, Some(2), "{arguments:?}");
     }
     let register = |handle, server| ["register", handle, "--server", server, "--backup-file", "words"];
