@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_clock_may_be_ten_minutes_off() {
-        let home_ms = 1_000_000_000_u64;
+        let home_ms: u64 = 1_000_000_000;
         for (ahead_ms, seen) in [(0, 0), (999, 0), (-600_999, -600), (600_999, 600)] {
             let judged = judge_clock(home_ms.wrapping_add_signed(ahead_ms), home_ms);
             assert_eq!(judged.unwrap(), Seen::Clock { ahead_s: seen });
