@@ -153,6 +153,7 @@ impl Side {
             return Err("it brought another file".to_owned());
         }
         fs::remove_dir_all(to).unwrap();
+        eprintln!("{}: share {:.2} s, fetch {:.2} s", self.name, turn.share.as_secs_f64(), turn.fetch.as_secs_f64());
         self.turns.push(turn);
         Ok(())
     }

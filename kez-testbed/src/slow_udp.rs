@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    io,
+    io::{self, IoSliceMut},
     net::{self, Ipv4Addr, SocketAddr},
     sync::{
         Arc,
@@ -12,8 +12,10 @@ use std::{
     time::Duration,
 };
 
+use noq_udp::{EcnCodepoint, RecvMeta, Transmit, UdpSocketState};
 use socket2::SockRef;
 use tokio::{
+    io::Interest,
     net::UdpSocket,
     runtime::Builder,
     sync::{mpsc, oneshot},
@@ -21,10 +23,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// How many datagrams may be on their way in one direction. What comes when it is full is lost, as on a real way.
+/// How many bursts may be on their way in one direction. What comes when it is full is lost, as on a real way.
 const ON_THE_WAY: usize = 1 << 16;
-/// No datagram of QUIC's is longer.
-const MAX_DATAGRAM_BYTES: usize = 2_048;
+/// No burst of datagrams is longer.
+const MAX_BURST_BYTES: usize = 1 << 16;
 const BUFFER_BYTES: usize = 4 << 20;
 
 /// An address on this machine that stands for another one, farther away. It is gone when it is dropped.
@@ -75,8 +77,18 @@ impl SlowUdp {
     }
 }
 
-/// What is under way in one direction, with when it arrives.
-type Line = mpsc::Sender<(Instant, Vec<u8>)>;
+/// Datagrams of one length, but for the last, that came together and go on together: handled one by one, they would take the
+/// processor from those whose way this is.
+struct Burst {
+    /// When it arrives.
+    due: Instant,
+    datagrams: Vec<u8>,
+    datagram_bytes: usize,
+    ecn: Option<EcnCodepoint>,
+}
+
+/// What is under way in one direction.
+type Line = mpsc::Sender<Burst>;
 
 async fn carry(
     near: net::UdpSocket,
@@ -85,55 +97,85 @@ async fn carry(
     one_way: Duration,
     carried: Arc<AtomicU64>,
 ) -> io::Result<()> {
-    let near = Arc::new(UdpSocket::from_std(near)?);
+    let near = Arc::new(Socket::new(near)?);
     // Dropped with this task, and all of them with it.
     let mut lines = JoinSet::new();
     let mut ways: HashMap<SocketAddr, Line> = HashMap::new();
-    let mut buffer = [0; MAX_DATAGRAM_BYTES];
+    let mut buffer = vec![0; MAX_BURST_BYTES];
     loop {
         // An error tells of an earlier datagram that was not taken; on UDP it is lost.
-        let Ok((len, from)) = near.recv_from(&mut buffer).await else {
+        let Ok((burst, from)) = near.receive(&mut buffer, one_way).await else {
             continue;
         };
-        carried.fetch_add(len as u64, Ordering::Relaxed);
+        carried.fetch_add(burst.datagrams.len() as u64, Ordering::Relaxed);
         if let Entry::Vacant(way) = ways.entry(from) {
             // Each client has a socket of its own, so that answers find back.
-            let far = UdpSocket::from_std(open(from_far)?)?;
-            far.connect(target).await?;
-            let far = Arc::new(far);
+            let far = open(from_far)?;
+            far.connect(target)?;
+            let far = Arc::new(Socket::new(far)?);
             let (there, going) = mpsc::channel(ON_THE_WAY);
             let (back, coming) = mpsc::channel(ON_THE_WAY);
-            lines.spawn(deliver(going, Arc::clone(&far), None));
-            lines.spawn(deliver(coming, Arc::clone(&near), Some(from)));
+            lines.spawn(deliver(going, Arc::clone(&far), target));
+            lines.spawn(deliver(coming, Arc::clone(&near), from));
             lines.spawn(carry_back(far, back, one_way, Arc::clone(&carried)));
             way.insert(there);
         }
         if let Some(there) = ways.get(&from) {
-            let _ = there.try_send((Instant::now() + one_way, buffer[..len].to_vec()));
+            let _ = there.try_send(burst);
         }
     }
 }
 
-async fn carry_back(far: Arc<UdpSocket>, back: Line, one_way: Duration, carried: Arc<AtomicU64>) {
-    let mut buffer = [0; MAX_DATAGRAM_BYTES];
+async fn carry_back(far: Arc<Socket>, back: Line, one_way: Duration, carried: Arc<AtomicU64>) {
+    let mut buffer = vec![0; MAX_BURST_BYTES];
     loop {
-        if let Ok(len) = far.recv(&mut buffer).await {
-            carried.fetch_add(len as u64, Ordering::Relaxed);
-            let _ = back.try_send((Instant::now() + one_way, buffer[..len].to_vec()));
+        if let Ok((burst, _)) = far.receive(&mut buffer, one_way).await {
+            carried.fetch_add(burst.datagrams.len() as u64, Ordering::Relaxed);
+            let _ = back.try_send(burst);
         }
     }
 }
 
 /// Hands on what has been under way for long enough.
-async fn deliver(mut line: mpsc::Receiver<(Instant, Vec<u8>)>, socket: Arc<UdpSocket>, to: Option<SocketAddr>) {
-    while let Some((due, datagram)) = line.recv().await {
-        if due > Instant::now() {
-            sleep_until(due).await;
+async fn deliver(mut line: mpsc::Receiver<Burst>, socket: Arc<Socket>, to: SocketAddr) {
+    while let Some(burst) = line.recv().await {
+        if burst.due > Instant::now() {
+            sleep_until(burst.due).await;
         }
-        let _ = match to {
-            Some(to) => socket.send_to(&datagram, to).await,
-            None => socket.send(&datagram).await,
-        };
+        let _ = socket.send(&burst, to).await;
+    }
+}
+
+/// A socket that takes and gives bursts where the system can.
+struct Socket {
+    socket: UdpSocket,
+    state: UdpSocketState,
+}
+
+impl Socket {
+    fn new(socket: net::UdpSocket) -> io::Result<Self> {
+        let state = UdpSocketState::new((&socket).into())?;
+        Ok(Self { socket: UdpSocket::from_std(socket)?, state })
+    }
+
+    async fn receive(&self, buffer: &mut [u8], one_way: Duration) -> io::Result<(Burst, SocketAddr)> {
+        let mut meta = [RecvMeta::default()];
+        let receive = || self.state.recv((&self.socket).into(), &mut [IoSliceMut::new(buffer)], &mut meta);
+        self.socket.async_io(Interest::READABLE, receive).await?;
+        let [RecvMeta { addr, len, stride, ecn, .. }] = meta;
+        let datagrams = buffer.get(..len).unwrap_or_default().to_vec();
+        Ok((Burst { due: Instant::now() + one_way, datagrams, datagram_bytes: stride.max(1), ecn }, addr))
+    }
+
+    async fn send(&self, burst: &Burst, destination: SocketAddr) -> io::Result<()> {
+        let at_once = self.state.max_gso_segments().get() * burst.datagram_bytes;
+        for contents in burst.datagrams.chunks(at_once) {
+            let segment_size = Some(burst.datagram_bytes);
+            let transmit = Transmit { destination, ecn: burst.ecn, contents, segment_size, src_ip: None };
+            let send = || self.state.try_send((&self.socket).into(), &transmit);
+            self.socket.async_io(Interest::WRITABLE, send).await?;
+        }
+        Ok(())
     }
 }
 
@@ -142,6 +184,7 @@ fn open(address: Ipv4Addr) -> io::Result<net::UdpSocket> {
     socket.set_nonblocking(true)?;
     // What comes in a burst waits there. The system gives as much of it as it may.
     let _ = SockRef::from(&socket).set_recv_buffer_size(BUFFER_BYTES);
+    let _ = SockRef::from(&socket).set_send_buffer_size(BUFFER_BYTES);
     Ok(socket)
 }
 

@@ -21,7 +21,7 @@ Examples:
   cargo xtask bench messaging                   all parts, in about ten minutes
   cargo xtask bench files                       1 GiB, three times each, beside iroh-blobs, sendme and croc
   cargo xtask bench files loopback --mib 64     a smaller file
-  cargo xtask bench files delay                 a path of 50 ms, by ranges in parallel and by one stream
+  cargo xtask bench files delay                 paths of 50 and 100 ms, by ranges in parallel and by one stream
   cargo xtask bench keeping                     a history of 100,000 messages, in about two minutes
   cargo xtask bench cli                         how long the command takes to start, in about two minutes")]
 pub(crate) struct Options {
@@ -56,8 +56,9 @@ enum Suite {
     Broker,
     /// Durable messages a second and how long they take, beside a harness over raw async-nats, and an idle client.
     Messaging,
-    /// A file shared and fetched over loopback, beside raw iroh-blobs, `sendme` and `croc`, and fetched over a path of 50 ms.
-    /// What of the two programs is neither named by `KEZ_SENDME` or `KEZ_CROC` nor on the path is installed into the cache.
+    /// A file shared and fetched over loopback, beside raw iroh-blobs, `sendme` and `croc`, and fetched over paths of 50
+    /// and 100 ms. What of the two programs is neither named by `KEZ_SENDME` or `KEZ_CROC` nor on the path is installed
+    /// into the cache.
     Files,
     /// The part `keeping` of `messaging`: a long history, beside SQLite that does the bare queries.
     Keeping,
@@ -138,8 +139,8 @@ fn files(workspace: &Workspace, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Fetches over a path of 50 ms, by ranges in parallel and by one stream: the SDK's own measurement, for it needs a way that
-/// the endpoint is given.
+/// Fetches over paths of 50 and 100 ms, by ranges in parallel and by one stream: the SDK's own measurement, for it needs a
+/// way that the endpoint is given.
 fn delay(workspace: &Workspace, options: &Options) -> Result<()> {
     const TEST: [&str; 5] = ["test", "--release", "--package", "kez-chat-sdk", "--lib"];
     workspace.run_cargo(|command| {
@@ -156,7 +157,7 @@ fn delay(workspace: &Workspace, options: &Options) -> Result<()> {
     let status = measuring.context("unshare can't be started")?.wait(None)?;
     ensure!(
         status.is_some_and(|status| status.success()),
-        "the path of 50 ms can't be measured, see above: it needs `unshare` and `ip`, and a kernel that lets this user make a network"
+        "long paths can't be measured, see above: it needs `unshare` and `ip`, and a kernel that lets this user make a network"
     );
     Ok(())
 }

@@ -206,6 +206,11 @@ impl NodeError {
         matches!(self, Self::StoreFull { .. } | Self::StoreDenied { .. })
     }
 
+    /// Tells whether it is the store that failed, for whatever reason.
+    pub(super) fn is_of_the_store(&self) -> bool {
+        self.is_of_the_disk() || matches!(self, Self::Store { .. } | Self::Damaged { .. })
+    }
+
     /// Tells whether what was fetched so far is of use to a later try.
     pub(super) fn can_be_resumed(&self) -> bool {
         !matches!(self, Self::NotPermitted { .. } | Self::Gone { .. } | Self::BadContent { .. } | Self::Damaged { .. })

@@ -2,14 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use iroh_blobs::{Hash, api::blobs::BlobStatus};
 use kez_core::{
-    filecrypt::FileError,
+    filecrypt::{FileError, blob_len},
     identity::PrimaryKey,
     payload::{Addresses, FileEntry},
 };
 use tokio::sync::Mutex;
 
-use super::{Node, NodeError, upstream::Upstream};
+use super::{Node, NodeError, pull::Arrival, upstream::Upstream};
 use crate::files::TransferPath;
 
 /// What a fetch tells while it is under way.
@@ -40,8 +41,8 @@ impl Node {
         Line { peer, addresses, within, upstream: Mutex::default() }
     }
 
-    /// Brings what is missing of a blob here, if anything is. `progress` hears how far it is. Dropping the future cancels; a
-    /// later call goes on from where it was, as long as a [`Tag`](super::Tag) keeps the blob.
+    /// Brings what is missing of a blob here, if anything is. `arrival` and `progress` hear how far it is. Dropping the future
+    /// cancels; a later call goes on from where it was, as long as a [`Tag`](super::Tag) keeps the blob.
     ///
     /// # Errors
     /// Those of [`NodeError`] that are about the peer, `BadContent`, and those of the store.
@@ -49,13 +50,18 @@ impl Node {
         &self,
         line: &Line,
         entry: &FileEntry,
+        arrival: &Arrival,
         progress: &mut (impl FnMut(FetchStep) + Send),
     ) -> Result<(), NodeError> {
-        if !self.has(entry.blob_hash).await? {
-            let upstream = self.connection(line).await?;
-            let pulled = self.pull(&upstream, entry, progress).await?;
-            tracing::debug!(pulled, "a blob is complete");
+        let hash = Hash::from_bytes(entry.blob_hash);
+        if let BlobStatus::Complete { size } = self.store.blobs().status(hash).await.map_err(NodeError::store)? {
+            check_len(entry, size)?;
+            arrival.complete(size);
+            return Ok(());
         }
+        let upstream = self.connection(line).await?;
+        let pulled = self.pull(&upstream, entry, arrival, progress).await?;
+        tracing::debug!(pulled, "a blob is complete");
         Ok(())
     }
 
@@ -77,6 +83,12 @@ impl Node {
         let upstream = self.upstream(line.peer, &line.addresses, line.within).await?;
         Ok(Arc::clone(kept.insert(upstream)))
     }
+}
+
+/// Refuses a blob that is not as long as the announced file makes it.
+pub(super) fn check_len(entry: &FileEntry, found: u64) -> Result<(), NodeError> {
+    let expected = blob_len(entry.plain_len).map_err(|error| bad_content(entry, error))?;
+    if found == expected { Ok(()) } else { Err(bad_content(entry, FileError::BadLength { expected, found })) }
 }
 
 pub(super) fn bad_content(entry: &FileEntry, source: FileError) -> NodeError {

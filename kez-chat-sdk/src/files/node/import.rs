@@ -143,7 +143,7 @@ impl Import {
         let mut incomplete = Some(pieces);
         let sealed_pieces = stream::poll_fn(move |context| waiting.poll_recv(context));
         let mut steps = pin!(self.store.blobs().add_stream(sealed_pieces).await.stream().await);
-        let mut read = None;
+        let (mut read, mut syncing) = (None, None);
         loop {
             tokio::select! {
                 // What the store has in full it goes on with, whatever happens here: that is waited for.
@@ -156,7 +156,15 @@ impl Import {
                     (Some(AddProgressItem::CopyProgress(sealed_bytes)), _) => {
                         self.told.send_replace(plain_bytes(sealed_bytes));
                     }
-                    (Some(AddProgressItem::Done(held)), Some(read)) => return Ok((held, read)),
+                    // The store reads its copy once more, to hash it: the disk has the time until then.
+                    (Some(AddProgressItem::CopyDone), _) => syncing = Some(spawn_blocking(self.sync_copy())),
+                    (Some(AddProgressItem::Done(held)), Some(read)) => {
+                        // The system tells only once what it could not write.
+                        if let Some(syncing) = syncing {
+                            syncing.await.map_err(NodeError::store)?.map_err(NodeError::store)?;
+                        }
+                        return Ok((held, read));
+                    }
                     (Some(AddProgressItem::Error(error)), _) => return Err(NodeError::store(error)),
                     (Some(AddProgressItem::Done(_)) | None, _) => break,
                     (Some(_), _) => {}
@@ -165,6 +173,17 @@ impl Import {
         }
         drop(incomplete);
         Err(NodeError::store(io::Error::other("the store ended an import early")))
+    }
+
+    /// Brings to disk what the store has copied: its temporary files are this import's.
+    fn sync_copy(&self) -> impl FnOnce() -> io::Result<()> + use<> {
+        let folder = self.paths.temp_path.clone();
+        move || {
+            // One that is gone meanwhile has got its name, and is synced under that.
+            let files = fs::read_dir(folder).into_iter().flatten().flatten();
+            let mut files = files.filter_map(|file| OpenOptions::new().write(true).open(file.path()).ok());
+            files.try_for_each(|file| file.sync_data())
+        }
     }
 }
 

@@ -4,9 +4,9 @@
 //! the file that is shared and written to the file that is fetched, and is nowhere in between. [`provider`] answers
 //! [`readers`] from an allow-list, at the rate of [`uploads`], [`import`] seals what [`plain`] reads into the store,
 //! [`kept`] says why blobs stay, [`garbage`] and [`check`] look after them. [`fetch`] brings a blob from a peer: [`upstream`]
-//! and [`caller`] connect to them, [`pull`] asks for what is missing, [`open`] opens it, [`dest`] decides where it goes. [`small`] makes and
-//! brings what is held in memory. [`network`] opens the endpoint, and [`addresses`] decides which addresses are dialled and
-//! told.
+//! and [`caller`] connect to them, [`pull`] asks for what is missing, [`open`] opens it as it comes, [`dest`] decides where it
+//! goes. [`small`] makes and brings what is held in memory. [`network`] opens the endpoint, and [`addresses`] decides which
+//! addresses are dialled and told.
 //!
 //! Only relays that the settings name are used, and no discovery unless they ask for that of the local network: a peer is
 //! found through the addresses in its messages.

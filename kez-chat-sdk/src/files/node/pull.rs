@@ -1,14 +1,8 @@
 //! Pulling: what is missing of a blob is asked of a peer in pieces, several at a time, and verified as it comes.
 
-use std::{
-    io,
-    num::NonZeroU64,
-    pin::pin,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::{collections::BTreeSet, io, num::NonZeroU64, pin::pin, time::Duration};
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, stream::FuturesUnordered};
 use iroh_blobs::{
     Hash, HashAndFormat,
     api::remote::LocalInfo,
@@ -19,15 +13,12 @@ use iroh_blobs::{
     },
     protocol::{ChunkRanges, ChunkRangesExt, GetRequest},
 };
-use kez_core::{
-    filecrypt::{FileError, blob_len},
-    payload::FileEntry,
-};
+use kez_core::payload::FileEntry;
 use tokio::{sync::watch, time::timeout};
 
 use super::{
     FetchStep, Node, NodeError,
-    fetch::bad_content,
+    fetch::check_len,
     plain_bytes,
     upstream::{REQUESTS_AT_ONCE, Upstream, path_of},
 };
@@ -40,18 +31,40 @@ const ITEMS_AHEAD: usize = 64;
 /// How long other pieces may take to say why the store fails them all.
 const OTHERS_WORD: Duration = Duration::from_secs(1);
 
+/// Tells how much of a blob is here, and verified.
+#[derive(Debug, Default)]
+pub(super) struct Arrival {
+    /// How many bytes of it.
+    here: watch::Sender<u64>,
+    /// Up to where nothing is missing.
+    whole_to: watch::Sender<u64>,
+}
+
+impl Arrival {
+    /// Hears up to where nothing is missing.
+    pub(super) fn whole_to(&self) -> watch::Receiver<u64> {
+        self.whole_to.subscribe()
+    }
+
+    /// Says that all of it is here.
+    pub(super) fn complete(&self, blob_bytes: u64) {
+        self.whole_to.send_replace(blob_bytes);
+    }
+}
+
 impl Node {
     /// Brings what is missing of a blob into the store and returns how many bytes that was.
     pub(super) async fn pull(
         &self,
         upstream: &Upstream,
         entry: &FileEntry,
+        arrival: &Arrival,
         progress: &mut (impl FnMut(FetchStep) + Send),
     ) -> Result<u64, NodeError> {
-        let (here, mut coming) = watch::channel(0);
+        let mut coming = arrival.here.subscribe();
         let mut paths = upstream.connection.paths_stream();
         let mut silence = pin!(upstream.silence(self.settings.stall_timeout));
-        let mut pulling = pin!(self.pull_pieces(upstream, entry, &here));
+        let mut pulling = pin!(self.pull_pieces(upstream, entry, arrival));
         loop {
             tokio::select! {
                 biased;
@@ -70,20 +83,11 @@ impl Node {
         }
     }
 
-    /// `here` holds how much of the blob is here.
-    async fn pull_pieces(
-        &self,
-        upstream: &Upstream,
-        entry: &FileEntry,
-        here: &watch::Sender<u64>,
-    ) -> Result<u64, NodeError> {
+    async fn pull_pieces(&self, upstream: &Upstream, entry: &FileEntry, arrival: &Arrival) -> Result<u64, NodeError> {
         let hash = Hash::from_bytes(entry.blob_hash);
-        let expected = blob_len(entry.plain_len).map_err(|error| bad_content(entry, error))?;
         let found = upstream.size_of(hash).await?;
-        if found != expected {
-            return Err(bad_content(entry, FileError::BadLength { expected, found }));
-        }
-        self.pull_missing(upstream, hash, found, here).await
+        check_len(entry, found)?;
+        self.pull_missing(upstream, hash, found, arrival).await
     }
 
     /// Brings what is missing of a blob of a known length.
@@ -92,24 +96,31 @@ impl Node {
         upstream: &Upstream,
         hash: Hash,
         blob_bytes: u64,
-        here: &watch::Sender<u64>,
+        arrival: &Arrival,
     ) -> Result<u64, NodeError> {
         let local = self.store.remote().local(HashAndFormat::raw(hash)).await.map_err(NodeError::store)?;
-        here.send_replace(local.local_bytes());
-        let is_failing = AtomicBool::new(false);
-        let mut pieces =
-            stream::iter(missing_pieces(&local, blob_bytes).take_while(|_| !is_failing.load(Ordering::Relaxed)))
-                .map(|ranges| self.pull_piece(upstream, GetRequest::blob_ranges(hash, ranges), blob_bytes, here))
-                .buffer_unordered(REQUESTS_AT_ONCE);
+        arrival.here.send_replace(local.local_bytes());
+        let mut missing = missing_pieces(&local, blob_bytes);
+        let (mut under_way, mut starts) = (FuturesUnordered::new(), BTreeSet::new());
         let mut pulled = 0;
-        while let Some(piece) = pieces.next().await {
-            match piece {
-                Ok(bytes) => pulled += bytes,
+        loop {
+            for (start, ranges) in missing.by_ref().take(REQUESTS_AT_ONCE - starts.len()) {
+                starts.insert(start);
+                let request = GetRequest::blob_ranges(hash, ranges);
+                let pulling = self.pull_piece(upstream, request, blob_bytes, &arrival.here);
+                under_way.push(async move { (start, pulling.await) });
+            }
+            // They are asked for in their order.
+            arrival.whole_to.send_replace(starts.first().copied().unwrap_or(blob_bytes));
+            match under_way.next().await {
+                Some((start, Ok(bytes))) => {
+                    starts.remove(&start);
+                    pulled += bytes;
+                }
                 // The store fails all of a blob's pieces when one of them fails, and only that one knows why.
-                Err(error @ NodeError::Store { .. }) => {
-                    is_failing.store(true, Ordering::Relaxed);
+                Some((_, Err(error @ NodeError::Store { .. }))) => {
                     let why = timeout(OTHERS_WORD, async {
-                        while let Some(piece) = pieces.next().await {
+                        while let Some((_, piece)) = under_way.next().await {
                             if let Err(why) = piece
                                 && why.is_of_the_disk()
                             {
@@ -120,10 +131,10 @@ impl Node {
                     });
                     return Err(why.await.ok().flatten().unwrap_or(error));
                 }
-                Err(error) => return Err(error),
+                Some((_, Err(error))) => return Err(error),
+                None => return Ok(pulled),
             }
         }
-        Ok(pulled)
     }
 
     async fn pull_piece(
@@ -185,12 +196,12 @@ impl Upstream {
     }
 }
 
-/// Cuts what is missing of a blob into what is asked for at a time.
-fn missing_pieces(local: &LocalInfo, blob_bytes: u64) -> impl Iterator<Item = ChunkRanges> + use<> {
+/// Cuts what is missing of a blob into what is asked for at a time, and says where that begins.
+fn missing_pieces(local: &LocalInfo, blob_bytes: u64) -> impl Iterator<Item = (u64, ChunkRanges)> + use<> {
     let missing = local.missing().ranges.iter().next().cloned().unwrap_or_else(ChunkRanges::empty);
     (0..blob_bytes).step_by(PIECE_BYTES as usize).filter_map(move |start| {
         let mut piece = ChunkRanges::bytes(start..blob_bytes.min(start + PIECE_BYTES));
         piece.intersection_with(&missing);
-        (!piece.is_empty()).then_some(piece)
+        (!piece.is_empty()).then_some((start, piece))
     })
 }

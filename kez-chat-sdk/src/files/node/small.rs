@@ -5,9 +5,8 @@ use std::{io, time::Duration};
 use bytes::Bytes;
 use iroh_blobs::{Hash, HashAndFormat, api::blobs::BlobStatus};
 use kez_core::{identity::PrimaryKey, payload::Addresses};
-use tokio::sync::watch;
 
-use super::{Node, NodeError, NodeSettings, Purpose, import::write_through, upstream::Upstream};
+use super::{Node, NodeError, NodeSettings, Purpose, import::write_through, pull::Arrival, upstream::Upstream};
 
 impl Node {
     /// Puts a small blob into the store. It is on disk, and kept, when this returns.
@@ -93,6 +92,6 @@ impl Node {
         if found > max_len {
             return Err(NodeError::TooLong { peer: Box::new(upstream.peer), found, max_len });
         }
-        self.pull_missing(upstream, hash, found, &watch::Sender::new(0)).await.map(drop)
+        self.pull_missing(upstream, hash, found, &Arrival::default()).await.map(drop)
     }
 }

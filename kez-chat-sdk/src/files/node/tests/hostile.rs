@@ -28,7 +28,7 @@ async fn damage_on_the_own_disk_is_not_delivered() {
     let entry = alice.share(&content(5 * MIB), &bob).await;
     let upstream = bob.node.connect(alice.key.primary(), &alice.node.addresses()).await.unwrap();
     bob.node.want(TAG, &entry).await.unwrap();
-    bob.node.pull(&upstream, &entry, &mut |_| {}).await.unwrap();
+    bob.node.pull(&upstream, &entry, &Arrival::default(), &mut |_| {}).await.unwrap();
     drop(upstream);
     bob.restart(|store| damage(store, &entry, 3 * MIB)).await;
     let refused = bob.fetch(&alice, &entry).await;

@@ -14,7 +14,7 @@ async fn what_is_neither_shared_nor_being_fetched_is_removed_when_it_is_asked_fo
     let upstream = bob.node.connect(alice.key.primary(), &alice.node.addresses()).await.unwrap();
     bob.node.want(TAG, &fetched).await.unwrap();
     for entry in [&kept, &fetched] {
-        bob.node.pull(&upstream, entry, &mut |_| {}).await.unwrap();
+        bob.node.pull(&upstream, entry, &Arrival::default(), &mut |_| {}).await.unwrap();
     }
     drop(upstream);
     assert_eq!(bob.node.fetching_bytes().await.unwrap(), kez_core::filecrypt::blob_len(3 * MIB as u64).unwrap());

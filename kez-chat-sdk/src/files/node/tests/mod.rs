@@ -24,7 +24,8 @@ use kez_core::{
 use tempfile::TempDir;
 
 use super::{
-    FetchStep, Node, NodeError, NodeSettings, Plain, Purpose, Stamp, Tag, Target, deliver, exists, upstream::Upstream,
+    FetchStep, Node, NodeError, NodeSettings, Plain, Purpose, Stamp, Tag, Target, deliver, exists, pull::Arrival,
+    upstream::Upstream,
 };
 use crate::files::TransferPath;
 

@@ -56,7 +56,7 @@ async fn a_broken_off_transfer_goes_on_where_it_was() {
     assert!(here > 0 && here < 12 * MIB as u64, "{here}");
     assert_eq!(bob.tags().await, 1);
     let upstream = bob.node.connect(from, &addresses).await.unwrap();
-    let pulled = bob.node.pull(&upstream, &entry, &mut |_| {}).await.unwrap();
+    let pulled = bob.node.pull(&upstream, &entry, &Arrival::default(), &mut |_| {}).await.unwrap();
     assert_eq!(here + pulled, kez_core::filecrypt::blob_len(entry.plain_len).unwrap());
 
     // With all of it here nobody is asked any more.
@@ -64,6 +64,32 @@ async fn a_broken_off_transfer_goes_on_where_it_was() {
     let path = bob.node.fetch(from, &addresses, &entry, &bob.inbox(), |_| {}).await.unwrap();
     assert!(fs::read(path).unwrap() == plain);
     assert_eq!(bob.tags().await, 0);
+    bob.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_here_is_opened_while_the_rest_comes_and_goes_if_that_does_not() {
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    let plain = content(24 * MIB);
+    let entry = alice.share(&plain, &bob).await;
+    alice.node.settings.uploads.set(Some(32 << 20));
+    let (seen, from, addresses, inbox) = (Notify::new(), alice.key.primary(), alice.node.addresses(), bob.inbox());
+    let look = |_| {
+        if files_below(&inbox).iter().any(|part| fs::metadata(part).is_ok_and(|part| part.len() > 0)) {
+            seen.notify_one();
+        }
+    };
+    tokio::select! {
+        biased;
+        () = seen.notified() => {}
+        done = bob.node.fetch(from, &addresses, &entry, &inbox, look) => panic!("nothing was opened before: {done:?}"),
+    }
+    assert!(!bob.node.has(entry.blob_hash).await.unwrap());
+    assert!(files_below(&inbox).is_empty());
+    alice.node.settings.uploads.set(None);
+    let path = bob.node.fetch(from, &addresses, &entry, &inbox, |_| {}).await.unwrap();
+    assert!(fs::read(path).unwrap() == plain);
+    alice.shutdown().await;
     bob.shutdown().await;
 }
 
