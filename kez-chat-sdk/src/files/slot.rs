@@ -115,6 +115,8 @@ async fn start(shared: &Arc<Shared>) -> Result<Arc<Node>, FilesError> {
         tracing::warn!(%error, "what came of downloads that nobody wants stays in the store");
     }
     *running = Some(Arc::clone(&node));
+    // Who tells of it looks for it here.
+    drop(running);
     shared.presences.tell_addresses();
     // The address that others see, and the relay, come a moment later; and people walk about.
     let told_of = Arc::downgrade(shared);

@@ -7,7 +7,7 @@ use std::{
 
 use kez_chat_sdk::{
     Availability, Client, Clock, Diagnosis, Event, Fault, HomeUrl, OfflineCause, Part, Roots, Seen, TransferPath,
-    identity::PrimaryKey,
+    Visibility, identity::PrimaryKey,
 };
 use kez_testbed::Testbed;
 
@@ -163,9 +163,10 @@ async fn a_relay_that_takes_the_endpoint_is_told_from_one_that_is_down() {
     testbed.shutdown().await.unwrap();
 }
 
-/// Waits until one hears that the other is there.
+/// Has one hear that the other is there.
 async fn until_seen(client: &Client, other: &Client) {
     let mut watch = client.presence().watch();
+    other.presence().set(Visibility::Away).await.unwrap();
     let seen = async { while watch.changed().await.is_some_and(|(who, _)| who != other.primary()) {} };
     tokio::time::timeout(PATIENCE, seen).await.unwrap();
 }

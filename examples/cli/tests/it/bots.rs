@@ -25,6 +25,8 @@ async fn the_bot_in_python_answers_once_though_it_is_killed() {
     let alice = Person::new(folder.path(), "alice", &testbed.home_url());
     let bot = Person::new(folder.path(), "parrot", &testbed.home_url());
     tokio::join!(alice.register("alice"), bot.register("parrot"));
+    // What owns her home is asked by her commands.
+    let _owner = alice.start(&["run"]);
     alice.run(&["add", "@parrot"]).await.ok();
     let hear = async |text: &str| {
         let heard = alice.run(&["listen", "--count", "1", "--timeout", "50"]).await.ok();
