@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kez_chat_sdk::KeyStore;
+use kez_chat_sdk::{KeyStore, new_message_id};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::{
@@ -29,7 +29,8 @@ use crate::{
         self, Call,
         account::{self, Hello},
         event::{Notification, Subscribe},
-        files::Progress,
+        files::{Progress, ShareFiles},
+        talk::Send,
         wire::{self, CallId, Frame, Read},
     },
     failure::{Failure, Kind},
@@ -136,7 +137,8 @@ impl Link {
     }
 
     /// Makes a call that another program has written.
-    pub(crate) fn begin_raw<T>(&self, method: String, params: Value) -> Calling<T> {
+    pub(crate) fn begin_raw<T>(&self, method: String, mut params: Value) -> Calling<T> {
+        name_once(&method, &mut params);
         let number = self.last_call.fetch_add(1, Ordering::Relaxed) + 1;
         let (answer, its_answer) = oneshot::channel();
         let (progress, its_progress) = mpsc::unbounded_channel();
@@ -163,6 +165,21 @@ impl Link {
         self.closing.cancel();
         drop(self.wishes);
         let _ = self.task.await;
+    }
+}
+
+/// Names what must not happen twice, for the call may have to be made again to the next owner.
+fn name_once(method: &str, params: &mut Value) {
+    let member = match method {
+        Send::METHOD => "id",
+        ShareFiles::METHOD => "name",
+        _ => return,
+    };
+    if let Some(params) = params.as_object_mut() {
+        let name = params.entry(member).or_insert(Value::Null);
+        if name.is_null() {
+            *name = new_message_id().to_string().into();
+        }
     }
 }
 
@@ -248,9 +265,9 @@ impl Drop for Station {
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+trait Stream: AsyncRead + AsyncWrite + std::marker::Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+impl<T: AsyncRead + AsyncWrite + std::marker::Send + Unpin> Stream for T {}
 
 impl Way {
     /// Finds the owner, or becomes it. Whoever is just beginning or ending is waited for.

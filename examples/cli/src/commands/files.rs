@@ -5,7 +5,6 @@ use std::{
     path::{PathBuf, absolute},
 };
 
-use kez_chat_sdk::new_message_id;
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -33,12 +32,7 @@ async fn follow<T: DeserializeOwned>(context: &Context, mut calling: Calling<T>)
 /// Offers a file or a folder to contacts, and serves it until Ctrl-C, unless another process does.
 pub(super) async fn share(context: &Context, link: &mut Link, typed: Share) -> Result<(), Failure> {
     let Some((path, with)) = typed.who_and_path.split_last() else { return Ok(()) };
-    let call = calls::ShareFiles {
-        with: with.to_vec(),
-        path: absolute(path)?,
-        publish: typed.publish,
-        name: Some(new_message_id().to_string()),
-    };
+    let call = calls::ShareFiles { with: with.to_vec(), path: absolute(path)?, publish: typed.publish, name: None };
     let share = follow(context, link.begin(call)?).await?;
     let owner = link.call(Hello {}).await?;
     let is_elsewhere = owner.stays && !link.is_ours();

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use kez_chat_sdk::new_message_id;
 use tokio::{io::AsyncReadExt as _, time::sleep};
 
 use crate::{
@@ -34,8 +33,7 @@ pub(super) async fn send(context: &Context, typed: Send) -> Result<(), Failure> 
         None if io::stdin().is_terminal() => context.stop.or(editor::write("")).await?,
         typed => text(context, typed.as_deref().unwrap_or("-")).await?,
     };
-    let id = Some(new_message_id().to_string());
-    let call = calls::Send { to: typed.who, text, reply_to: typed.reply_to, id, wait_s: SEND_PATIENCE_S };
+    let call = calls::Send { to: typed.who, text, reply_to: typed.reply_to, id: None, wait_s: SEND_PATIENCE_S };
     context
         .with_link(async |link| {
             let sent = link.call(call).await?;
