@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     marker::PhantomData,
+    mem,
     path::PathBuf,
     sync::{
         Arc,
@@ -17,7 +18,7 @@ use kez_chat_sdk::{KeyStore, new_message_id};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, BufReader, WriteHalf},
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader, WriteHalf},
     sync::{mpsc, oneshot},
     task::JoinHandle,
     time::{sleep, timeout},
@@ -31,7 +32,7 @@ use crate::{
         event::{Notification, Subscribe},
         files::{Progress, ShareFiles},
         talk::Send,
-        wire::{self, CallId, Frame, Read},
+        wire::{self, CallId, Frame},
     },
     failure::{Failure, Kind},
     owner::{self, Owner},
@@ -255,7 +256,7 @@ struct Station {
     owner: Option<Arc<Owner>>,
     says: account::Owner,
     writer: WriteHalf<Box<dyn Stream>>,
-    incoming: mpsc::Receiver<Read>,
+    incoming: mpsc::Receiver<Vec<u8>>,
     reading: JoinHandle<()>,
 }
 
@@ -323,9 +324,11 @@ impl Station {
         let (reader, mut writer) = tokio::io::split(stream);
         let (sender, mut incoming) = mpsc::channel(1);
         let reading = tokio::spawn(async move {
-            let mut reader = BufReader::new(reader);
-            while let Ok(Some(read)) = wire::read_line(&mut reader).await {
-                if sender.send(read).await.is_err() {
+            let (mut reader, mut line) = (BufReader::new(reader), Vec::new());
+            // The owner is the same person's, and its answers are as long as they have to be: a page of long messages has
+            // more than a call may.
+            while reader.read_until(b'\n', &mut line).await.is_ok() && line.ends_with(b"\n") {
+                if sender.send(mem::take(&mut line)).await.is_err() {
                     return;
                 }
             }
@@ -333,7 +336,7 @@ impl Station {
         let hello = Frame::call(CallId::Number(0), Hello::METHOD, json!({}));
         wire::write_line(&mut writer, &hello.to_line()?).await.map_err(|_| gone())?;
         let Ok(said) = timeout(GREETING, incoming.recv()).await else { return Err(silent()) };
-        let Some(Read::Line(line)) = said else { return Err(gone()) };
+        let Some(line) = said else { return Err(gone()) };
         let answer = Frame::parse(&line)?;
         let says = match (answer.result, answer.error) {
             (Some(result), _) => serde_json::from_value::<account::Owner>(result).ok(),
@@ -387,8 +390,7 @@ impl Work {
                 () = closing.cancelled() => break,
                 Some(wish) = self.wanted.recv() => self.take(wish).await,
                 read = self.station.incoming.recv() => match read {
-                    Some(Read::Line(line)) => self.hear(&line),
-                    Some(Read::TooLong) => tracing::warn!("the owner wrote a line that is too long"),
+                    Some(line) => self.hear(&line),
                     None => {
                         self.tell_of_end();
                         let reached = tokio::select! {
@@ -415,7 +417,7 @@ impl Work {
             self.take(wish).await;
         }
         while !self.cancelled.is_empty()
-            && let Some(Read::Line(line)) = self.station.incoming.recv().await
+            && let Some(line) = self.station.incoming.recv().await
         {
             self.hear(&line);
         }
@@ -503,7 +505,7 @@ impl Work {
         }
         // What was handled is told to whoever gave it; the next owner gives anew what is not handled.
         let handled = api::event::Handled::METHOD;
-        for (call, under) in std::mem::take(&mut self.calls) {
+        for (call, under) in mem::take(&mut self.calls) {
             if under.method == handled {
                 let _ = under.answer.send(Ok(json!({})));
                 continue;
@@ -515,7 +517,7 @@ impl Work {
     }
 
     fn fail(&mut self, failure: &Failure) {
-        for under in std::mem::take(&mut self.calls).into_values() {
+        for under in mem::take(&mut self.calls).into_values() {
             let Failure { kind, code, what, advice } = failure;
             let _ = under.answer.send(Err(Failure::new(*kind, code, what.clone(), advice.clone())));
         }

@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// How many messages are asked for at once.
-const PAGE: usize = 100;
+const PAGE: usize = 50;
 /// How often it is looked whether what is kept was sent: nobody tells.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long nothing is typed until what was begun is kept.

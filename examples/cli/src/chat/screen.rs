@@ -86,14 +86,16 @@ impl Screen {
     /// Says up to where the conversation was read before.
     pub(crate) fn begin_at(&mut self, read_up_to: u64) {
         self.seen = read_up_to;
-        self.scrollback.set_read_up_to(Some(read_up_to));
     }
 
     /// Takes the last page of the conversation; `is_all` if there is nothing before it.
     pub(crate) fn latest(&mut self, page: Vec<Message>, is_all: bool) {
+        let is_first = self.scrollback.from_the_last().next().is_none();
         self.scrollback.latest(page, is_all);
         let (unseen, _) = self.scrollback.count_theirs_after(self.seen);
-        if unseen > 0 && !self.is_seen() && !self.scrollback.has_unread_line() {
+        // What comes while somebody looks is seen at once.
+        let is_news = is_first || !self.is_seen();
+        if unseen > 0 && is_news && !self.scrollback.has_unread_line() {
             self.scrollback.set_read_up_to(Some(self.seen));
         }
     }

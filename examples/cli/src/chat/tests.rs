@@ -28,6 +28,8 @@ fn with(peer: &str, palette: Palette) -> Screen {
     let mut screen = Screen::new(Setting { own: OWN.to_owned(), peer: peer.to_owned(), palette, local: utc });
     screen.presence = (Availability::Online, None);
     screen.offline = None;
+    // Everything was read.
+    screen.begin_at(1_000_000);
     screen.resize(Size::new(40, 12));
     screen
 }

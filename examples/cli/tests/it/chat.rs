@@ -62,6 +62,10 @@ async fn two_people_talk_and_one_fetches_what_the_other_offers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_terminal_is_as_before_however_it_ends_and_a_draft_is_kept() {
     let (_folder, testbed, alice, bob) = two_contacts().await;
+    // The longest messages that there are, as JSON.
+    for _ in 0..4 {
+        alice.run_with_input(&["send", "@bob", "-"], &[1; 48_000]).await.ok();
+    }
     let (alice, bob) = at_terminals(move || {
         let mut alices = Shown::run(&alice, &["chat", "@bob"]);
         alices.until("Enter sends");
@@ -89,8 +93,20 @@ async fn the_terminal_is_as_before_however_it_ends_and_a_draft_is_kept() {
         alices.ended(143);
 
         let mut bobs = Shown::run(&bob, &["chat", "@alice"]);
-        bobs.until_line("── new ─────────────────────────────────────────────────────────────────────────");
         bobs.until(" @alice: See you at nine");
+        // What he had not read begins far above.
+        bobs.types("\x1b[H");
+        bobs.until_line("── new ─────────────────────────────────────────────────────────────────────────");
+        bobs.types("\x1b[F");
+        bobs.until(" @alice: See you at nine");
+        // What is too long for a message is not lost by that.
+        bobs.types(&format!("\x1b[200~{}\x1b[201~\r", "long ".repeat(10_000)));
+        bobs.until("too large");
+        bobs.until("  long long");
+        bobs.types("\x15/delete\r");
+        bobs.until("there is no message of yours");
+        bobs.types("\x15");
+        bobs.until_line(">");
         bobs.types("\x04");
         bobs.ended(0);
         (alice, bob)

@@ -113,8 +113,8 @@ fn end_goes_to_the_last_message_at_once() {
 #[test]
 fn the_view_stays_where_it_is_when_messages_come() {
     let (kept, mut screen) = (Kept::of(60), screen());
-    kept.serve(&mut screen);
     screen.begin_at(60);
+    kept.serve(&mut screen);
     screen.scroll_up(20);
     let before = view(&mut screen, 40, 14);
     screen.latest(vec![theirs(61, "new"), theirs(62, "newer")], false);
@@ -133,6 +133,7 @@ fn the_view_stays_where_it_is_when_messages_come() {
 #[test]
 fn what_nobody_looks_at_is_not_seen() {
     let mut screen = screen();
+    screen.begin_at(0);
     screen.latest(vec![theirs(1, "Hello"), ours(2, "Hello", MessageState::Read)], true);
     screen.is_watched = false;
     assert_eq!(screen.newly_seen(), None);
@@ -143,11 +144,31 @@ fn what_nobody_looks_at_is_not_seen() {
 #[test]
 fn what_was_not_read_before_is_parted() {
     let (kept, mut screen) = (Kept::of(150), screen());
-    kept.serve(&mut screen);
     screen.begin_at(147);
+    kept.serve(&mut screen);
     let lines = view(&mut screen, 40, 14);
     assert_eq!(lines[lines.len() - 4], "── new ─────────────────────────────────");
     assert!(lines[lines.len() - 3].ends_with("message 148"));
+    assert_eq!(screen.newly_seen(), Some(150));
+    // The line stays where it is, and there is no other one.
+    screen.latest(vec![theirs(151, "new")], false);
+    let lines = view(&mut screen, 40, 14);
+    assert!(lines[lines.len() - 5].starts_with("── new "), "{lines:#?}");
+}
+
+#[test]
+fn what_comes_while_somebody_looks_is_not_parted() {
+    let (kept, mut screen) = (Kept::of(3), screen());
+    screen.begin_at(3);
+    kept.serve(&mut screen);
+    assert_eq!(screen.newly_seen(), None);
+    screen.latest(vec![theirs(4, "new")], false);
+    assert!(!view(&mut screen, 40, 14).iter().any(|line| line.starts_with("── new ")));
+    assert_eq!(screen.newly_seen(), Some(4));
+    screen.is_watched = false;
+    screen.latest(vec![theirs(5, "newer")], false);
+    let lines = view(&mut screen, 40, 14);
+    assert!(lines[lines.len() - 2].starts_with("── new "), "{lines:#?}");
 }
 
 #[test]
@@ -189,6 +210,7 @@ fn a_page_that_does_not_follow_leaves_no_gap() {
 #[test]
 fn a_very_long_message_can_be_scrolled_through() {
     let mut screen = screen();
+    screen.begin_at(0);
     let text: Vec<String> = (0..4_000).map(|line| format!("line {line:07}")).collect();
     screen.latest(vec![theirs(1, &text.join("\n")), theirs(2, "after it")], true);
     assert!(text.join("\n").len() > 48 << 10);
