@@ -4,7 +4,6 @@
 //! lines are milliseconds.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark whose subject fails has nothing to report")]
-#![expect(clippy::panic, reason = "the same")]
 #![expect(clippy::print_stdout, reason = "the figures are what this program is for")]
 
 use std::{

@@ -486,7 +486,10 @@ impl ProtocolHandler for Moody {
         if !*lies.borrow_and_update() {
             return tokio::select! {
                 accepted = self.blobs.accept(connection.clone()) => accepted,
-                _ = lies.changed() => Ok(connection.close(0_u32.into(), b"in another mood")),
+                _ = lies.changed() => {
+                    connection.close(0_u32.into(), b"in another mood");
+                    Ok(())
+                }
             };
         }
         while let Ok((mut answer, _question)) = connection.accept_bi().await {

@@ -128,6 +128,7 @@ impl From<kez_chat_sdk::ConnectionState> for Connection {
 }
 
 /// Where an event stands in the sequence of its sender's messages.
+#[expect(clippy::enum_variant_names, reason = "it is the SDK's name, and the one on the wire")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Order {

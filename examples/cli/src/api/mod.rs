@@ -1,6 +1,6 @@
 //! What programs exchange with the process that owns a home: every call with its answer, and what it tells by itself.
 //!
-//! The types are the schema (`docs/api-schema.json`, made by [`schema`]), and their comments its descriptions;
+//! The types are the schema (`docs/api-schema.json`, made by [`schema()`]), and their comments its descriptions;
 //! `docs/API.md` says how the lines go. Commands make the same calls, and show the same [`Line`]s with `--json`.
 
 pub(crate) mod account;
@@ -17,7 +17,27 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use self::{account::*, event::*, files::*, people::*, talk::*};
+use self::{
+    account::{
+        Account, Backup, Diagnosis, Doctor, Export, Hello, Move, MovePlan, Owner, PlanMove, Retire, SetVisibility,
+        Whoami, WriteBackup, WriteExport,
+    },
+    event::{Handled, Subscribe},
+    files::{
+        Browse, CancelDownload, CheckFiles, CheckedFiles, Downloads, Fetch, FetchPublished, Fetched, ListDownloads,
+        ListOffers, ListPublished, ListShares, Listing, Offers, Publish, PublishedList, ReadUsage, RetryDownload,
+        Share, ShareFiles, Shares, Unpublish, Unshare, Usage,
+    },
+    people::{
+        Accept, Add, Block, BlockedList, Contact, Contacts, Decline, FindContact, ListBlocked, ListContacts,
+        ListPresence, ListRequests, Nickname, Presences, ReadRequest, Remove, RequestMessages, Requests, Trust,
+        Unblock, Verify,
+    },
+    talk::{
+        Conversations, Delete, Edit, History, Hits, ListConversations, MarkRead, React, ReadHistory, Search, Send,
+        Sent, SetDraft,
+    },
+};
 pub(crate) use self::{
     line::{
         BlockChanged, CheckedFile, CommandError, ContactLine, ConversationMessage, FetchedPath, Forgotten, Line,

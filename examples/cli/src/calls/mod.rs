@@ -1,4 +1,4 @@
-//! What each call does: one call of the SDK, and its answer in the types of the [`api`](crate::api).
+//! What each call does: one call of the SDK, and its answer in the types of the [`api`].
 
 mod account;
 mod files;

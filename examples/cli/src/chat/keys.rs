@@ -194,7 +194,7 @@ fn last(screen: &mut Screen, none: &str, is_one: impl Fn(&Message) -> bool) -> O
         screen.say("here is the end of the conversation: do it again if you mean the last message");
         return None;
     }
-    let found = screen.scrollback.from_the_last().find(|message| is_one(message)).cloned();
+    let found = screen.scrollback.last_first().find(|message| is_one(message)).cloned();
     if found.is_none() {
         screen.say(none);
     }

@@ -90,7 +90,7 @@ impl Screen {
 
     /// Takes the last page of the conversation; `is_all` if there is nothing before it.
     pub(crate) fn latest(&mut self, page: Vec<Message>, is_all: bool) {
-        let is_first = self.scrollback.from_the_last().next().is_none();
+        let is_first = self.scrollback.last_first().next().is_none();
         self.scrollback.latest(page, is_all);
         let (unseen, _) = self.scrollback.count_theirs_after(self.seen);
         // What comes while somebody looks is seen at once.
@@ -118,7 +118,7 @@ impl Screen {
 
     /// Returns up to where the person has seen the conversation, if that is further than when it was last asked.
     pub(crate) fn newly_seen(&mut self) -> Option<u64> {
-        let last = self.scrollback.from_the_last().find(|message| !message.is_own).map(|message| message.place)?;
+        let last = self.scrollback.last_first().find(|message| !message.is_own).map(|message| message.place)?;
         let is_news = self.is_seen() && last > self.seen;
         is_news.then(|| {
             self.seen = last;

@@ -161,11 +161,11 @@ impl Scrollback {
 
     /// Returns a message that is held.
     pub(crate) fn get(&self, name: &MessageRef) -> Option<&Message> {
-        self.from_the_last().find(|message| message.id == name.id && message.author == name.author)
+        self.last_first().find(|message| message.id == name.id && message.author == name.author)
     }
 
     /// Returns the messages that are held, the last one first.
-    pub(crate) fn from_the_last(&self) -> impl Iterator<Item = &Message> {
+    pub(crate) fn last_first(&self) -> impl Iterator<Item = &Message> {
         self.items.values().rev().filter_map(Item::message)
     }
 
@@ -176,7 +176,7 @@ impl Scrollback {
 
     /// Tells whether one of the last messages is ours and not sent yet.
     pub(crate) fn has_kept(&self) -> bool {
-        self.from_the_last().take(KEPT_AMONG).any(|message| message.state == Some(MessageState::Queued))
+        self.last_first().take(KEPT_AMONG).any(|message| message.state == Some(MessageState::Queued))
     }
 
     /// Parts what was read from what follows with a line; none if nothing is to be parted.
@@ -203,7 +203,7 @@ impl Scrollback {
     /// Counts their messages after a place; `true` if there are more.
     pub(crate) fn count_theirs_after(&self, place: u64) -> (usize, bool) {
         (
-            self.from_the_last().take_while(|message| message.place > place).filter(|message| !message.is_own).count(),
+            self.last_first().take_while(|message| message.place > place).filter(|message| !message.is_own).count(),
             self.has_newer,
         )
     }
@@ -396,7 +396,7 @@ impl Scrollback {
     }
 
     fn last_place(&self) -> Option<u64> {
-        self.from_the_last().next().map(|message| message.place)
+        self.last_first().next().map(|message| message.place)
     }
 }
 

@@ -185,7 +185,7 @@ impl Owner {
 
 /// Reaches the owner of a home, if there is one who answers.
 pub(crate) async fn reach(home: &Path) -> io::Result<UnixStream> {
-    let stream = with_address(home, |address| std::os::unix::net::UnixStream::connect(address))?;
+    let stream = with_address(home, std::os::unix::net::UnixStream::connect)?;
     stream.set_nonblocking(true)?;
     let stream = UnixStream::from_std(stream)?;
     if is_ours(&stream) { Ok(stream) } else { Err(io::ErrorKind::PermissionDenied.into()) }

@@ -70,7 +70,7 @@ fn older_messages_are_asked_for_at_the_top() {
 fn ten_thousand_messages_are_not_held_at_once() {
     let (kept, mut screen) = (Kept::of(10_000), screen());
     kept.serve(&mut screen);
-    let held = |screen: &Screen| screen.scrollback.from_the_last().count();
+    let held = |screen: &Screen| screen.scrollback.last_first().count();
     let mut seen = 0;
     while !view(&mut screen, 40, 14).iter().any(|line| line.ends_with("message 1")) {
         screen.scroll_to_top();
