@@ -70,9 +70,9 @@ async fn a_broken_off_transfer_goes_on_where_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_here_is_opened_while_the_rest_comes_and_goes_if_that_does_not() {
     let (alice, bob) = (Person::new().await, Person::new().await);
-    let plain = content(24 * MIB);
+    let plain = content(12 * MIB);
     let entry = alice.share(&plain, &bob).await;
-    alice.node.settings.uploads.set(Some(32 << 20));
+    alice.node.settings.uploads.set(Some(4 << 20));
     let (seen, from, addresses, inbox) = (Notify::new(), alice.key.primary(), alice.node.addresses(), bob.inbox());
     let look = |_| {
         if files_below(&inbox).iter().any(|part| fs::metadata(part).is_ok_and(|part| part.len() > 0)) {
