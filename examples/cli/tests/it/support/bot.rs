@@ -136,7 +136,8 @@ impl Bot {
 
     /// Reads the next line; nothing if there are no more.
     pub(crate) async fn read(&mut self) -> Option<Value> {
-        let line = timeout(PATIENCE, self.lines.next_line()).await.expect("nothing comes").unwrap()?;
+        let read = timeout(PATIENCE, self.lines.next_line()).await;
+        let line = read.unwrap_or_else(|_| panic!("nothing comes for {:?}", self.under)).unwrap()?;
         let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"));
         assert_eq!(line["jsonrpc"], "2.0", "{line}");
         if let Some(method) = line["method"].as_str() {

@@ -18,8 +18,9 @@ pub(crate) use self::{
 
 /// The program.
 pub(crate) const KEZ_CHAT: &str = env!("CARGO_BIN_EXE_kez-chat");
-/// No step of a test takes nearly as long, also on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// No step of a test takes nearly as long, also on a busy machine. What a killed process had been handed by the broker and had
+/// not acknowledged comes again after half a minute, and may be handed to the next one that is killed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Adds up the sizes of the files below a folder.
 pub(crate) fn bytes_in(folder: &Path) -> u64 {
