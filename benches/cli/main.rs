@@ -113,6 +113,9 @@ fn run(command: &mut Command) -> Duration {
 }
 
 fn measure(cli: &Path, rounds: u32, server: &str, folder: &Path) {
+    // Beside what the Secret Service keeps.
+    let folder = &folder.join("people");
+    fs::create_dir(folder).unwrap();
     let owned = Person::register(cli, folder, "owned", server, true);
     let keyring = Person::register(cli, folder, "keyring", server, false);
     assert!(!keyring.home.join("seed.age").exists(), "there is no keyring");
