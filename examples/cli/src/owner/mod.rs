@@ -10,14 +10,14 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use kez_chat_sdk::{Client, EventId, KeyStore};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::DuplexStream,
     net::{UnixListener, UnixStream},
     time::timeout,
 };
@@ -34,6 +34,9 @@ use crate::{
 const SOCKET: &str = "socket";
 /// How long an owner that ends waits for what others have asked of it. They ask the next owner then.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
+/// How long an owner that follows another one waits before it gives events, so that who listened before is there again: what
+/// they all have handled is forgotten, and nobody asks who is missing.
+const RETURN: Duration = Duration::from_secs(2);
 /// How many events are brought at once.
 const BATCH: usize = 64;
 /// How long it rests after a fault before it is tried again.
@@ -48,6 +51,8 @@ pub(crate) struct Owner {
     home: PathBuf,
     hub: Arc<Hub>,
     stays: AtomicBool,
+    /// How many other processes are here.
+    others: AtomicUsize,
     closing: CancellationToken,
     tasks: TaskTracker,
 }
@@ -61,18 +66,19 @@ impl Owner {
             home: home.to_owned(),
             hub: Arc::default(),
             stays: AtomicBool::new(false),
+            others: AtomicUsize::new(0),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
-        let listener = match owner.bind() {
-            Ok(listener) => listener,
+        let (listener, follows_another) = match owner.bind() {
+            Ok(bound) => bound,
             Err(error) => {
                 owner.finish().await;
                 return Err(error.into());
             }
         };
         owner.tasks.spawn(Arc::clone(&owner).accept(listener));
-        owner.tasks.spawn(Arc::clone(&owner).bring_events());
+        owner.tasks.spawn(Arc::clone(&owner).bring_events(follows_another));
         Ok(owner)
     }
 
@@ -103,14 +109,17 @@ impl Owner {
         }
     }
 
-    /// Answers somebody for as long as they stay.
-    pub(crate) fn attach(self: &Arc<Self>, stream: impl AsyncRead + AsyncWrite + Send + 'static) {
+    /// Answers this process's own command for as long as it stays.
+    pub(crate) fn attach(self: &Arc<Self>, stream: DuplexStream) {
         self.tasks.spawn(session::run(Arc::clone(self), stream));
     }
 
     /// Closes the account. Whoever else is there makes one of them the next owner.
     pub(crate) async fn finish(self: Arc<Self>) {
-        let _ = with_address(&self.home, fs::remove_file);
+        // Otherwise it stays, as after a crash: a sign for the next owner that others will come.
+        if self.others.load(Ordering::Relaxed) == 0 {
+            let _ = with_address(&self.home, fs::remove_file);
+        }
         self.closing.cancel();
         self.tasks.close();
         // A session that does not come to an end is cut off with the client.
@@ -118,17 +127,20 @@ impl Owner {
         self.client.clone().shutdown().await;
     }
 
-    /// Takes the socket's place; what is there belongs to an owner that is dead, since the home is ours.
-    fn bind(&self) -> io::Result<UnixListener> {
-        match with_address(&self.home, fs::remove_file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        with_address(&self.home, |address| {
+    /// Takes the socket's place; what is there belongs to an owner that has ended, since the home is ours. Tells whether there
+    /// was one that others may have been with.
+    fn bind(&self) -> io::Result<(UnixListener, bool)> {
+        let follows_another = match with_address(&self.home, fs::remove_file) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(error),
+        };
+        let listener = with_address(&self.home, |address| {
             let listener = UnixListener::bind(&address)?;
             fs::set_permissions(&address, fs::Permissions::from_mode(0o600))?;
             Ok(listener)
-        })
+        })?;
+        Ok((listener, follows_another))
     }
 
     async fn accept(self: Arc<Self>, listener: UnixListener) {
@@ -139,7 +151,7 @@ impl Owner {
             };
             match stream {
                 // The folder is not always ours alone; the account is.
-                Ok(stream) if is_ours(&stream) => self.attach(stream),
+                Ok(stream) if is_ours(&stream) => self.attach_other(stream),
                 Ok(_) => tracing::warn!("another user came to the socket, and was turned away"),
                 Err(error) => {
                     tracing::warn!(%error, "nobody can come to the socket");
@@ -149,8 +161,24 @@ impl Owner {
         }
     }
 
+    /// Answers another process.
+    fn attach_other(self: &Arc<Self>, stream: UnixStream) {
+        let owner = Arc::clone(self);
+        self.others.fetch_add(1, Ordering::Relaxed);
+        self.tasks.spawn(async move {
+            session::run(Arc::clone(&owner), stream).await;
+            owner.others.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
     /// Takes events from the client, and forgets those that are over.
-    async fn bring_events(self: Arc<Self>) {
+    async fn bring_events(self: Arc<Self>, follows_another: bool) {
+        if follows_another {
+            tokio::select! {
+                () = self.closing.cancelled() => return,
+                () = tokio::time::sleep(RETURN) => {}
+            }
+        }
         loop {
             let over = self.hub.take_over();
             if !over.is_empty() && self.forget(&over).await.is_err() {

@@ -52,7 +52,7 @@ async fn whoever_is_killed_nothing_is_lost_and_the_next_one_takes_over() {
     assert_eq!(came, "two");
     assert_eq!(owner(&mut bot).await, u64::from(bot.pid()));
 
-    // Somebody who asks is killed: the owner goes on.
+    // Somebody who asks is killed: the owner goes on, and what they were shown and had not handled comes again.
     let mut second = listen(&alice).await;
     let mut careless = Bot::listening(&alice).await;
     send(&mut bobs, &alice, "three").await;
@@ -61,6 +61,7 @@ async fn whoever_is_killed_nothing_is_lost_and_the_next_one_takes_over() {
     assert_eq!(bot.take_message().await, "three");
     careless.kill().await;
     let mut careful = Bot::listening(&alice).await;
+    assert_eq!(careful.take_message().await, "three");
 
     // The bot that owns the home is killed too, while something is on its way.
     let sending = bobs.begin("send", json!({ "to": alice.at(), "text": "four", "wait_s": 30 })).await;
