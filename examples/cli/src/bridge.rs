@@ -1,17 +1,12 @@
 //! The API on standard input and output, for bots: each line is a call on the link, which outlives the owner of the home.
 
-use std::collections::HashMap;
-
 use serde_json::Value;
-use tokio::{
-    io::BufReader,
-    sync::mpsc,
-    task::{AbortHandle, JoinSet},
-};
+use tokio::{io::BufReader, sync::mpsc, task::JoinSet};
 
 use crate::{
     api::{
         event::{CallProgress, Notification},
+        under_way::UnderWay,
         wire::{self, CallId, Frame, Read},
     },
     failure::Failure,
@@ -32,7 +27,7 @@ pub(crate) async fn run(link: &mut Link) -> Result<(), Failure> {
         }
     });
     let (lines, mut waiting) = mpsc::channel::<Frame>(64);
-    let mut bridge = Bridge { lines, calls: JoinSet::new(), handles: HashMap::new() };
+    let mut bridge = Bridge { lines, calls: UnderWay::default() };
     let mut output = tokio::io::stdout();
     loop {
         tokio::select! {
@@ -45,7 +40,7 @@ pub(crate) async fn run(link: &mut Link) -> Result<(), Failure> {
                 }
                 None => break,
             },
-            Some(done) = bridge.calls.join_next() => bridge.note_done(done.ok().flatten()),
+            Some(()) = bridge.calls.ended() => {}
             notification = link.next() => match notification {
                 Some(told) => wire::write_line(&mut output, &told.to_frame()?.to_line()?).await?,
                 // Every call says why.
@@ -58,14 +53,13 @@ pub(crate) async fn run(link: &mut Link) -> Result<(), Failure> {
     while let Some(frame) = waiting.recv().await {
         wire::write_line(&mut output, &frame.to_line()?).await?;
     }
-    while calls.join_next().await.is_some() {}
+    calls.all_ended().await;
     Ok(())
 }
 
 struct Bridge {
     lines: mpsc::Sender<Frame>,
-    calls: JoinSet<Option<CallId>>,
-    handles: HashMap<CallId, AbortHandle>,
+    calls: UnderWay,
 }
 
 impl Bridge {
@@ -77,43 +71,32 @@ impl Bridge {
         };
         if method == wire::CANCEL {
             let id = wire::cancelled(params)?;
-            self.handles.remove(&id)?.abort();
-            return Some(Frame::answer(Some(id), Err(wire::was_cancelled())));
+            return self.calls.cancel(&id).then(|| Frame::answer(Some(id), Err(wire::was_cancelled())));
+        }
+        if id.as_ref().is_some_and(|id| self.calls.has(id)) {
+            return Some(Frame::answer(id, Err(wire::too_many_calls())));
         }
         let calling = link.begin_raw(method, params.unwrap_or_else(|| Value::Object(Default::default())));
-        let Some(id) = id else {
-            self.calls.spawn(async move {
-                let _: Result<Value, Failure> = calling.answer().await;
-                None
-            });
-            return None;
-        };
-        if self.handles.contains_key(&id) {
-            return Some(Frame::answer(Some(id), Err(wire::too_many_calls())));
-        }
-        let handle = self.calls.spawn(answer(self.lines.clone(), id.clone(), calling));
-        self.handles.insert(id, handle);
+        let lines = self.lines.clone();
+        self.calls.begin(id.clone(), async move {
+            match id {
+                Some(id) => answer(lines, id, calling).await,
+                None => drop::<Result<Value, Failure>>(calling.answer().await),
+            }
+        });
         None
-    }
-
-    fn note_done(&mut self, id: Option<CallId>) {
-        match id {
-            Some(id) => drop(self.handles.remove(&id)),
-            // One was cancelled, or had no name.
-            None => self.handles.retain(|_, handle| !handle.is_finished()),
-        }
     }
 }
 
-async fn answer(lines: mpsc::Sender<Frame>, call: CallId, mut calling: Calling<Value>) -> Option<CallId> {
+async fn answer(lines: mpsc::Sender<Frame>, call: CallId, mut calling: Calling<Value>) {
     loop {
         let frame = match calling.next().await {
             Heard::Progress(progress) => {
                 Notification::Progress(CallProgress { call: call.clone(), progress }).to_frame()
             }
             Heard::Answer(outcome) => {
-                let _ = lines.send(Frame::answer(Some(call.clone()), outcome)).await;
-                return Some(call);
+                let _ = lines.send(Frame::answer(Some(call), outcome)).await;
+                return;
             }
         };
         match frame {

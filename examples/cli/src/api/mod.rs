@@ -11,6 +11,7 @@ mod markdown;
 pub(crate) mod people;
 mod schema;
 pub(crate) mod talk;
+pub(crate) mod under_way;
 pub(crate) mod wire;
 
 use schemars::JsonSchema;

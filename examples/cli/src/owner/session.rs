@@ -1,13 +1,13 @@
 //! One process that speaks to the owner, or the owner's own command: its calls, and what it is told.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use kez_chat_sdk::{Connection, ConnectionState, PresenceWatch, identity::PrimaryKey};
 use serde_json::Value;
 use tokio::{
     io::{AsyncRead, AsyncWrite, BufReader, WriteHalf},
     sync::mpsc,
-    task::{AbortHandle, JoinSet},
+    task::JoinSet,
     time::timeout,
 };
 
@@ -18,6 +18,7 @@ use crate::{
         event::{CallProgress, Handled, Notification, PendingEvent, Subscribe},
         files::Progress,
         people::Presence,
+        under_way::UnderWay,
         wire::{self, CallId, Frame, Read},
     },
     calls::{self, Step},
@@ -40,7 +41,7 @@ pub(super) async fn run(owner: Arc<Owner>, stream: impl AsyncRead + AsyncWrite +
     let (sender, mut incoming) = mpsc::channel(1);
     let reading = tokio::spawn(read(reader, sender));
     let closing = owner.closing.clone();
-    let mut session = Session { owner, lines, running: JoinSet::new(), handles: HashMap::new(), subscription: None };
+    let mut session = Session { owner, lines, running: UnderWay::default(), subscription: None };
     loop {
         tokio::select! {
             () = closing.cancelled() => break,
@@ -48,17 +49,16 @@ pub(super) async fn run(owner: Arc<Owner>, stream: impl AsyncRead + AsyncWrite +
                 Some(read) => session.take(read).await,
                 None => break,
             },
-            Some(done) = session.running.join_next() => session.note_done(done.ok().flatten()),
+            Some(()) = session.running.ended() => {}
             news = news(&mut session.subscription) => session.tell(news).await,
         }
     }
     reading.abort();
     if closing.is_cancelled() {
-        let rest = async { while session.running.join_next().await.is_some() {} };
-        let _ = timeout(LAST_ANSWERS, rest).await;
+        let _ = timeout(LAST_ANSWERS, session.running.all_ended()).await;
     }
     // Whoever has ended without a word did not cancel anything: a download goes on, here or with the next owner.
-    session.running.detach_all();
+    session.running.let_go();
     drop(session);
     let _ = timeout(LAST_LINES, tasks.join_next()).await;
 }
@@ -85,8 +85,7 @@ async fn write(mut writer: WriteHalf<impl AsyncWrite>, mut waiting: mpsc::Receiv
 struct Session {
     owner: Arc<Owner>,
     lines: mpsc::Sender<String>,
-    running: JoinSet<Option<CallId>>,
-    handles: HashMap<CallId, AbortHandle>,
+    running: UnderWay,
     subscription: Option<Subscription>,
 }
 
@@ -126,7 +125,7 @@ impl Session {
             _ => {}
         }
         if let Some(id) = id
-            && (self.handles.contains_key(id) || self.handles.len() >= MOST_CALLS)
+            && (self.running.has(id) || self.running.len() >= MOST_CALLS)
         {
             return Some(Err(wire::too_many_calls()));
         }
@@ -135,35 +134,22 @@ impl Session {
             Step::Done(outcome) => Some(outcome),
             Step::Later(rest) => {
                 let (name, lines) = (id.cloned(), self.lines.clone());
-                let handle = self.running.spawn(async move {
+                self.running.begin(id.cloned(), async move {
                     let outcome = rest.await;
                     if name.is_some() {
-                        send(&lines, &Frame::answer(name.clone(), outcome)).await;
+                        send(&lines, &Frame::answer(name, outcome)).await;
                     }
-                    name
                 });
-                if let Some(id) = id {
-                    self.handles.insert(id.clone(), handle);
-                }
                 None
             }
-        }
-    }
-
-    fn note_done(&mut self, id: Option<CallId>) {
-        match id {
-            Some(id) => drop(self.handles.remove(&id)),
-            // One was cancelled, or had no name.
-            None => self.handles.retain(|_, handle| !handle.is_finished()),
         }
     }
 
     /// Ends a call that its caller does not wait for any more.
     async fn cancel(&mut self, params: Option<Value>) {
         if let Some(id) = wire::cancelled(params)
-            && let Some(handle) = self.handles.remove(&id)
+            && self.running.cancel(&id)
         {
-            handle.abort();
             self.answer(Some(id), Err(wire::was_cancelled())).await;
         }
     }
